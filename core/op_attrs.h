@@ -1,0 +1,194 @@
+// Attributes of built-in ops: plain structs, trivially copyable, at most 256 bytes, no tensors.
+// Each lists its fields once; the hash that guards plug-ins, `--attrs` JSON, error values and traces come from that list.
+// Names and defaults are PyTorch's.
+#pragma once
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace fovea {
+
+template <class A, class T>
+struct Field {
+  const char* name;
+  T A::*member;
+};
+template <class A, class T>
+Field(const char*, T A::*) -> Field<A, T>;
+
+struct NoAttrs {
+  static constexpr auto fields() { return std::tuple{}; }
+};
+
+// fill: every element becomes `value` (floating) or `integer` (integer and boolean dtypes).
+struct FillAttrs {
+  double value = 0;
+  int64_t integer = 0;
+  static constexpr auto fields() { return std::tuple{Field{"value", &FillAttrs::value}, Field{"integer", &FillAttrs::integer}}; }
+};
+
+// iota: out[i] = start + i * step, computed in f64 (floating) or i64 (integers).
+struct IotaAttrs {
+  double start = 0, step = 1;
+  int64_t integer_start = 0, integer_step = 1;
+  static constexpr auto fields() {
+    return std::tuple{Field{"start", &IotaAttrs::start}, Field{"step", &IotaAttrs::step}, Field{"integer_start", &IotaAttrs::integer_start},
+                      Field{"integer_step", &IotaAttrs::integer_step}};
+  }
+};
+
+struct CastAttrs {
+  DType dtype = DType::f32;
+  static constexpr auto fields() { return std::tuple{Field{"dtype", &CastAttrs::dtype}}; }
+};
+
+// Reductions over the axes of `dim` (an empty list means all). keepdim leaves them with size 1.
+struct ReduceAttrs {
+  Shape dim;
+  bool keepdim = false;
+  static constexpr auto fields() { return std::tuple{Field{"dim", &ReduceAttrs::dim}, Field{"keepdim", &ReduceAttrs::keepdim}}; }
+};
+
+// One axis: scan, softmax, gather, scatter, cat, ...
+struct DimAttrs {
+  int64_t dim = -1;
+  static constexpr auto fields() { return std::tuple{Field{"dim", &DimAttrs::dim}}; }
+};
+
+struct DimKeepAttrs {
+  int64_t dim = -1;
+  bool keepdim = false;
+  static constexpr auto fields() { return std::tuple{Field{"dim", &DimKeepAttrs::dim}, Field{"keepdim", &DimKeepAttrs::keepdim}}; }
+};
+
+struct SortAttrs {
+  int64_t dim = -1;
+  bool descending = false;
+  static constexpr auto fields() { return std::tuple{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}}; }
+};
+
+// scatter: `size` is the extent of `dim` where the base is absent (a base of zeros).
+struct ScatterAttrs {
+  int64_t dim = 0, size = -1;
+  static constexpr auto fields() { return std::tuple{Field{"dim", &ScatterAttrs::dim}, Field{"size", &ScatterAttrs::size}}; }
+};
+
+// Views and shapes.
+struct ShapeAttrs {
+  Shape shape;
+  static constexpr auto fields() { return std::tuple{Field{"shape", &ShapeAttrs::shape}}; }
+};
+struct PermuteAttrs {
+  Shape dims;
+  static constexpr auto fields() { return std::tuple{Field{"dims", &PermuteAttrs::dims}}; }
+};
+struct TransposeAttrs {
+  int64_t dim0 = 0, dim1 = 1;
+  static constexpr auto fields() { return std::tuple{Field{"dim0", &TransposeAttrs::dim0}, Field{"dim1", &TransposeAttrs::dim1}}; }
+};
+// x[..., start : stop : step, ...] on `dim`; 0 <= start, a negative step counts down from start; `length` elements.
+struct SliceAttrs {
+  int64_t dim = 0, start = 0, length = 0, step = 1;
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &SliceAttrs::dim}, Field{"start", &SliceAttrs::start}, Field{"length", &SliceAttrs::length},
+                      Field{"step", &SliceAttrs::step}};
+  }
+};
+// The gradient of slice: g laid into zeros, `size` long on `dim`.
+struct SliceBackwardAttrs {
+  int64_t dim = 0, start = 0, step = 1, size = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &SliceBackwardAttrs::dim}, Field{"start", &SliceBackwardAttrs::start}, Field{"step", &SliceBackwardAttrs::step},
+                      Field{"size", &SliceBackwardAttrs::size}};
+  }
+};
+
+enum class Gelu : int32_t { none, tanh };  // PyTorch's approximate="none" | "tanh"
+struct GeluAttrs {
+  Gelu approximate = Gelu::none;
+  static constexpr auto fields() { return std::tuple{Field{"approximate", &GeluAttrs::approximate}}; }
+};
+
+// The normalised axes are the last `normalized_dims`.
+struct LayerNormAttrs {
+  int64_t normalized_dims = 1;
+  double eps = 1e-5;
+  static constexpr auto fields() { return std::tuple{Field{"normalized_dims", &LayerNormAttrs::normalized_dims}, Field{"eps", &LayerNormAttrs::eps}}; }
+};
+
+struct EmbeddingAttrs {
+  int64_t padding_idx = -1;  // this row gets no gradient; -1: none
+  static constexpr auto fields() { return std::tuple{Field{"padding_idx", &EmbeddingAttrs::padding_idx}}; }
+};
+struct EmbeddingBackwardAttrs {
+  int64_t num_embeddings = 0, padding_idx = -1;
+  static constexpr auto fields() {
+    return std::tuple{Field{"num_embeddings", &EmbeddingBackwardAttrs::num_embeddings}, Field{"padding_idx", &EmbeddingBackwardAttrs::padding_idx}};
+  }
+};
+
+enum class Reduction : int32_t { none, mean, sum };
+struct CrossEntropyAttrs {
+  int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+  double label_smoothing = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"ignore_index", &CrossEntropyAttrs::ignore_index}, Field{"reduction", &CrossEntropyAttrs::reduction},
+                      Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
+  }
+};
+
+// The scalars of a mask (DESIGN.md section 7); documents and lengths are inputs. Unbounded is -1.
+struct AttentionAttrs {
+  double scale = 0;  // 0: 1/sqrt(D)
+  int64_t left = -1, right = -1, prefix = 0, sinks = 0, global = 0;
+  bool causal = false, top_left = false;
+  static constexpr auto fields() {
+    return std::tuple{Field{"scale", &AttentionAttrs::scale}, Field{"left", &AttentionAttrs::left}, Field{"right", &AttentionAttrs::right},
+                      Field{"prefix", &AttentionAttrs::prefix}, Field{"sinks", &AttentionAttrs::sinks}, Field{"global", &AttentionAttrs::global},
+                      Field{"causal", &AttentionAttrs::causal}, Field{"top_left", &AttentionAttrs::top_left}};
+  }
+};
+
+// random_bits: what the 64 random bits of element i become.
+struct DropoutAttrs {
+  double p = 0.5;
+  static constexpr auto fields() { return std::tuple{Field{"p", &DropoutAttrs::p}}; }
+};
+
+// adamw over lists of n parameters; lr, step number and gradient scale are 0-dim inputs. `decay_count`: the first that many decay.
+struct AdamWAttrs {
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
+  int64_t decay_count = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"beta1", &AdamWAttrs::beta1}, Field{"beta2", &AdamWAttrs::beta2}, Field{"eps", &AdamWAttrs::eps},
+                      Field{"weight_decay", &AdamWAttrs::weight_decay}, Field{"decay_count", &AdamWAttrs::decay_count}};
+  }
+};
+
+namespace detail {
+constexpr uint64_t hash_bytes(uint64_t h, const char* s) {
+  for (; *s; s++) h = (h ^ uint8_t(*s)) * 0x100000001b3;
+  return h;
+}
+constexpr uint64_t hash_number(uint64_t h, uint64_t n) { return (h ^ n) * 0x100000001b3; }
+template <class T>
+constexpr uint64_t type_tag() {
+  return sizeof(T) * 8 + std::is_floating_point_v<T> * 4 + std::is_enum_v<T> * 2 + std::is_same_v<T, bool>;
+}
+}  // namespace detail
+
+// Names, kinds and size of the fields: two builds that agree on it mean the same attrs.
+template <class A>
+constexpr uint64_t attrs_hash() {
+  static_assert(std::is_trivially_copyable_v<A> && sizeof(A) <= 256, "attrs are plain structs of at most 256 bytes");
+  uint64_t h = detail::hash_number(0xcbf29ce484222325, std::is_empty_v<A> ? 0 : sizeof(A));
+  std::apply([&](auto... f) { ((h = detail::hash_number(detail::hash_bytes(h, f.name), detail::type_tag<std::remove_reference_t<decltype(((A*)nullptr)->*f.member)>>())), ...); },
+             A::fields());
+  return h;
+}
+
+}  // namespace fovea
