@@ -1,0 +1,244 @@
+#include "core/array.h"
+
+#include <new>
+
+#include "core/device.h"
+
+namespace fovea {
+namespace {
+
+size_t body_bytes(int rank) { return rank <= 4 ? 128 : 192; }
+
+bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
+  int64_t expected = 1;
+  for (int i = rank - 1; i >= 0; i--) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+Body* place_body(void* block, int rank) {
+  Body* b = new (block) Body;
+  b->view.rank = int8_t(rank);
+  b->view.shape = b->numbers();
+  b->view.strides = b->numbers() + (rank <= 4 ? 4 : 8);
+  return b;
+}
+
+// Body and storage in one block; inline data behind them where it fits.
+Body* place_all(ThreadState& s, const Meta& m, bool inline_data) {
+  size_t head = body_bytes(m.rank), all = head + 64 + (inline_data ? 64 : 0);
+  void* block = allocate_block(s.blocks, all);
+  Body* b = place_body(block, m.rank);
+  b->view.dtype = m.dtype;
+  b->view.device = m.device;
+  auto* st = new (static_cast<char*>(block) + head) Storage;
+  st->block = block;
+  st->block_lines = uint8_t(all / kLine);
+  st->device = m.device;
+  b->storage = st;
+  b->embedded = true;
+  return b;
+}
+
+}  // namespace
+
+void set_dense(Body& b, const int64_t* dims, int rank) {
+  auto* shape = const_cast<int64_t*>(b.view.shape);
+  auto* strides = const_cast<int64_t*>(b.view.strides);
+  int64_t n = 1;
+  for (int i = rank - 1; i >= 0; i--) {
+    shape[i] = dims[i];
+    strides[i] = n;
+    if (uint64_t(dims[i] - 1) >= (uint64_t(1) << 31) || n >= int64_t(1) << 31) [[unlikely]] {  // rare: empty, negative or huge
+      b.view.numel = fovea::numel(dims, rank);
+      for (int j = 0; j < rank; j++) shape[j] = dims[j];
+      dense_strides(dims, rank, strides);
+      b.view.dense = true;
+      return;
+    }
+    n *= dims[i];
+  }
+  b.view.numel = n;
+  b.view.dense = true;
+}
+
+Body* make_body(ThreadState& s, Storage* storage, int rank) {
+  size_t bytes = body_bytes(rank);
+  Body* b = place_body(allocate_block(s.blocks, bytes), rank);
+  b->lines = uint8_t(bytes / kLine);
+  b->storage = storage;
+  b->view.device = storage->device;
+  return b;
+}
+
+Array Array::empty(ThreadState& s, const Meta& m) {
+  int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
+  for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
+  bool host = on_host(m.device), small = host && rough * size_of(m.dtype) <= 64;
+  Body* b = place_all(s, m, small);
+  Array out(b);
+  Storage* st = b->storage;
+  set_dense(*b, m.dims, m.rank);
+  st->bytes = size_t(b->view.numel) * size_t(size_of(m.dtype));
+  if (small) {
+    st->data = st + 1;
+  } else if (host) {
+    st->data = allocate_block(s.blocks, st->bytes);
+    st->owner = Storage::arena;
+  } else {
+    Status ok = backend_of(m.device).allocate(m.device.index, st->bytes, &st->data);
+    if (!ok) throw MemoryError(std::string(device_name(m.device)) + ": " + (ok.text ? ok.text : "out of memory") + ": " +
+                               std::to_string(st->bytes) + " bytes for " + to_string(m.dims, m.rank) + " " + name_of(m.dtype));
+    st->owner = Storage::backend;
+  }
+  b->view.data = st->data;
+  return out;
+}
+
+Array Array::empty(const Shape& shape, DType dtype, Device device) { return empty(state(), Meta(dtype, device, shape)); }
+
+Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
+  Body* b = place_all(state(), Meta(dtype, device, shape), false);
+  Array out(b);
+  set_dense(*b, shape.dims, shape.rank);
+  b->storage->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
+  b->storage->owner = Storage::shape_only;
+  return out;
+}
+
+Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device, void (*release)(void*), void* context) {
+  Body* b = place_all(state(), Meta(dtype, device, shape), false);
+  Array out(b);
+  set_dense(*b, shape.dims, shape.rank);
+  Storage* st = b->storage;
+  st->data = b->view.data = data;
+  st->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
+  st->owner = release ? Storage::adopted : Storage::borrowed;
+  st->release = release;
+  st->context = context;
+  if (strides.rank) {
+    std::memcpy(const_cast<int64_t*>(b->view.strides), strides.dims, sizeof(int64_t) * size_t(shape.rank));
+    b->view.dense = is_dense(b->view.shape, b->view.strides, shape.rank);
+  }
+  return out;
+}
+
+void destroy_storage(Storage* s) {
+  BlockCache& blocks = state().blocks;
+  switch (s->owner) {
+    case Storage::arena: free_block(blocks, s->data, s->bytes); break;
+    case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
+    case Storage::adopted: s->release(s->context); break;
+    case Storage::inline_data: case Storage::borrowed: case Storage::shape_only: break;
+  }
+  free_block(blocks, s->block, size_t(s->block_lines) * kLine);
+}
+
+const void* Array::readable(DType t) const {
+  if (t != dtype()) throw DTypeError(std::string("data: array is ") + name_of(dtype()) + " (asked for " + name_of(t) + ")");
+  if (is_shape_only()) throw ValueError("data: array " + to_string(shape()) + " is shape-only: it has no data");
+  if (!on_host(device())) throw DeviceError("data: array is on " + device_name(device()) + " (expected host memory). Copy it with to(\"cpu\")");
+  return view().data;
+}
+
+Array Array::alias(const Shape& shape, const Shape& strides, int64_t offset) const {
+  storage()->refs.fetch_add(1, std::memory_order_relaxed);
+  Body* b = make_body(state(), storage(), shape.rank);
+  b->view.dtype = dtype();
+  int64_t n = 1;
+  for (int i = 0; i < shape.rank; i++) {
+    const_cast<int64_t*>(b->view.shape)[i] = shape[i];
+    const_cast<int64_t*>(b->view.strides)[i] = strides[i];
+    n *= shape[i];
+  }
+  b->view.numel = n;
+  b->view.dense = is_dense(b->view.shape, b->view.strides, shape.rank);
+  b->view.data = view().data ? static_cast<char*>(view().data) + offset * size_of(dtype()) : nullptr;
+  return Array(b);
+}
+
+Array Array::reshape_view(const Shape& wanted) const {
+  // Which old axes merge or split into which new ones: walk both from the right, cutting the old shape into runs that are dense in themselves.
+  Shape shape = wanted, strides;
+  strides.rank = shape.rank;
+  if (numel() == 0 || dense()) {
+    dense_strides(shape.dims, shape.rank, strides.dims);
+    return alias(shape, strides);
+  }
+  const View& v = view();
+  int n = shape.rank - 1;
+  int64_t run = 1, filled = 1;                // elements in the current old run, and how many new axes have used
+  int64_t base = rank() ? v.strides[rank() - 1] : 1;
+  for (int o = rank() - 1; o >= 0; o--) {
+    run *= v.shape[o];
+    bool cut = o == 0 || (v.shape[o - 1] != 1 && v.strides[o - 1] != run * base);
+    if (!cut) continue;
+    while (n >= 0 && (filled < run || shape[n] == 1)) {
+      strides[n] = filled * base;
+      filled *= shape[n--];
+    }
+    if (filled != run) return Array();
+    if (o > 0) base = v.strides[o - 1], run = filled = 1;
+  }
+  return n == -1 ? alias(shape, strides) : Array();
+}
+
+Array Array::permute(const Shape& dims) const {
+  if (dims.rank != rank()) throw ShapeError("permute: " + to_string(dims) + " has " + std::to_string(dims.rank) + " axes (expected " +
+                                            std::to_string(rank()) + " for " + to_string(shape()) + ")");
+  Shape shape, strides;
+  uint32_t seen = 0;
+  for (int i = 0; i < rank(); i++) {
+    int d = wrap_dim(dims[i], rank());
+    if (seen >> d & 1) throw ShapeError("permute: axis " + std::to_string(d) + " appears twice in " + to_string(dims));
+    seen |= 1u << d;
+    shape.push_back(view().shape[d]);
+    strides.push_back(view().strides[d]);
+  }
+  return alias(shape, strides);
+}
+
+Array Array::transpose(int64_t a, int64_t b) const {
+  int i = wrap_dim(a, rank()), j = wrap_dim(b, rank());
+  Shape shape = this->shape(), strides = this->strides();
+  if (rank() == 0) return alias(shape, strides);
+  std::swap(shape[i], shape[j]);
+  std::swap(strides[i], strides[j]);
+  return alias(shape, strides);
+}
+
+Array Array::expand(const Shape& wanted) const {
+  Shape shape = wanted, strides;
+  strides.rank = shape.rank;
+  int lead = shape.rank - rank();
+  if (lead < 0) throw ShapeError("expand: " + to_string(this->shape()) + " has more axes than " + to_string(wanted));
+  for (int i = 0; i < shape.rank; i++) {
+    int64_t size = i < lead ? 1 : view().shape[i - lead];
+    if (shape[i] == -1 && i >= lead) shape[i] = size;
+    if (shape[i] != size && size != 1)
+      throw ShapeError("expand: " + to_string(this->shape()) + " does not broadcast to " + to_string(wanted) + " (" + std::to_string(size) +
+                       " against " + std::to_string(shape[i]) + " at axis " + std::to_string(i) + ")");
+    strides[i] = shape[i] == size && i >= lead ? view().strides[i - lead] : 0;
+  }
+  fovea::numel(shape);
+  return alias(shape, strides);
+}
+
+Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) const {
+  int d = wrap_dim(dim, rank());
+  if (rank() == 0) throw ShapeError("slice: a 0-dim array has no axis to slice");
+  int64_t size = view().shape[d], last = start + (length - 1) * step;
+  if (step == 0 || length < 0 || start < 0 || start > size || (length > 0 && (start >= size || last < 0 || last >= size)))
+    throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " + std::to_string(step) +
+                     " leave axis " + std::to_string(d) + " of " + to_string(shape()));
+  Shape shape = this->shape(), strides = this->strides();
+  int64_t offset = length > 0 ? start * strides[d] : 0;
+  shape[d] = length;
+  strides[d] *= step;
+  return alias(shape, strides, offset);
+}
+
+}  // namespace fovea

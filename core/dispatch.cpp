@@ -1,0 +1,278 @@
+#include "core/dispatch.h"
+
+#include <string>
+
+#include "core/device.h"
+
+namespace fovea {
+namespace {
+
+constexpr int kManyViews = 16;  // more inputs or outputs than this take memory from the arena
+
+// Pointers to views, on the stack where there are few.
+class ViewList {
+ public:
+  ViewList(ThreadState& s, int n) : state_(s), bytes_(size_t(n) * sizeof(View*)) {
+    list_ = n <= kManyViews ? few_ : static_cast<const View**>(allocate_block(s.blocks, bytes_));
+  }
+  ~ViewList() {
+    if (list_ != few_) free_block(state_.blocks, list_, bytes_);
+  }
+  ViewList(const ViewList&) = delete;
+  ViewList& operator=(const ViewList&) = delete;
+  const View*& operator[](int i) { return list_[i]; }
+  const View* const* data() const { return list_; }
+
+ private:
+  ThreadState& state_;
+  size_t bytes_;
+  const View* few_[kManyViews];
+  const View** list_;
+};
+
+bool fits(const View& v, Layout need) {
+  if (!v.present() || v.dense || need == Layout::any) return true;
+  bool last = v.rank < 1 || v.strides[v.rank - 1] == 1;
+  if (need == Layout::last_dim_dense) return last;
+  if (need == Layout::matrix_like) return last || (v.rank > 1 && v.strides[v.rank - 2] == 1);
+  return false;
+}
+
+[[noreturn]] void refuse(const OpRow& r, const View& v, const Status& st) {
+  std::string where = std::string(" on ") + device_name(v.device) + " for " + name_of(v.dtype) + " " + to_string(v.shape, v.rank < 0 ? 0 : v.rank);
+  std::string text = (st.text ? st.text : "kernel failed") + where;
+  switch (st.code) {
+    case Status::invalid: throw ValueError(text);
+    case Status::unsupported: throw UnsupportedError(text);
+    case Status::out_of_memory: throw MemoryError(text);
+    default: throw KernelError(std::string(r.name) + " kernel: " + text);
+  }
+}
+
+[[noreturn]] void report_fault(ThreadState& s) {
+  Fault f = s.fault;
+  s.fault = Fault{};
+  throw IndexError("index " + std::to_string(f.value) + " at position " + std::to_string(f.position) + " is out of range (expected 0 to " +
+                   std::to_string(f.limit - 1) + ")");
+}
+
+// Runs the kernel and turns whatever goes wrong into a typed exception.
+void run(ThreadState& s, const OpRow& r, const Slot& slot, Call& c, const void* attrs, const View& d) {
+  Status st;
+  try {
+    st = slot.thunk(c, attrs);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw KernelError(std::string(r.name) + " kernel on " + device_name(d.device) + ": " + e.what());
+  }
+  if (!st) refuse(r, d, st);
+  if (s.fault.raised && on_host(d.device)) report_fault(s);
+}
+
+class Scratch {
+ public:
+  Scratch(ThreadState& s, int64_t bytes, Device d) {
+    if (bytes <= 0) return;
+    array_ = Array::empty(s, Meta(u8, d, {bytes}));
+  }
+  void* data() const { return array_ ? array_.view().data : nullptr; }
+
+ private:
+  Array array_;
+};
+
+// The call with everything on: broadcasting, packing, given and add destinations, shape-only, scratch, trace.
+bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& l) {
+  Array fresh[16];
+  Array* out = l.to == Destination::fresh ? fresh : l.out;
+  bool add_after = l.to == Destination::add && !slot.adds;
+  if (l.to == Destination::fresh) {
+    for (int i = 0; i < l.outputs; i++) out[i] = Array::empty(s, l.meta[i]);
+  } else if (add_after) {
+    for (int i = 0; i < l.outputs; i++) fresh[i] = Array::empty(s, meta_of(l.out[i].view()));
+    out = fresh;
+  }
+  ViewList in(s, l.inputs), outs(s, l.outputs);
+  Array packed[8];
+  bool shape_only = false;
+  for (int i = 0; i < l.outputs; i++) outs[i] = &out[i].view(), shape_only |= out[i].is_shape_only();
+  for (int i = 0; i < l.inputs; i++) {
+    in[i] = l.in[i];
+    if (in[i]->present() && !in[i]->data) shape_only = true;
+  }
+  if (shape_only) {
+    if (l.to == Destination::fresh)
+      for (int i = 0; i < l.outputs; i++) l.out[i] = Array::shape_only(l.meta[i].shape(), l.meta[i].dtype, l.meta[i].device);
+    return true;
+  }
+  // Views of the inputs broadcast to the output by zero strides.
+  View wide[4];
+  int64_t wide_strides[4][kMaxRank];
+  if (l.broadcast)
+    for (int i = 0; i < l.inputs; i++) {
+      const View &v = *in[i], &o = *outs[0];
+      if (!v.present()) continue;
+      wide[i] = v;
+      int lead = o.rank - v.rank;
+      for (int k = 0; k < o.rank; k++) wide_strides[i][k] = k < lead || (v.shape[k - lead] == 1 && o.shape[k] != 1) ? 0 : v.strides[k - lead];
+      wide[i].shape = o.shape;
+      wide[i].strides = wide_strides[i];
+      wide[i].rank = o.rank;
+      wide[i].dense = v.dense && v.numel == o.numel;
+      wide[i].numel = o.numel;
+      in[i] = &wide[i];
+    }
+  if (slot.layout != Layout::any)
+    for (int i = 0; i < l.inputs && i < 8; i++)
+      if (!fits(*in[i], slot.layout)) {
+        Array tmp = Array::empty(s, meta_of(*in[i]));
+        const View* from = in[i];
+        Launch copy{op::assign, &from, 1, nullptr, &tmp, 1, nullptr, false, Destination::given};
+        launch(s, copy);
+        packed[i] = std::move(tmp);
+        in[i] = &packed[i].view();
+      }
+  Call c{.in = in.data(), .out = outs.data(), .inputs = l.inputs, .outputs = l.outputs, .kind = r.kind,
+         .add = l.to == Destination::add && slot.adds, .deterministic = (s.mode & kDeterministic) != 0, .fault = &s.fault, .host = &host_services()};
+  if (slot.accepts && !slot.accepts(c, l.attrs)) return false;
+  const View& d = r.dispatch < l.inputs ? *in[r.dispatch] : *outs[0];
+  Scratch scratch(s, slot.scratch ? slot.scratch(c, l.attrs) : 0, d.device);
+  c.scratch = scratch.data();
+  if (!on_host(d.device)) c.stream = backend_of(d.device).stream(d.device.index);
+  if (s.mode & kTrace) {
+    TraceEvent e{r.name, backend_of(d.device).name(), false, slot.reference, s.depth, c.in, c.inputs, c.out, c.outputs,
+                 std::chrono::steady_clock::now(), {}};
+    run(s, r, slot, c, l.attrs, d);
+    e.end = std::chrono::steady_clock::now();
+    s.trace->op(e);
+  } else {
+    run(s, r, slot, c, l.attrs, d);
+  }
+  if (add_after)
+    for (int i = 0; i < l.outputs; i++) {
+      const View* pair[2] = {&l.out[i].view(), &fresh[i].view()};
+      Launch sum{op::add, pair, 2, nullptr, &l.out[i], 1, nullptr, false, Destination::given};
+      launch(s, sum);
+    }
+  if (l.to == Destination::fresh)
+    for (int i = 0; i < l.outputs; i++) l.out[i] = std::move(fresh[i]);
+  return true;
+}
+
+const Slot* find_slot(const OpRow& r, const View& d) {
+  const Slot& slot = kernels_of(d.device).slots[r.slot];
+  return slot.thunk && contains(slot.dtypes, d.dtype) ? &slot : nullptr;
+}
+
+View meta_view(const Meta& m) {
+  View v;
+  v.dtype = m.dtype;
+  v.device = m.device;
+  return v;
+}
+
+}  // namespace
+
+bool launch(ThreadState& s, const Launch& l) {
+  const OpRow& r = row(l.id);
+  View none;
+  const View* d = r.dispatch < l.inputs ? l.in[r.dispatch] : l.to == Destination::fresh ? &(none = meta_view(l.meta[0])) : &l.out[0].view();
+  const Slot* slot = find_slot(r, *d);
+  if (!slot) return false;
+  return launch_all(s, r, *slot, l);
+}
+
+bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs, DType result, Array& out) {
+  const View& d = *in[r.dispatch];
+  const Slot* slot = find_slot(r, d);
+  if (!slot) return false;
+  if (slot->accepts || slot->scratch || slot->layout != Layout::any || !d.data || (s.mode & kTrace) || !on_host(d.device)) [[unlikely]] {
+    Meta meta = meta_of(d);
+    meta.dtype = result;
+    return launch_all(s, r, *slot, Launch{int(r.slot), in, inputs, attrs, &out, 1, &meta});
+  }
+  Meta meta;
+  meta.dtype = result;
+  meta.device = d.device;
+  meta.rank = d.rank;
+  for (int i = 0; i < d.rank; i++) meta.dims[i] = d.shape[i];
+  Array fresh = Array::empty(s, meta);
+  for (int i = 0; i < inputs; i++)
+    if (!in[i]->data) [[unlikely]] {
+      out = Array::shape_only(meta.shape(), meta.dtype, meta.device);
+      return true;
+    }
+  const View* to = &fresh.view();
+  Call c;
+  c.in = in;
+  c.out = &to;
+  c.inputs = inputs;
+  c.outputs = 1;
+  c.kind = r.kind;
+  c.deterministic = (s.mode & kDeterministic) != 0;
+  c.fault = &s.fault;
+  c.host = &host_services();
+  run(s, r, *slot, c, attrs, d);
+  out = std::move(fresh);
+  return true;
+}
+
+void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs) {
+  ViewList views(s, inputs);
+  static const View kAbsent;
+  for (int i = 0; i < inputs; i++) views[i] = in[i] ? &in[i].view() : &kAbsent;
+  if (!launch(s, Launch{id, views.data(), inputs, attrs, out, outputs, nullptr, false, Destination::given}))
+    throw UnsupportedError(std::string(row(id).name) + ": no kernel for " + name_of(out[0].dtype()) + " on " + device_name(out[0].device()));
+  for (int i = 0; i < outputs; i++) {
+    Storage* st = out[i].storage();
+    st->version++;
+    if (s.where) st->writer_file = s.where->file_name(), st->writer_line = s.where->line();
+  }
+}
+
+void assign(Array& dst, const Array& src) {
+  ThreadState& s = state();
+  Array from = src.device() == dst.device() ? src : to_device(src, dst.device());
+  if (!(from.shape() == dst.shape())) from = from.expand(dst.shape());
+  update(s, op::assign, &from, 1, nullptr, &dst, 1);
+}
+
+void fill(Array& dst, double value) {
+  FillAttrs a{value, value > -9.2e18 && value < 9.2e18 ? int64_t(value) : 0};
+  update(state(), op::fill, nullptr, 0, &a, &dst, 1);
+}
+
+void fill_integer(Array& dst, int64_t value) {
+  FillAttrs a{double(value), value};
+  update(state(), op::fill, nullptr, 0, &a, &dst, 1);
+}
+
+Array cast_copy(const Array& a, DType t) {
+  Array out = a.is_shape_only() ? Array::shape_only(a.shape(), t, a.device()) : Array::empty(a.shape(), t, a.device());
+  assign(out, a);
+  return out;
+}
+
+Array dense_copy(const Array& a) { return cast_copy(a, a.dtype()); }
+
+Array to_device(const Array& a, Device d) {
+  if (a.device() == d) return a;
+  if (a.is_shape_only()) return Array::shape_only(a.shape(), a.dtype(), d);
+  Array from = a.dense() ? a : dense_copy(a), to = Array::empty(a.shape(), a.dtype(), d);
+  size_t bytes = size_t(a.numel()) * size_t(size_of(a.dtype()));
+  Status st;
+  if (on_host(a.device()) && on_host(d)) {
+    std::memcpy(to.view().data, from.view().data, bytes);
+  } else if (on_host(d)) {
+    st = backend_of(a.device()).to_host(a.device().index, to.view().data, from.view().data, bytes);
+  } else if (on_host(a.device())) {
+    st = backend_of(d).from_host(d.index, to.view().data, from.view().data, bytes);
+  } else {
+    return to_device(to_device(a, default_device()), d);
+  }
+  if (!st) throw DeviceError(std::string("copy from ") + device_name(a.device()) + " to " + device_name(d) + ": " + (st.text ? st.text : "failed"));
+  return to;
+}
+
+}  // namespace fovea

@@ -1,0 +1,28 @@
+#include "core/error.h"
+
+#include <cstdio>
+#include <string_view>
+
+namespace fovea {
+
+std::string describe(std::source_location where) {
+  std::string_view file = where.file_name();
+  if (auto slash = file.rfind('/'); slash != file.npos) file.remove_prefix(slash + 1);
+  return std::string(file) + ":" + std::to_string(where.line());
+}
+
+void Error::locate(const char* op, std::source_location where, const std::string& module_path) {
+  if (located_) return;
+  located_ = true;
+  std::string name = std::string(op) + ":";
+  if (text_.compare(0, name.size(), name) != 0) text_ = name + " " + text_;
+  text_ += " at " + describe(where);
+  if (!module_path.empty()) text_ += " (" + module_path + ")";
+}
+
+int report(const std::exception& e) {
+  std::fprintf(stderr, "error: %s\n", e.what());
+  return 1;
+}
+
+}  // namespace fovea

@@ -1,0 +1,86 @@
+// One small state per thread: the mode word, the free lists, the line and module that errors name.
+// Fetched once per op and passed down. Only the pointer is thread-local storage (initial-exec model), so the library can itself be dlopened.
+#pragma once
+#include <cstdint>
+#include <source_location>
+#include <string>
+
+#include "core/allocator.h"
+#include "core/backend.h"
+
+namespace fovea {
+
+// Bits of the mode word.
+enum Mode : uint32_t {
+  kGrad = 1,           // ops are recorded
+  kTrace = 2,          // every op is told to the thread's trace sink
+  kNanChecks = 4,      // the first op that makes a NaN or infinity out of finite inputs throws
+  kDeterministic = 8,  // same bits for any thread count, also where it costs
+  kNoKernels = 16,     // kernels of composed ops are skipped: proofs, FOVEA_COMPOSE
+};
+
+struct TraceSink;
+
+// The module path as a chain of scopes on the stack; joined with dots only when somebody asks.
+struct ModuleScope {
+  const char* name;
+  ModuleScope* outer;
+};
+
+struct ThreadState {
+  uint32_t mode = kGrad;
+  int32_t depth = 0;  // of compositions: how deep inside other ops
+  Fault fault;
+  const std::source_location* where = nullptr;  // overrides the caller's line (modules of nn lend theirs, the engine the forward's)
+  ModuleScope* scope = nullptr;
+  TraceSink* trace = nullptr;
+  BlockCache blocks;
+};
+
+namespace detail {
+extern thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec")));
+ThreadState& make_state();
+}  // namespace detail
+
+inline ThreadState& state() {
+  ThreadState* s = detail::tls_state;
+  return s ? *s : detail::make_state();
+}
+
+// Sets and clears bits of the mode word until the end of the scope.
+class ModeScope {
+ public:
+  ModeScope(ThreadState& s, uint32_t set, uint32_t clear) : state_(s), before_(s.mode) { s.mode = (s.mode & ~clear) | set; }
+  ~ModeScope() { state_.mode = before_; }
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+
+ private:
+  ThreadState& state_;
+  uint32_t before_;
+};
+
+// Inside, nothing is recorded: `NoGrad guard;`
+struct NoGrad : ModeScope { NoGrad() : ModeScope(state(), 0, kGrad) {} };
+// Inside, every result has the same bits for any number of threads.
+struct Deterministic : ModeScope { Deterministic() : ModeScope(state(), kDeterministic, 0) {} };
+
+// Errors, traces and nodes inside name this line.
+class WhereScope {
+ public:
+  WhereScope(ThreadState& s, const std::source_location* where) : state_(s), before_(s.where) {
+    if (where && !s.where) s.where = where;  // the outermost scope is the user's
+  }
+  ~WhereScope() { state_.where = before_; }
+  WhereScope(const WhereScope&) = delete;
+  WhereScope& operator=(const WhereScope&) = delete;
+
+ private:
+  ThreadState& state_;
+  const std::source_location* before_;
+};
+
+// `gpt.blocks.3.mlp`, or empty outside of modules.
+std::string module_path(const ModuleScope* scope);
+
+}  // namespace fovea
