@@ -198,10 +198,4 @@ void release_cached_memory() {
     }
 }
 
-std::string module_path(const ModuleScope* scope) {
-  if (!scope) return {};
-  std::string outer = module_path(scope->outer);
-  return outer.empty() ? scope->name : outer + "." + scope->name;
-}
-
 }  // namespace fovea

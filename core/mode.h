@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdint>
 #include <source_location>
-#include <string>
 
 #include "core/allocator.h"
 #include "core/backend.h"
@@ -21,19 +20,15 @@ enum Mode : uint32_t {
 
 struct TraceSink;
 
-// The module path as a chain of scopes on the stack; joined with dots only when somebody asks.
-struct ModuleScope {
-  const char* name;
-  ModuleScope* outer;
-};
-
 struct ThreadState {
   uint32_t mode = kGrad;
   int32_t depth = 0;  // of compositions: how deep inside other ops
   Fault fault;
   const std::source_location* where = nullptr;  // overrides the caller's line (modules of nn lend theirs, the engine the forward's)
-  ModuleScope* scope = nullptr;
+  const char* module = nullptr;  // dotted path of the module that runs, interned; null outside
   TraceSink* trace = nullptr;
+  void* dying = nullptr;         // nodes to be released, by autograd's explicit stack
+  bool releasing = false;
   BlockCache blocks;
 };
 
@@ -79,8 +74,5 @@ class WhereScope {
   ThreadState& state_;
   const std::source_location* before_;
 };
-
-// `gpt.blocks.3.mlp`, or empty outside of modules.
-std::string module_path(const ModuleScope* scope);
 
 }  // namespace fovea

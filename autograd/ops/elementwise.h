@@ -1,0 +1,73 @@
+// Elementwise ops. Operands broadcast as in NumPy and promote as in PyTorch; integers give f32 where the function is not exact on them.
+#pragma once
+#include "autograd/apply.h"
+
+namespace fovea {
+
+// One line per op: shapes in = shape out.
+inline Tensor neg(const Operand& x) { return apply_unary(op::neg, x); }
+inline Tensor abs(const Operand& x) { return apply_unary(op::abs, x); }                // gradient at 0: 0
+inline Tensor sign(const Operand& x) { return apply_unary(op::sign, x); }              // gradient 0
+inline Tensor exp(const Operand& x) { return apply_unary(op::exp, x); }
+inline Tensor expm1(const Operand& x) { return apply_unary(op::expm1, x); }
+inline Tensor log(const Operand& x) { return apply_unary(op::log, x); }
+inline Tensor log1p(const Operand& x) { return apply_unary(op::log1p, x); }
+inline Tensor sqrt(const Operand& x) { return apply_unary(op::sqrt, x); }
+inline Tensor rsqrt(const Operand& x) { return apply_unary(op::rsqrt, x); }
+inline Tensor reciprocal(const Operand& x) { return apply_unary(op::reciprocal, x); }
+inline Tensor square(const Operand& x) { return apply_unary(op::square, x); }
+inline Tensor sin(const Operand& x) { return apply_unary(op::sin, x); }
+inline Tensor cos(const Operand& x) { return apply_unary(op::cos, x); }
+inline Tensor tanh(const Operand& x) { return apply_unary(op::tanh, x); }
+inline Tensor sigmoid(const Operand& x) { return apply_unary(op::sigmoid, x); }
+inline Tensor erf(const Operand& x) { return apply_unary(op::erf, x); }
+inline Tensor relu(const Operand& x) { return apply_unary(op::relu, x); }              // gradient at 0: 0
+inline Tensor logical_not(const Operand& x) { return apply_unary(op::logical_not, x); }
+inline Tensor isnan(const Operand& x) { return apply_unary(op::isnan, x); }
+inline Tensor isfinite(const Operand& x) { return apply_unary(op::isfinite, x); }
+
+inline Tensor add(const Operand& a, const Operand& b) { return apply_binary(op::add, a, b); }
+inline Tensor sub(const Operand& a, const Operand& b) { return apply_binary(op::sub, a, b); }
+inline Tensor mul(const Operand& a, const Operand& b) { return apply_binary(op::mul, a, b); }
+inline Tensor div(const Operand& a, const Operand& b) { return apply_binary(op::div, a, b); }
+inline Tensor pow(const Operand& a, const Operand& b) { return apply_binary(op::pow, a, b); }
+inline Tensor maximum(const Operand& a, const Operand& b) { return apply_binary(op::maximum, a, b); }  // ties: half to each
+inline Tensor minimum(const Operand& a, const Operand& b) { return apply_binary(op::minimum, a, b); }
+inline Tensor eq(const Operand& a, const Operand& b) { return apply_binary(op::eq, a, b); }
+inline Tensor ne(const Operand& a, const Operand& b) { return apply_binary(op::ne, a, b); }
+inline Tensor lt(const Operand& a, const Operand& b) { return apply_binary(op::lt, a, b); }
+inline Tensor le(const Operand& a, const Operand& b) { return apply_binary(op::le, a, b); }
+inline Tensor gt(const Operand& a, const Operand& b) { return apply_binary(op::gt, a, b); }
+inline Tensor ge(const Operand& a, const Operand& b) { return apply_binary(op::ge, a, b); }
+inline Tensor logical_and(const Operand& a, const Operand& b) { return apply_binary(op::logical_and, a, b); }
+inline Tensor logical_or(const Operand& a, const Operand& b) { return apply_binary(op::logical_or, a, b); }
+inline Tensor shift_right(const Operand& a, const Operand& b) { return apply_binary(op::shift_right, a, b); }  // logical, integers
+
+inline Tensor operator+(const Operand& a, const Operand& b) { return apply_binary(op::add, a, b); }
+inline Tensor operator-(const Operand& a, const Operand& b) { return apply_binary(op::sub, a, b); }
+inline Tensor operator*(const Operand& a, const Operand& b) { return apply_binary(op::mul, a, b); }
+inline Tensor operator/(const Operand& a, const Operand& b) { return apply_binary(op::div, a, b); }
+inline Tensor operator<(const Operand& a, const Operand& b) { return apply_binary(op::lt, a, b); }
+inline Tensor operator<=(const Operand& a, const Operand& b) { return apply_binary(op::le, a, b); }
+inline Tensor operator>(const Operand& a, const Operand& b) { return apply_binary(op::gt, a, b); }
+inline Tensor operator>=(const Operand& a, const Operand& b) { return apply_binary(op::ge, a, b); }
+inline Tensor operator-(const Operand& a) { return apply_unary(op::neg, a); }
+// x += y means x = x + y: the name moves on, the old tensor stays as it was.
+inline Tensor& operator+=(Tensor& a, const Operand& b) { return a = apply_binary(op::add, a, b); }
+inline Tensor& operator-=(Tensor& a, const Operand& b) { return a = apply_binary(op::sub, a, b); }
+inline Tensor& operator*=(Tensor& a, const Operand& b) { return a = apply_binary(op::mul, a, b); }
+
+// condition ? a : b, element by element; the branch not taken gets gradient 0 (its NaN too).
+Tensor where(const Operand& condition, const Operand& a, const Operand& b);
+// The same numbers as another dtype. Floating to integer truncates; gradients are cast back.
+Tensor cast(const Operand& x, DType dtype);
+// x itself when it is dense, else a dense copy.
+Tensor contiguous(const Operand& x);
+
+// Gaussian error linear unit: x Phi(x), or its tanh form (Hendrycks and Gimpel, 2016).
+struct GeluOptions {
+  Gelu approximate = Gelu::none;
+};
+Tensor gelu(const Operand& x, GeluOptions o = {});
+
+}  // namespace fovea
