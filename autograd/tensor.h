@@ -130,19 +130,19 @@ Tensor ones_like(const Tensor& x);
 // Prints at most this many numbers an axis before it shortens with dots.
 std::string format_array(const Array& a, int precision = 4, int64_t edge_items = 3, int64_t threshold = 1000);
 
+// Reads any array, converted, row-major.
+void copy_to_host(const Array& from, void* to, DType t);
+
 template <class T>
 std::vector<T> Tensor::to_vector() const {
-  Array a = array_.dtype() == dtype_of<T>() && array_.dense() && on_host(array_.device()) ? array_ : Array();
-  std::vector<T> out(size_t(numel()));
-  void copy_to_host(const Array& from, void* to, DType t);
-  if (a) {
-    for (size_t i = 0; i < out.size(); i++) out[i] = a.data<T>()[i];
-  } else if constexpr (std::is_same_v<T, bool>) {
-    for (size_t i = 0; uint8_t v : to_vector<uint8_t>()) out[i++] = v != 0;
+  if constexpr (std::is_same_v<T, bool>) {  // vector<bool> has no array of bool to copy into
+    std::vector<uint8_t> bytes = to_vector<uint8_t>();
+    return std::vector<bool>(bytes.begin(), bytes.end());
   } else {
+    std::vector<T> out(static_cast<size_t>(numel()));
     copy_to_host(array_, out.data(), dtype_of<T>());
+    return out;
   }
-  return out;
 }
 
 Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
