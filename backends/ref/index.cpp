@@ -1,0 +1,195 @@
+// matmul, gather, scatter, sort, random_bits.
+#include <algorithm>
+
+#include "backends/common/formulas.h"
+#include "backends/ref/kernels.h"
+#include "core/random.h"
+
+namespace fovea::ref {
+namespace {
+
+constexpr Status kShapes{Status::invalid, "ranks or sizes do not fit"};
+constexpr Status kIndexType{Status::invalid, "indices are neither i64 nor i32"};
+constexpr Status kEmptyAxis{Status::invalid, "an index into an empty axis"};
+
+int64_t index_at(const View& v, int64_t at) { return v.dtype == i64 ? v.as<int64_t>()[at] : int64_t(v.as<int32_t>()[at]); }
+
+// A valid index: one that is out of range is reported with its flat position and clamped. Negative ones are out of range.
+int64_t checked(Fault* fault, int64_t position, int64_t index, int64_t limit) {
+  if (index >= 0 && index < limit) return index;
+  if (fault) fault->raise(position, index, limit);
+  return index < 0 ? 0 : limit - 1;
+}
+
+Status check_indices(const View& index, const View& into, int64_t limit) {
+  if (index.dtype != i64 && index.dtype != i32) return kIndexType;
+  if (index.rank != into.rank) return kShapes;
+  return limit == 0 && index.numel > 0 ? kEmptyAxis : Status{};
+}
+
+}  // namespace
+
+// y[B..., M, N] = a[B..., M, K] b[B..., K, N], any strides. K = 0 gives zeros. Sums run in f64 (i64 for whole numbers) and are rounded once.
+Status matmul(const Call& c, const NoAttrs&) {
+  const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  int r = y.rank;
+  if (r < 2 || a.rank != r || b.rank != r) return kShapes;
+  if (a.dtype != b.dtype || a.dtype != y.dtype) return kMixed;
+  int64_t rows = y.shape[r - 2], cols = y.shape[r - 1], depth = a.shape[r - 1];
+  int64_t ya = y.strides[r - 2], yb = y.strides[r - 1], ai = a.strides[r - 2], ak = a.strides[r - 1], bk = b.strides[r - 2], bj = b.strides[r - 1];
+  if (a.shape[r - 2] != rows || b.shape[r - 1] != cols || b.shape[r - 2] != depth) return kShapes;
+  return visit(EveryType{}, y.dtype, [&]<class T>() {
+    using A = Sum<T>;
+    Loops<3> batch(r - 2, y.shape, {y.strides, a.strides, b.strides});
+    batch.run([&](const int64_t* at, int64_t n) {
+      for (int64_t m = 0; m < n; m++) {
+        T* out = y.as<T>() + at[0] + m * batch.step(0);
+        const T *left = a.as<T>() + at[1] + m * batch.step(1), *right = b.as<T>() + at[2] + m * batch.step(2);
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t j = 0; j < cols; j++) {
+            A sum(0);
+            for (int64_t k = 0; k < depth; k++) {
+              A product = formulas::binary<Binary::mul>(convert<A>(left[i * ai + k * ak]), convert<A>(right[k * bk + j * bj]));
+              sum = formulas::binary<Binary::add>(sum, product);
+            }
+            out[i * ya + j * yb] = convert<T>(sum);
+          }
+      }
+    });
+    return Status{};
+  });
+}
+
+// y[i, j, k] = x[i, index[i, j, k], k] for dim = 1, and so on; y has the shape of index, whose other axes may be shorter than those of x.
+Status gather(const Call& c, const DimAttrs& a) {
+  const View &x = c.x(0), &index = c.x(1), &y = c.y();
+  int d = axis(a.dim, x.rank);
+  if (d < 0) return kBadAxis;
+  if (x.dtype != y.dtype) return kMixed;
+  int64_t limit = size_at(x, d), step = stride_at(x, d);
+  if (Status s = check_indices(index, x, limit); !s) return s;
+  Strides from(x, d);
+  return by_size(y.dtype, [&]<class T>() {
+    Loops<3> loops(index.rank, index.shape, {y.strides, index.strides, from.at});
+    int64_t position = 0;
+    loops.run([&](const int64_t* at, int64_t n) {
+      for (int64_t i = 0; i < n; i++, position++) {
+        int64_t k = checked(c.fault, position, index_at(index, at[1] + i * loops.step(1)), limit);
+        y.as<T>()[at[0] + i * loops.step(0)] = x.as<T>()[at[2] + i * loops.step(2) + k * step];
+      }
+    });
+    return Status{};
+  });
+}
+
+// Sums of floating types below f64 are kept in f64 until the end, in scratch.
+int64_t scatter_scratch(const Call& c, const void*) {
+  bool wide = c.kind == uint8_t(Scatter::add) && contains(dtypes(f32, bf16, f16), c.y().dtype);
+  return wide ? c.y().numel * int64_t(sizeof(double)) : 0;
+}
+
+// y = base (zeros where absent), then y[i, index[i, j, k], k] = src[i, j, k], added, or the larger or smaller of both, in the order of index:
+// of several assignments the last stays.
+Status scatter(const Call& c, const ScatterAttrs& a) {
+  const View &base = c.x(0), &index = c.x(1), &src = c.x(2), &y = c.y();
+  int d = axis(a.dim, y.rank);
+  if (d < 0) return kBadAxis;
+  if (src.dtype != y.dtype || (base.present() && base.dtype != y.dtype)) return kMixed;
+  if (c.kind > uint8_t(Scatter::amin)) return {Status::unsupported, "unknown kind of scatter"};
+  int64_t limit = size_at(y, d);
+  if (Status s = check_indices(index, y, limit); !s) return s;
+  if (src.rank != y.rank) return kShapes;
+  if (Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {}) : fill({.out = c.out, .outputs = 1}, {}); !s) return s;
+  return visit(EveryType{}, y.dtype, [&]<class T>() {
+    // The target, or the f64 copy of it, dense.
+    using A = Sum<T>;
+    bool wide = scatter_scratch(c, nullptr) > 0;
+    A* sums = static_cast<A*>(c.scratch);
+    int64_t dense[kMaxRank] = {}, n = 1;
+    for (int k = y.rank - 1; k >= 0; k--) dense[k] = n, n *= y.shape[k];
+    Loops<2> whole(y.rank, y.shape, {y.strides, dense});
+    auto each = [&](auto f) {
+      whole.run([&](const int64_t* at, int64_t m) {
+        for (int64_t i = 0; i < m; i++) f(y.as<T>()[at[0] + i * whole.step(0)], sums[at[1] + i * whole.step(1)]);
+      });
+    };
+    if (wide) each([](T& t, A& s) { s = convert<A>(t); });
+
+    int64_t step = wide ? dense[d] : stride_at(y, d), position = 0;
+    Strides to(y, d);
+    dense[d] = 0;
+    Loops<3> loops(index.rank, index.shape, {index.strides, src.strides, wide ? dense : to.at});
+    loops.run([&](const int64_t* at, int64_t m) {
+      for (int64_t i = 0; i < m; i++, position++) {
+        int64_t k = checked(c.fault, position, index_at(index, at[0] + i * loops.step(0)), limit);
+        int64_t target = at[2] + i * loops.step(2) + k * step;
+        const T& v = src.as<T>()[at[1] + i * loops.step(1)];
+        if (wide) {
+          sums[target] = formulas::binary<Binary::add>(sums[target], convert<A>(v));
+          continue;
+        }
+        T& t = y.as<T>()[target];
+        Compute<T> p(t), q(v);
+        switch (Scatter(c.kind)) {
+          case Scatter::assign: t = v; break;
+          case Scatter::add: t = T(formulas::binary<Binary::add>(p, q)); break;
+          case Scatter::amax: t = T(formulas::maximum(p, q)); break;
+          case Scatter::amin: t = T(formulas::minimum(p, q)); break;
+        }
+      }
+    });
+    if (wide) each([](T& t, A& s) { t = convert<T>(s); });
+    return Status{};
+  });
+}
+
+// y (i64): 64 random bits an element; see core/random.h. x = {base word, number of the draw}.
+Status random_bits(const Call& c, const NoAttrs&) {
+  const View &x = c.x(0), &y = c.y();
+  if (x.dtype != i64 || y.dtype != i64) return kMixed;
+  if (x.rank != 1 || x.numel != 2) return kShapes;
+  uint64_t base = uint64_t(x.as<int64_t>()[0]), number = uint64_t(x.as<int64_t>()[x.strides[0]]), k = 0;
+  Loops<1> loops({&y});
+  loops.run([&](const int64_t* at, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y.as<int64_t>()[at[0] + i * loops.step(0)] = int64_t(fovea::random_bits(base, number, k++));
+  });
+  return {};
+}
+
+int64_t sort_scratch(const Call& c, const void* attrs) {
+  int d = axis(static_cast<const SortAttrs*>(attrs)->dim, c.x(0).rank);
+  return d < 0 ? 0 : size_at(c.x(0), d) * int64_t(sizeof(int64_t));
+}
+
+// out[0] = x sorted along a.dim, out[1] (i64) = where each came from. Stable; NaN comes last in both directions.
+Status sort(const Call& c, const SortAttrs& a) {
+  const View &x = c.x(0), &values = c.y(0), &places = c.y(1);
+  int d = axis(a.dim, x.rank);
+  if (d < 0) return kBadAxis;
+  if (values.dtype != x.dtype || places.dtype != i64) return kMixed;
+  int64_t n = size_at(x, d), sx = stride_at(x, d), sv = stride_at(values, d), sp = stride_at(places, d);
+  Strides xs(x, d), vs(values, d), ps(places, d);
+  int64_t shape[kMaxRank], *order = static_cast<int64_t*>(c.scratch);
+  for (int k = 0; k < x.rank; k++) shape[k] = k == d && n > 0 ? 1 : x.shape[k];
+  return visit(EveryType{}, x.dtype, [&]<class T>() {
+    Loops<3> rows(x.rank, shape, {vs.at, ps.at, xs.at});
+    rows.run([&](const int64_t* at, int64_t m) {
+      for (int64_t i = 0; i < m; i++) {
+        const T* from = x.as<T>() + at[2] + i * rows.step(2);
+        for (int64_t k = 0; k < n; k++) order[k] = k;
+        std::sort(order, order + n, [&](int64_t p, int64_t q) {
+          const T &u = from[p * sx], &v = from[q * sx];
+          if (u != u || v != v) return (u != u) != (v != v) ? v != v : p < q;
+          return u == v ? p < q : a.descending ? u > v : u < v;
+        });
+        for (int64_t k = 0; k < n; k++) {
+          values.as<T>()[at[0] + i * rows.step(0) + k * sv] = from[order[k] * sx];
+          places.as<int64_t>()[at[1] + i * rows.step(1) + k * sp] = order[k];
+        }
+      }
+    });
+    return Status{};
+  });
+}
+
+}  // namespace fovea::ref
