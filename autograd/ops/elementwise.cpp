@@ -1,0 +1,159 @@
+#include "autograd/ops/elementwise.h"
+
+#include <numbers>
+
+#include "autograd/ops/families.h"
+#include "autograd/ops/reduce.h"
+
+namespace fovea {
+namespace {
+
+constexpr double kSqrtHalf = 0.70710678118654752440, kGeluScale = 0.79788456080286535588 /* sqrt(2/pi) */, kGeluCubic = 0.044715;
+
+void rule(op::Id id, const char* doc, void (*backward)(Backward&)) {
+  define(id, {.doc = doc, .gradient = Gradient::backward, .backward = backward});
+}
+void no_rule(op::Id id, const char* doc) { define(id, {.doc = doc, .gradient = Gradient::not_differentiable}); }
+
+// The element with the larger value gets the gradient; of equal ones each gets half (the two-sided derivative of max(x, x) = x).
+void extremum_backward(Backward& b, bool larger) {
+  Tensor x = b.x(0), y = b.x(1);
+  Tensor first = larger ? x > y : x < y, tie = eq(x, y);
+  for (int i = 0; i < 2; i++) {
+    if (!b.needs(i)) continue;
+    Tensor half = where(tie, b.g() * 0.5, 0.0);
+    b.add(i, half + (i == 0 ? where(first, b.g(), 0.0) : where(logical_or(first, tie), 0.0, b.g())));
+  }
+}
+
+void gelu_compose(Compose& c) {
+  const Tensor& x = c.x(0);
+  if (c.attrs<GeluAttrs>().approximate == Gelu::none) c.out[0] = x * 0.5 * (erf(x * kSqrtHalf) + 1);
+  else c.out[0] = x * sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));  // 1/2 (1 + tanh u) = sigmoid(2u), exact in both tails
+}
+
+// g times d gelu / dx.
+void gelu_backward_compose(Compose& c) {
+  const Tensor &g = c.x(0), &x = c.x(1);
+  if (c.attrs<GeluAttrs>().approximate == Gelu::none) {
+    Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
+    c.out[0] = g * (cdf + x * pdf);
+  } else {
+    Tensor s = sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));
+    Tensor slope = (square(x) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
+    c.out[0] = g * (s + x * s * (1.0 - s) * slope);
+  }
+}
+
+Tensor with_gelu_attrs(int id, const Tensor* const* in, int n, GeluAttrs a, std::source_location where) {
+  Tensor out;
+  detail::apply_any(state(), id, in, n, &a, where, &out);
+  return out;
+}
+
+}  // namespace
+
+void define_elementwise_ops() {
+  rule(op::neg, "-x", [](Backward& b) { b.add(0, -b.g()); });
+  rule(op::abs, "|x|", [](Backward& b) { b.add(0, b.g() * sign(b.x(0))); });
+  rule(op::sign, "-1, 0 or 1", [](Backward& b) { b.zero(0); });
+  rule(op::exp, "e^x", [](Backward& b) { b.add(0, b.g() * b.y()); });
+  rule(op::expm1, "e^x - 1", [](Backward& b) { b.add(0, b.g() * (b.y() + 1)); });
+  rule(op::log, "natural logarithm", [](Backward& b) { b.add(0, b.g() / b.x(0)); });
+  rule(op::log1p, "log(1 + x)", [](Backward& b) { b.add(0, b.g() / (b.x(0) + 1)); });
+  rule(op::sqrt, "square root", [](Backward& b) { b.add(0, b.g() * 0.5 / b.y()); });
+  rule(op::rsqrt, "1 / sqrt(x)", [](Backward& b) { b.add(0, b.g() * -0.5 * b.y() * square(b.y())); });
+  rule(op::reciprocal, "1 / x", [](Backward& b) { b.add(0, -b.g() * square(b.y())); });
+  rule(op::square, "x^2", [](Backward& b) { b.add(0, b.g() * b.x(0) * 2); });
+  rule(op::sin, "sine", [](Backward& b) { b.add(0, b.g() * cos(b.x(0))); });
+  rule(op::cos, "cosine", [](Backward& b) { b.add(0, -b.g() * sin(b.x(0))); });
+  rule(op::tanh, "hyperbolic tangent", [](Backward& b) { b.add(0, b.g() * (1.0 - square(b.y()))); });
+  rule(op::sigmoid, "1 / (1 + e^-x)", [](Backward& b) { b.add(0, b.g() * b.y() * (1.0 - b.y())); });
+  rule(op::erf, "error function", [](Backward& b) { b.add(0, b.g() * exp(-square(b.x(0))) * (2 * std::numbers::inv_sqrtpi)); });
+  rule(op::relu, "max(x, 0)", [](Backward& b) { b.add(0, where(b.y() > 0, b.g(), 0.0)); });
+  no_rule(op::logical_not, "x == 0");
+  no_rule(op::isnan, "is x NaN");
+  no_rule(op::isfinite, "is x neither NaN nor infinite");
+
+  rule(op::add, "a + b", [](Backward& b) {
+    if (b.needs(0)) b.add(0, b.g());
+    if (b.needs(1)) b.add(1, b.g());
+  });
+  rule(op::sub, "a - b", [](Backward& b) {
+    if (b.needs(0)) b.add(0, b.g());
+    if (b.needs(1)) b.add(1, -b.g());
+  });
+  rule(op::mul, "a b", [](Backward& b) {
+    if (b.needs(0)) b.add(0, b.g() * b.x(1));
+    if (b.needs(1)) b.add(1, b.g() * b.x(0));
+  });
+  rule(op::div, "a / b", [](Backward& b) {
+    Tensor g = b.g() / b.x(1);
+    if (b.needs(0)) b.add(0, g);
+    if (b.needs(1)) b.add(1, -g * b.y());
+  });
+  rule(op::pow, "a^b", [](Backward& b) {
+    Tensor x = b.x(0);
+    if (b.needs(0)) {  // b a^(b-1), and 0 where b = 0
+      Tensor e = b.x(1);
+      b.add(0, where(eq(e, 0), 0.0, b.g() * e * pow(x, e - 1)));
+    }
+    if (b.needs(1)) b.add(1, where(eq(x, 0), 0.0, b.g() * b.y() * log(where(eq(x, 0), 1.0, x))));  // a^b log a, and 0 at a = 0
+  });
+  rule(op::maximum, "the larger, NaN if either is", [](Backward& b) { extremum_backward(b, true); });
+  rule(op::minimum, "the smaller, NaN if either is", [](Backward& b) { extremum_backward(b, false); });
+  for (op::Id id : {op::eq, op::ne, op::lt, op::le, op::gt, op::ge}) no_rule(id, "comparison");
+  for (op::Id id : {op::logical_and, op::logical_or}) no_rule(id, "logical, nonzero is true");
+  no_rule(op::shift_right, "logical shift to the right");
+
+  rule(op::where, "condition ? a : b", [](Backward& b) {
+    Tensor c = b.x(0);
+    if (b.needs(1)) b.add(1, where(c, b.g(), 0.0));
+    if (b.needs(2)) b.add(2, where(c, 0.0, b.g()));
+  });
+  define(op::cast, {.doc = "the same numbers as another dtype",
+                    .infer = [](Infer& c) {
+                      c.like(0, c.x(0));
+                      // Duals stand for any floating dtype: tangents survive casts.
+                      DType to = c.attrs<CastAttrs>().dtype;
+                      c.out[0].dtype = is_dual(c.x(0).dtype) && is_floating(to) ? c.x(0).dtype : to;
+                    },
+                    .gradient = Gradient::backward,
+                    .backward = [](Backward& b) { b.add(0, b.g()); }});  // the engine casts it to the input's dtype
+  rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
+
+  define(op::gelu, {.doc = "x Phi(x)", .compose = gelu_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+                      Tensor g = b.g(), x = b.x(0);
+                      const Tensor* in[2] = {&g, &x};
+                      b.add(0, with_gelu_attrs(op::gelu_backward, in, 2, b.attrs<GeluAttrs>(), std::source_location::current()));
+                    }});
+  define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
+}
+
+Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
+  const Tensor* like = !a.is_number() ? a.pointer() : !b.is_number() ? b.pointer() : nullptr;
+  DType t = like && like->defined() ? like->dtype() : f32;
+  Device d = condition.is_number() ? default_device() : condition.tensor().defined() ? condition.tensor().device() : default_device();
+  Tensor c = condition.is_number() ? condition.number_beside(boolean, d) : condition.tensor();
+  if (c.defined() && c.dtype() != boolean) c = ne(c, 0);
+  Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();
+  return apply<op::where, 3>({&c, &x, &y}, {}, condition.where());
+}
+
+Tensor cast(const Operand& x, DType dtype) {
+  if (x.is_number()) return x.number_beside(dtype, default_device());
+  return apply<op::cast, 1>({x.pointer()}, {dtype}, x.where());
+}
+
+Tensor contiguous(const Operand& x) {
+  if (!x.is_number() && x.tensor().defined() && x.tensor().array().dense()) return x.tensor();
+  return apply_unary(op::contiguous, x);
+}
+
+Tensor gelu(const Operand& x, GeluOptions o) {
+  Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
+  const Tensor* in[1] = {x.is_number() ? &number : x.pointer()};
+  return with_gelu_attrs(op::gelu, in, 1, {o.approximate}, x.where());
+}
+
+}  // namespace fovea

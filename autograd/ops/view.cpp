@@ -1,0 +1,319 @@
+#include "autograd/ops/view.h"
+
+#include <algorithm>
+
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/reduce.h"
+#include "core/dispatch.h"
+
+namespace fovea {
+namespace {
+
+template <op::Id id>
+Tensor view_op(const Operand& x, const Attrs<id>& a) {
+  return apply<id, 1>({x.pointer()}, a, x.where());
+}
+
+// Adds the public function's name and the caller's line to an error on its way out.
+void locate(Error& e, const char* op, std::source_location where) { e.locate(op, where, state().module ? state().module : ""); }
+
+const Tensor& tensor_of(const Operand& x, const char* op) {
+  if (x.is_number() || !x.tensor().defined()) {
+    ValueError e("expected a defined tensor");
+    e.locate(op, x.where(), "");
+    throw e;
+  }
+  return x.tensor();
+}
+
+// Replaces one -1 by what is left, and checks the count.
+Shape resolve(const Shape& wanted, int64_t n, const Shape& from) {
+  Shape shape = wanted;
+  int unknown = -1;
+  int64_t known = 1;
+  for (int i = 0; i < shape.rank; i++) {
+    if (shape[i] == -1 && unknown < 0) unknown = i;
+    else known *= shape[i];
+  }
+  if (unknown >= 0) shape[unknown] = known == 0 ? 0 : n / known;
+  if (numel(shape) != n)
+    throw ShapeError("cannot see " + to_string(from) + " (" + std::to_string(n) + " elements) as " + to_string(wanted));
+  return shape;
+}
+
+// Zeros with g laid into the slice: fill, then assign into a view.
+void slice_backward_compose(Compose& c) {
+  const auto& a = c.attrs<SliceBackwardAttrs>();
+  const Array& g = c.x(0).array();
+  Shape shape = g.shape();
+  int64_t length = shape[int(a.dim)];
+  shape[int(a.dim)] = a.size;
+  if (g.is_shape_only()) {
+    c.out[0] = Tensor(Array::shape_only(shape, g.dtype(), g.device()));
+    return;
+  }
+  Array out = Array::empty(shape, g.dtype(), g.device());
+  fill(out, 0);
+  Array part = out.slice(a.dim, a.start, length, a.step);
+  assign(part, g);
+  c.out[0] = Tensor(out);
+}
+
+void cat_compose(Compose& c) {
+  int64_t d = c.attrs<DimAttrs>().dim, at = 0;
+  Shape shape = c.x(0).shape();
+  shape[int(d)] = 0;
+  bool shape_only = false;
+  for (int i = 0; i < c.inputs; i++) shape[int(d)] += c.x(i).size(d), shape_only |= c.x(i).array().is_shape_only();
+  if (shape_only) {
+    c.out[0] = Tensor(Array::shape_only(shape, c.x(0).dtype(), c.x(0).device()));
+    return;
+  }
+  Array out = Array::empty(shape, c.x(0).dtype(), c.x(0).device());
+  for (int i = 0; i < c.inputs; i++) {
+    int64_t n = c.x(i).size(d);
+    if (n == 0) continue;
+    Array part = out.narrow(d, at, n);
+    assign(part, c.x(i).array());
+    at += n;
+  }
+  c.out[0] = Tensor(out);
+}
+
+void infer_cat(Infer& c) {
+  Shape first = shape_of(c.x(0));
+  if (first.rank == 0) throw ShapeError("0-dim tensors cannot be joined (expected at least one axis; stack joins on a new one)");
+  int64_t d = c.attrs<DimAttrs>().dim, n = 0;
+  for (int i = 0; i < c.inputs; i++) {
+    Shape s = shape_of(c.x(i));
+    bool fits = s.rank == first.rank && c.x(i).dtype == c.x(0).dtype;
+    for (int k = 0; fits && k < s.rank; k++) fits = k == d || s[k] == first[k];
+    if (!fits)
+      throw ShapeError("tensor " + std::to_string(i) + " is " + to_string(s) + " " + name_of(c.x(i).dtype) + " beside " + to_string(first) + " " +
+                       name_of(c.x(0).dtype) + " (expected equal sizes but on axis " + std::to_string(d) + ")");
+    n += s[int(d)];
+  }
+  first[int(d)] = n;
+  c.set(0, c.x(0).dtype, first);
+}
+
+void permute_backward(Backward& b) {
+  const Shape& dims = b.attrs<PermuteAttrs>().dims;
+  Shape inverse = dims;
+  for (int i = 0; i < dims.rank; i++) inverse[wrap_dim(dims[i], dims.rank)] = i;
+  b.add(0, permute(b.g(), inverse));
+}
+
+}  // namespace
+
+void define_view_ops() {
+  define(op::view, {.doc = "another shape over the same memory",
+                    .view = [](const Array& x, const void* a) {
+                      const Shape& s = static_cast<const ShapeAttrs*>(a)->shape;
+                      Array out = x.reshape_view(s);
+                      if (!out)
+                        throw ShapeError(to_string(x.shape()) + " with strides " + to_string(x.strides()) + " cannot be seen as " + to_string(s) +
+                                         " without a copy. Use reshape");
+                      return out;
+                    },
+                    .gradient = Gradient::backward,
+                    .backward = [](Backward& b) { b.add(0, reshape(b.g(), b.shape(0))); }});
+  define(op::permute, {.doc = "axes in another order",
+                       .view = [](const Array& x, const void* a) { return x.permute(static_cast<const PermuteAttrs*>(a)->dims); },
+                       .gradient = Gradient::backward, .backward = permute_backward});
+  define(op::transpose, {.doc = "two axes swapped",
+                         .view = [](const Array& x, const void* a) {
+                           const auto& t = *static_cast<const TransposeAttrs*>(a);
+                           return x.transpose(t.dim0, t.dim1);
+                         },
+                         .gradient = Gradient::backward, .backward = [](Backward& b) {
+                           const auto& t = b.attrs<TransposeAttrs>();
+                           b.add(0, transpose(b.g(), t.dim0, t.dim1));
+                         }});
+  define(op::expand, {.doc = "broadcast by zero strides",
+                      .view = [](const Array& x, const void* a) { return x.expand(static_cast<const ShapeAttrs*>(a)->shape); },
+                      .gradient = Gradient::backward, .backward = [](Backward& b) { b.add(0, sum_to(b.g(), b.shape(0))); }});
+  define(op::slice, {.doc = "part of an axis",
+                     .view = [](const Array& x, const void* a) {
+                       const auto& s = *static_cast<const SliceAttrs*>(a);
+                       return x.slice(s.dim, s.start, s.length, s.step);
+                     },
+                     .gradient = Gradient::backward, .backward = [](Backward& b) {
+                       const auto& s = b.attrs<SliceAttrs>();
+                       Tensor g = b.g();
+                       Shape x = b.shape(0);
+                       b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]}, std::source_location::current()));
+                     }});
+  define(op::slice_backward, {.doc = "g laid into zeros",
+                              .infer = [](Infer& c) {
+                                const auto& a = c.attrs<SliceBackwardAttrs>();
+                                Shape s = shape_of(c.x(0));
+                                s[wrap_dim(a.dim, s.rank)] = a.size;
+                                c.set(0, c.x(0).dtype, s);
+                              },
+                              .compose = slice_backward_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+                                const auto& a = b.attrs<SliceBackwardAttrs>();
+                                Tensor g = b.g();
+                                b.add(0, apply<op::slice, 1>({&g}, {a.dim, a.start, b.shape(0)[int(a.dim)], a.step}, std::source_location::current()));
+                              }});
+  define(op::cat, {.doc = "joined along an axis", .infer = infer_cat, .compose = cat_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+                     int64_t d = b.attrs<DimAttrs>().dim, at = 0;
+                     for (int i = 0; i < b.inputs(); i++) {
+                       int64_t n = b.shape(i)[int(d)];
+                       if (b.needs(i)) b.add(i, narrow(b.g(), d, at, n));
+                       at += n;
+                     }
+                   }});
+}
+
+Tensor view(const Operand& x, const Shape& shape) try {
+  const Tensor& t = tensor_of(x, "view");
+  return view_op<op::view>(x, {resolve(shape, t.numel(), t.shape())});
+} catch (Error& e) {
+  locate(e, "view", x.where());
+  throw;
+}
+
+Tensor reshape(const Operand& x, const Shape& shape) try {
+  const Tensor& t = tensor_of(x, "reshape");
+  Shape s = resolve(shape, t.numel(), t.shape());
+  if (s == t.shape()) return t;
+  if (t.array().dense() || t.array().reshape_view(s)) return view_op<op::view>(x, {s});
+  Tensor copy = contiguous(x);
+  return view_op<op::view>(Operand(copy, x.where()), {s});
+} catch (Error& e) {
+  locate(e, "reshape", x.where());
+  throw;
+}
+
+Tensor flatten(const Operand& x, int64_t start_dim, int64_t end_dim) try {
+  const Tensor& t = tensor_of(x, "flatten");
+  if (t.dim() == 0) return reshape(x, {1});
+  int a = wrap_dim(start_dim, t.dim()), b = wrap_dim(end_dim, t.dim());
+  if (a > b) throw ShapeError("start axis " + std::to_string(a) + " lies behind end axis " + std::to_string(b));
+  Shape s;
+  for (int i = 0; i < t.dim(); i++) {
+    if (i > a && i <= b) s[s.rank - 1] *= t.size(i);
+    else s.push_back(t.size(i));
+  }
+  return reshape(x, s);
+} catch (Error& e) {
+  locate(e, "flatten", x.where());
+  throw;
+}
+
+Tensor permute(const Operand& x, const Shape& dims) { return view_op<op::permute>(x, {dims}); }
+Tensor transpose(const Operand& x, int64_t a, int64_t b) { return view_op<op::transpose>(x, {a, b}); }
+Tensor expand(const Operand& x, const Shape& shape) { return view_op<op::expand>(x, {shape}); }
+
+Tensor unsqueeze(const Operand& x, int64_t dim) try {
+  const Tensor& t = tensor_of(x, "unsqueeze");
+  int d = wrap_dim(dim, t.dim() + 1);
+  Shape s;
+  for (int i = 0; i <= t.dim(); i++) {
+    if (i == d) s.push_back(1);
+    if (i < t.dim()) s.push_back(t.size(i));
+  }
+  return view_op<op::view>(x, {s});
+} catch (Error& e) {
+  locate(e, "unsqueeze", x.where());
+  throw;
+}
+
+Tensor squeeze(const Operand& x, int64_t dim) try {
+  const Tensor& t = tensor_of(x, "squeeze");
+  int d = wrap_dim(dim, t.dim());
+  if (t.dim() == 0 || t.size(d) != 1) return t;
+  Shape s;
+  for (int i = 0; i < t.dim(); i++)
+    if (i != d) s.push_back(t.size(i));
+  return view_op<op::view>(x, {s});
+} catch (Error& e) {
+  locate(e, "squeeze", x.where());
+  throw;
+}
+
+Tensor slice(const Operand& x, int64_t dim, Slice s) try {
+  const Tensor& t = tensor_of(x, "slice");
+  if (t.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to slice");
+  if (s.step == 0) throw IndexError("step 0 (expected a positive or negative step)");
+  int d = wrap_dim(dim, t.dim());
+  int64_t n = t.size(d);
+  auto clamp = [&](int64_t p) {  // as Python: INT64_MIN stands for "before the first" with a negative step
+    if (p < 0 && p >= -n) p += n;
+    return s.step > 0 ? std::clamp<int64_t>(p, 0, n) : std::clamp<int64_t>(p, -1, n - 1);
+  };
+  int64_t start = clamp(s.start), stop = clamp(s.stop);
+  int64_t length = s.step > 0 ? (stop - start + s.step - 1) / s.step : (start - stop - s.step - 1) / -s.step;
+  if (length < 0) length = 0;
+  return view_op<op::slice>(x, {d, length ? start : 0, length, s.step});
+} catch (Error& e) {
+  locate(e, "slice", x.where());
+  throw;
+}
+
+Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) {
+  const Tensor& t = tensor_of(x, "narrow");
+  return view_op<op::slice>(x, {wrap_dim(dim, t.dim()), start, length, 1});
+}
+
+Tensor select(const Operand& x, int64_t dim, int64_t index) try {
+  const Tensor& t = tensor_of(x, "select");
+  int d = wrap_dim(dim, t.dim());
+  int64_t n = t.dim() ? t.size(d) : 0;
+  if (index < -n || index >= n) throw IndexError("index " + std::to_string(index) + " leaves axis " + std::to_string(d) + " of " + to_string(t.shape()));
+  return squeeze(Operand(narrow(x, d, index < 0 ? index + n : index, 1), x.where()), d);
+} catch (Error& e) {
+  locate(e, "select", x.where());
+  throw;
+}
+
+std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
+  const Tensor& t = tensor_of(x, "split");
+  int d = wrap_dim(dim, t.dim());
+  if (size < 1) throw ShapeError("size " + std::to_string(size) + " (expected 1 or more)");
+  std::vector<Tensor> parts;
+  for (int64_t at = 0; at < t.size(d); at += size) parts.push_back(narrow(x, d, at, std::min(size, t.size(d) - at)));
+  return parts;
+} catch (Error& e) {
+  locate(e, "split", x.where());
+  throw;
+}
+
+std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) try {
+  const Tensor& t = tensor_of(x, "chunk");
+  if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
+  int64_t n = t.size(dim);
+  return split(x, std::max<int64_t>((n + chunks - 1) / chunks, 1), dim);
+} catch (Error& e) {
+  locate(e, "chunk", x.where());
+  throw;
+}
+
+Tensor cat(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) try {
+  std::vector<const Tensor*> in;
+  for (const Tensor& t : tensors) in.push_back(&t);
+  if (in.empty() || !tensors[0].defined()) throw ShapeError("no tensors to join");
+  DType t = result_type(in.data(), int(in.size()));
+  std::vector<Tensor> same(tensors);
+  for (size_t i = 0; i < same.size(); i++) {
+    if (same[i].dtype() != t) same[i] = same[i].to(t, where);
+    in[i] = &same[i];
+  }
+  DimAttrs a{wrap_dim(dim, tensors[0].dim())};
+  Tensor out;
+  detail::apply_any(state(), op::cat, in.data(), int(in.size()), &a, where, &out);
+  return out;
+} catch (Error& e) {
+  locate(e, "cat", where);
+  throw;
+}
+
+Tensor stack(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) {
+  std::vector<Tensor> wide;
+  for (const Tensor& t : tensors) wide.push_back(unsqueeze(Operand(t, where), dim));
+  return cat(wide, dim, where);
+}
+
+}  // namespace fovea
