@@ -1,7 +1,8 @@
-// Dual numbers: a value and its derivative along one direction, carried through ordinary arithmetic (Clifford, 1873). Nested once they give
-// second derivatives. The reference kernels instantiated with them are the exact oracle of every gradient check, so the derivatives below are
-// the only ones written by hand: + - * / sqrt exp expm1 log log1p sin cos atan erf pow floor |x|. Every other formula is a template over
-// these (backends/common/formulas.h). Comparisons look at the real part.
+// Dual numbers: a value and its derivative along one direction, carried through ordinary arithmetic (Clifford, 1873).
+// Nested once they give second derivatives. The reference kernels instantiated with them are the exact oracle of every
+// gradient check, so the derivatives below are the only ones written by hand: + - * / sqrt exp expm1 log log1p sin cos
+// atan erf pow floor |x|. Every other formula is a template over these (backends/common/formulas.h). Comparisons look
+// at the real part.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -19,18 +20,18 @@ struct Dual {
 
   Dual() = default;
   template <class U>
-    requires std::is_arithmetic_v<U>
+  requires std::is_arithmetic_v<U>
   constexpr Dual(U number) : value(double(number)) {}
-  constexpr Dual(const T& v)
-    requires(!std::is_arithmetic_v<T>)
-      : value(v) {}
+  constexpr Dual(const T& v) requires(!std::is_arithmetic_v<T>) : value(v) {}
   constexpr Dual(const T& v, const T& t) : value(v), tangent(t) {}
 
   friend constexpr Dual operator+(const Dual& a) { return a; }
   friend constexpr Dual operator-(const Dual& a) { return {-a.value, -a.tangent}; }
   friend constexpr Dual operator+(const Dual& a, const Dual& b) { return {a.value + b.value, a.tangent + b.tangent}; }
   friend constexpr Dual operator-(const Dual& a, const Dual& b) { return {a.value - b.value, a.tangent - b.tangent}; }
-  friend constexpr Dual operator*(const Dual& a, const Dual& b) { return {a.value * b.value, a.tangent * b.value + a.value * b.tangent}; }
+  friend constexpr Dual operator*(const Dual& a, const Dual& b) {
+    return {a.value * b.value, a.tangent * b.value + a.value * b.tangent};
+  }
   friend constexpr Dual operator/(const Dual& a, const Dual& b) {
     T q = a.value / b.value;
     return {q, (a.tangent - q * b.tangent) / b.value};
@@ -106,8 +107,14 @@ struct Dual {
 using Dual1 = Dual<double>;  // DType::dual
 using Dual2 = Dual<Dual1>;   // DType::dual2: {{f, f'}, {f', f''}} when both directions are the same
 static_assert(sizeof(Dual1) == 16 && sizeof(Dual2) == 32 && std::is_trivially_copyable_v<Dual2>);
-template <> constexpr DType dtype_of<Dual1>() { return DType::dual; }
-template <> constexpr DType dtype_of<Dual2>() { return DType::dual2; }
+template <>
+constexpr DType dtype_of<Dual1>() {
+  return DType::dual;
+}
+template <>
+constexpr DType dtype_of<Dual2>() {
+  return DType::dual2;
+}
 
 template <class T>
 inline constexpr bool is_dual_v = false;

@@ -1,6 +1,6 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), and our convention for draws. Header-only and
-// constexpr, so that every backend, plug-ins and device code share the very same bits. A draw is a function of its place, never of the
-// thread, lane or grid that makes it.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), and our convention for draws.
+// Header-only and constexpr, so that every backend, plug-ins and device code share the very same bits. A draw is a
+// function of its place, never of the thread, lane or grid that makes it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -16,11 +16,13 @@ constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<u
   return c;
 }
 
-// The 64 bits of element i in the draw `number` of a generator whose base word is `base`: key = base, counter = {i / 2, number} (each a
-// 64-bit number, low word first); an even i takes words 0 and 1, an odd one words 2 and 3, low word first.
+// The 64 bits of element i in the draw `number` of a generator whose base word is `base`: key = base, counter = {i / 2,
+// number} (each a 64-bit number, low word first); an even i takes words 0 and 1, an odd one words 2 and 3, low word
+// first.
 constexpr uint64_t random_bits(uint64_t base, uint64_t number, uint64_t i) {
   uint64_t half = i / 2;
-  auto w = philox({uint32_t(half), uint32_t(half >> 32), uint32_t(number), uint32_t(number >> 32)}, {uint32_t(base), uint32_t(base >> 32)});
+  auto w = philox({uint32_t(half), uint32_t(half >> 32), uint32_t(number), uint32_t(number >> 32)},
+                  {uint32_t(base), uint32_t(base >> 32)});
   return i & 1 ? w[2] | uint64_t(w[3]) << 32 : w[0] | uint64_t(w[1]) << 32;
 }
 

@@ -1,6 +1,7 @@
-// What each kind of the slots unary and binary means for one element: templates over the scalar (float, double, integers, bool, duals).
-// Host backends call them from loops; being constexpr they serve device code too. Only the closed list of core/dual.h is differentiated
-// there, so what is written here must be well behaved in value *and* in slope: nothing cancels in the tails, nothing overflows on the way.
+// What each kind of the slots unary and binary means for one element: templates over the scalar (float, double,
+// integers, bool, duals). Host backends call them from loops; being constexpr they serve device code too. Only the
+// closed list of core/dual.h is differentiated there, so what is written here must be well behaved in value *and* in
+// slope: nothing cancels in the tails, nothing overflows on the way.
 #pragma once
 #include <limits>
 
@@ -9,7 +10,8 @@
 
 namespace fovea::formulas {
 
-using std::abs, std::atan, std::cos, std::erf, std::exp, std::expm1, std::floor, std::log, std::log1p, std::pow, std::sin, std::sqrt;
+using std::abs, std::atan, std::cos, std::erf, std::exp, std::expm1, std::floor, std::log, std::log1p, std::pow,
+    std::sin, std::sqrt;
 
 template <class S>
 inline constexpr bool is_real = std::is_floating_point_v<S>;
@@ -18,7 +20,9 @@ inline constexpr bool is_whole = std::is_integral_v<S>;  // bool among them
 
 // x itself at zero keeps its sign; the slope there is 1. For odd functions of which only x > 0 is computed.
 template <class S>
-constexpr S odd(const S& x, const S& at_abs_x) { return x > S(0) ? at_abs_x : x < S(0) ? -at_abs_x : x; }
+constexpr S odd(const S& x, const S& at_abs_x) {
+  return x > S(0) ? at_abs_x : x < S(0) ? -at_abs_x : x;
+}
 
 template <class S>
 constexpr S sinh(const S& x) {
@@ -50,9 +54,12 @@ constexpr S sigmoid(const S& x) {
   return e / (S(1) + e);
 }
 
-// PyTorch's gelu: x Phi(x), and the approximation 0.5 x (1 + tanh u) = x sigmoid(2u), which does not cancel in the negative tail.
+// PyTorch's gelu: x Phi(x), and the approximation 0.5 x (1 + tanh u) = x sigmoid(2u), which does not cancel in the
+// negative tail.
 template <class S>
-constexpr S gelu(const S& x) { return x * S(0.5) * (S(1) + erf(x * S(0.70710678118654752))); }
+constexpr S gelu(const S& x) {
+  return x * S(0.5) * (S(1) + erf(x * S(0.70710678118654752)));
+}
 template <class S>
 constexpr S gelu_tanh(const S& x) {
   S twice_u = S(1.5957691216057308) * (x + S(0.044715) * x * x * x);  // 2 sqrt(2 / pi)
@@ -60,12 +67,18 @@ constexpr S gelu_tanh(const S& x) {
 }
 
 template <class S>
-constexpr S asin(const S& x) { return atan(x / sqrt((S(1) - x) * (S(1) + x))); }
+constexpr S asin(const S& x) {
+  return atan(x / sqrt((S(1) - x) * (S(1) + x)));
+}
 template <class S>
-constexpr S acos(const S& x) { return S(2) * atan(sqrt((S(1) - x) / (S(1) + x))); }
+constexpr S acos(const S& x) {
+  return S(2) * atan(sqrt((S(1) - x) / (S(1) + x)));
+}
 
 template <class S>
-constexpr S trunc(const S& x) { return x < S(0) ? -floor(-x) : floor(x); }
+constexpr S trunc(const S& x) {
+  return x < S(0) ? -floor(-x) : floor(x);
+}
 
 // To nearest, ties to even.
 template <class S>
@@ -78,8 +91,10 @@ constexpr S round(const S& x) {
 // The sign of the dividend, as C's.
 template <class S>
 constexpr S fmod(const S& a, const S& b) {
-  if constexpr (is_real<S>) return std::fmod(a, b);
-  else return a - b * trunc(a / b);
+  if constexpr (is_real<S>)
+    return std::fmod(a, b);
+  else
+    return a - b * trunc(a / b);
 }
 // The sign of the divisor, as Python's.
 template <class S>
@@ -129,16 +144,22 @@ constexpr S minimum(const S& a, const S& b) {
 // Whole numbers wrap round; the callers have made sure that no divisor is 0.
 namespace whole {
 template <class S>
-constexpr S divide(S a, S b) { return b == S(-1) && std::is_signed_v<S> ? S(0 - uint64_t(a)) : S(a / b); }
+constexpr S divide(S a, S b) {
+  return b == S(-1) && std::is_signed_v<S> ? S(0 - uint64_t(a)) : S(a / b);
+}
 template <class S>
-constexpr S fmod(S a, S b) { return b == S(-1) && std::is_signed_v<S> ? S(0) : S(a % b); }
+constexpr S fmod(S a, S b) {
+  return b == S(-1) && std::is_signed_v<S> ? S(0) : S(a % b);
+}
 template <class S>
 constexpr S remainder(S a, S b) {
   S m = fmod(a, b);
   return m != 0 && (m < 0) != (b < 0) ? S(m + b) : m;
 }
 template <class S>
-constexpr S floor_divide(S a, S b) { return S(divide(a, b) - (fmod(a, b) != 0 && (a < 0) != (b < 0))); }
+constexpr S floor_divide(S a, S b) {
+  return S(divide(a, b) - (fmod(a, b) != 0 && (a < 0) != (b < 0)));
+}
 // A negative exponent gives the whole part of the quotient: 0, but for a base of 1 or -1.
 template <class S>
 constexpr S pow(S a, S b) {
@@ -149,11 +170,17 @@ constexpr S pow(S a, S b) {
   return S(r);
 }
 template <class S>
-constexpr bool in_width(S shift) { return shift >= 0 && uint64_t(shift) < 8 * sizeof(S); }
+constexpr bool in_width(S shift) {
+  return shift >= 0 && uint64_t(shift) < 8 * sizeof(S);
+}
 template <class S>
-constexpr S shift_left(S a, S n) { return in_width(n) ? S(uint64_t(a) << uint64_t(n)) : S(0); }
+constexpr S shift_left(S a, S n) {
+  return in_width(n) ? S(uint64_t(a) << uint64_t(n)) : S(0);
+}
 template <class S>
-constexpr S shift_right(S a, S n) { return in_width(n) ? S(std::make_unsigned_t<S>(a) >> uint64_t(n)) : S(0); }  // logical
+constexpr S shift_right(S a, S n) {  // logical
+  return in_width(n) ? S(std::make_unsigned_t<S>(a) >> uint64_t(n)) : S(0);
+}
 }  // namespace whole
 
 constexpr bool gives_bool(Unary k) { return k == Unary::logical_not || k >= Unary::isnan; }
@@ -168,13 +195,15 @@ constexpr bool defined(Unary k, DType t) {
   return any || (t != boolean && number) || is_floating(t);
 }
 constexpr bool defined(Binary k, DType t) {
-  if (k == Binary::add || k == Binary::mul || k == Binary::maximum || k == Binary::minimum || gives_bool(k)) return true;
+  if (k == Binary::add || k == Binary::mul || k == Binary::maximum || k == Binary::minimum || gives_bool(k))
+    return true;
   if (k >= Binary::bitwise_and && k <= Binary::bitwise_xor) return !is_floating(t);
   if (k >= Binary::shift_left) return is_integer(t);
   if (k == Binary::div || k == Binary::atan2) return is_floating(t);
   return t != boolean;
 }
 
+// clang-format off
 template <Unary k, class S>
 constexpr auto unary(const S& x) {
   if constexpr (k == Unary::logical_not) return x == S(0);
@@ -264,5 +293,6 @@ constexpr auto binary(const S& a, const S& b) {
   else if constexpr (k == Binary::floor_divide) return floor_divide(a, b);
   else return atan2(a, b);
 }
+// clang-format on
 
 }  // namespace fovea::formulas

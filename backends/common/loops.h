@@ -1,5 +1,6 @@
-// Walks N strided views of one shape together. Axes of size 1 are dropped and axes that lie one behind the other in every view are merged,
-// so most calls end up as one row. The order is always row-major: a counter kept by the caller is the element's flat index.
+// Walks N strided views of one shape together. Axes of size 1 are dropped and axes that lie one behind the other in
+// every view are merged, so most calls end up as one row. The order is always row-major: a counter kept by the caller
+// is the element's flat index.
 #pragma once
 #include "core/backend.h"
 
@@ -25,12 +26,14 @@ class Loops {
   Loops(int rank, const int64_t* shape, const int64_t* const (&strides)[N]) { plan(rank, shape, strides); }
 
   int64_t rows() const { return rows_; }
-  int64_t inner() const { return size_[0]; }                // elements of a row
+  int64_t inner() const { return size_[0]; }                 // elements of a row
   int64_t step(int view) const { return stride_[view][0]; }  // from one element of a row to the next
 
   // f(offsets, n): the first element of each view's row, counted from its data, and how many follow.
   template <class F>
-  void run(F&& f) const { run(0, rows_, f); }
+  void run(F&& f) const {
+    run(0, rows_, f);
+  }
   template <class F>
   void run(int64_t first, int64_t last, F&& f) const {
     int64_t index[kMaxRank] = {}, offset[N] = {};

@@ -11,7 +11,8 @@ namespace {
 
 constexpr Status kUndefined{Status::unsupported, "not defined for this dtype"};
 constexpr Status kDivisor{Status::invalid, "integer division by zero"};
-constexpr Status kLosesTangent{Status::invalid, "a cast from dual numbers to a floating type would lose the derivative"};
+constexpr Status kLosesTangent{Status::invalid,
+                               "a cast from dual numbers to a floating type would lose the derivative"};
 
 // y = f(x), y = f(a, b) for elements of type T, computed in Compute<T>.
 template <class T, Unary k>
@@ -62,9 +63,13 @@ Status binary_loop(const Call& c) {
 constexpr size_t kUnaries = size_t(Unary::isfinite) + 1, kBinaries = size_t(Binary::shift_right) + 1;
 using Loop = Status (*)(const Call&);
 template <class T, size_t... k>
-constexpr std::array<Loop, sizeof...(k)> unary_table(std::index_sequence<k...>) { return {&unary_loop<T, Unary(k)>...}; }
+constexpr std::array<Loop, sizeof...(k)> unary_table(std::index_sequence<k...>) {
+  return {&unary_loop<T, Unary(k)>...};
+}
 template <class T, size_t... k>
-constexpr std::array<Loop, sizeof...(k)> binary_table(std::index_sequence<k...>) { return {&binary_loop<T, Binary(k)>...}; }
+constexpr std::array<Loop, sizeof...(k)> binary_table(std::index_sequence<k...>) {
+  return {&binary_loop<T, Binary(k)>...};
+}
 
 }  // namespace
 
@@ -104,8 +109,10 @@ Status iota(const Call& c, const IotaAttrs& a) {
     loops.run([&](const int64_t* at, int64_t n) {
       for (int64_t i = 0; i < n; i++, k++) {
         T& to = y.as<T>()[at[0] + i * loops.step(0)];
-        if constexpr (std::is_integral_v<T>) to = convert<T>(int64_t(uint64_t(a.integer_start) + uint64_t(k) * uint64_t(a.integer_step)));
-        else to = convert<T>(a.start + double(k) * a.step);
+        if constexpr (std::is_integral_v<T>)
+          to = convert<T>(int64_t(uint64_t(a.integer_start) + uint64_t(k) * uint64_t(a.integer_step)));
+        else
+          to = convert<T>(a.start + double(k) * a.step);
       }
     });
     return Status{};
@@ -132,9 +139,12 @@ Status copy(const Call& c, const NoAttrs&) {
   if (x.dtype == y.dtype) return by_size(x.dtype, [&]<class T>() { return run.template operator()<T, T>(); });
   return visit(EveryType{}, x.dtype, [&]<class From>() {
     return visit(EveryType{}, y.dtype, [&]<class To>() {
-      if constexpr (std::is_same_v<To, From>) return Status{};  // moved above
-      else if constexpr (is_dual_v<From> && !std::is_integral_v<To> && !std::is_same_v<To, Dual<From>>) return kLosesTangent;
-      else return run.template operator()<To, From>();
+      if constexpr (std::is_same_v<To, From>)
+        return Status{};  // moved above
+      else if constexpr (is_dual_v<From> && !std::is_integral_v<To> && !std::is_same_v<To, Dual<From>>)
+        return kLosesTangent;
+      else
+        return run.template operator()<To, From>();
     });
   });
 }
@@ -148,7 +158,8 @@ Status select(const Call& c, const NoAttrs&) {
     loops.run([&](const int64_t* at, int64_t n) {
       for (int64_t i = 0; i < n; i++) {
         bool first = p.as<bool>()[at[1] + i * loops.step(1)];
-        y.as<T>()[at[0] + i * loops.step(0)] = first ? a.as<T>()[at[2] + i * loops.step(2)] : b.as<T>()[at[3] + i * loops.step(3)];
+        y.as<T>()[at[0] + i * loops.step(0)] =
+            first ? a.as<T>()[at[2] + i * loops.step(2)] : b.as<T>()[at[3] + i * loops.step(3)];
       }
     });
     return Status{};

@@ -12,9 +12,12 @@ constexpr Status kShapes{Status::invalid, "ranks or sizes do not fit"};
 constexpr Status kIndexType{Status::invalid, "indices are neither i64 nor i32"};
 constexpr Status kEmptyAxis{Status::invalid, "an index into an empty axis"};
 
-int64_t index_at(const View& v, int64_t at) { return v.dtype == i64 ? v.as<int64_t>()[at] : int64_t(v.as<int32_t>()[at]); }
+int64_t index_at(const View& v, int64_t at) {
+  return v.dtype == i64 ? v.as<int64_t>()[at] : int64_t(v.as<int32_t>()[at]);
+}
 
-// A valid index: one that is out of range is reported with its flat position and clamped. Negative ones are out of range.
+// A valid index: one that is out of range is reported with its flat position and clamped. Negative ones are out of
+// range.
 int64_t checked(Fault* fault, int64_t position, int64_t index, int64_t limit) {
   if (index >= 0 && index < limit) return index;
   if (fault) fault->raise(position, index, limit);
@@ -29,14 +32,16 @@ Status check_indices(const View& index, const View& into, int64_t limit) {
 
 }  // namespace
 
-// y[B..., M, N] = a[B..., M, K] b[B..., K, N], any strides. K = 0 gives zeros. Sums run in f64 (i64 for whole numbers) and are rounded once.
+// y[B..., M, N] = a[B..., M, K] b[B..., K, N], any strides. K = 0 gives zeros. Sums run in f64 (i64 for whole numbers)
+// and are rounded once.
 Status matmul(const Call& c, const NoAttrs&) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
   int r = y.rank;
   if (r < 2 || a.rank != r || b.rank != r) return kShapes;
   if (a.dtype != b.dtype || a.dtype != y.dtype) return kMixed;
   int64_t rows = y.shape[r - 2], cols = y.shape[r - 1], depth = a.shape[r - 1];
-  int64_t ya = y.strides[r - 2], yb = y.strides[r - 1], ai = a.strides[r - 2], ak = a.strides[r - 1], bk = b.strides[r - 2], bj = b.strides[r - 1];
+  int64_t ya = y.strides[r - 2], yb = y.strides[r - 1], ai = a.strides[r - 2], ak = a.strides[r - 1],
+          bk = b.strides[r - 2], bj = b.strides[r - 1];
   if (a.shape[r - 2] != rows || b.shape[r - 1] != cols || b.shape[r - 2] != depth) return kShapes;
   return visit(EveryType{}, y.dtype, [&]<class T>() {
     using A = Sum<T>;
@@ -49,7 +54,8 @@ Status matmul(const Call& c, const NoAttrs&) {
           for (int64_t j = 0; j < cols; j++) {
             A sum(0);
             for (int64_t k = 0; k < depth; k++) {
-              A product = formulas::binary<Binary::mul>(convert<A>(left[i * ai + k * ak]), convert<A>(right[k * bk + j * bj]));
+              A product =
+                  formulas::binary<Binary::mul>(convert<A>(left[i * ai + k * ak]), convert<A>(right[k * bk + j * bj]));
               sum = formulas::binary<Binary::add>(sum, product);
             }
             out[i * ya + j * yb] = convert<T>(sum);
@@ -60,7 +66,8 @@ Status matmul(const Call& c, const NoAttrs&) {
   });
 }
 
-// y[i, j, k] = x[i, index[i, j, k], k] for dim = 1, and so on; y has the shape of index, whose other axes may be shorter than those of x.
+// y[i, j, k] = x[i, index[i, j, k], k] for dim = 1, and so on; y has the shape of index, whose other axes may be
+// shorter than those of x.
 Status gather(const Call& c, const DimAttrs& a) {
   const View &x = c.x(0), &index = c.x(1), &y = c.y();
   int d = axis(a.dim, x.rank);
@@ -88,8 +95,8 @@ int64_t scatter_scratch(const Call& c, const void*) {
   return wide ? c.y().numel * int64_t(sizeof(double)) : 0;
 }
 
-// y = base (zeros where absent), then y[i, index[i, j, k], k] = src[i, j, k], added, or the larger or smaller of both, in the order of index:
-// of several assignments the last stays.
+// y = base (zeros where absent), then y[i, index[i, j, k], k] = src[i, j, k], added, or the larger or smaller of both,
+// in the order of index: of several assignments the last stays.
 Status scatter(const Call& c, const ScatterAttrs& a) {
   const View &base = c.x(0), &index = c.x(1), &src = c.x(2), &y = c.y();
   int d = axis(a.dim, y.rank);
@@ -99,7 +106,10 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
   int64_t limit = size_at(y, d);
   if (Status s = check_indices(index, y, limit); !s) return s;
   if (src.rank != y.rank) return kShapes;
-  if (Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {}) : fill({.out = c.out, .outputs = 1}, {}); !s) return s;
+  if (Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
+                                : fill({.out = c.out, .outputs = 1}, {});
+      !s)
+    return s;
   return visit(EveryType{}, y.dtype, [&]<class T>() {
     // The target, or the f64 copy of it, dense.
     using A = Sum<T>;
@@ -131,10 +141,18 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
         T& t = y.as<T>()[target];
         Compute<T> p(t), q(v);
         switch (Scatter(c.kind)) {
-          case Scatter::assign: t = v; break;
-          case Scatter::add: t = T(formulas::binary<Binary::add>(p, q)); break;
-          case Scatter::amax: t = T(formulas::maximum(p, q)); break;
-          case Scatter::amin: t = T(formulas::minimum(p, q)); break;
+          case Scatter::assign:
+            t = v;
+            break;
+          case Scatter::add:
+            t = T(formulas::binary<Binary::add>(p, q));
+            break;
+          case Scatter::amax:
+            t = T(formulas::maximum(p, q));
+            break;
+          case Scatter::amin:
+            t = T(formulas::minimum(p, q));
+            break;
         }
       }
     });
@@ -151,7 +169,8 @@ Status random_bits(const Call& c, const NoAttrs&) {
   uint64_t base = uint64_t(x.as<int64_t>()[0]), number = uint64_t(x.as<int64_t>()[x.strides[0]]), k = 0;
   Loops<1> loops({&y});
   loops.run([&](const int64_t* at, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y.as<int64_t>()[at[0] + i * loops.step(0)] = int64_t(fovea::random_bits(base, number, k++));
+    for (int64_t i = 0; i < n; i++)
+      y.as<int64_t>()[at[0] + i * loops.step(0)] = int64_t(fovea::random_bits(base, number, k++));
   });
   return {};
 }

@@ -1,5 +1,5 @@
-// reduce, scan, arg_reduce. Floating sums and products run in f64, whole numbers in i64 (wrapping), duals in themselves. A NaN wins every
-// comparison; of several, the first.
+// reduce, scan, arg_reduce. Floating sums and products run in f64, whole numbers in i64 (wrapping), duals in
+// themselves. A NaN wins every comparison; of several, the first.
 #include "backends/common/formulas.h"
 #include "backends/ref/kernels.h"
 
@@ -9,23 +9,39 @@ namespace {
 constexpr Status kEmpty{Status::invalid, "no largest, smallest or best of an empty range"};
 constexpr Status kDualOut{Status::invalid, "dual numbers go to dual numbers"};
 
-template <class A>
-constexpr A plus(const A& a, const A& b) { return formulas::binary<Binary::add>(a, b); }
-template <class A>
-constexpr A times(const A& a, const A& b) { return formulas::binary<Binary::mul>(a, b); }
-
-// The best so far. Equal duals share the slope, as PyTorch's gradient of amax does.
-template <class A, bool largest>
-struct Best {
-  A best{}, ties{};
+// What runs along the elements of a range: a fold with a binary formula, the mean, the largest or smallest.
+template <class V, Binary k>
+struct Fold {
+  using Value = V;
+  V acc;
+  void take(const V& x) { acc = formulas::binary<k>(acc, x); }
+  V result() const { return acc; }
+};
+template <class V>
+struct Mean {
+  using Value = V;
+  V sum;
   int64_t count = 0;
-  void take(const A& x) {
-    if (count == 0 || (x != x && best == best) || (largest ? x > best : x < best)) best = ties = x, count = 1;
-    else if (x == best) ties = plus(ties, x), count++;
+  void take(const V& x) { sum = sum + x, count++; }
+  V result() const { return sum / double(count); }
+};
+// Equal duals share the slope, as PyTorch's gradient of amax does.
+template <class V, bool largest>
+struct Best {
+  using Value = V;
+  V best{}, ties{};
+  int64_t count = 0;
+  void take(const V& x) {
+    if (count == 0 || (x != x && best == best) || (largest ? x > best : x < best))
+      best = ties = x, count = 1;
+    else if (x == best)
+      ties = formulas::binary<Binary::add>(ties, x), count++;
   }
-  A result() const {
-    if constexpr (is_dual_v<A>) return ties / double(count);
-    else return best;
+  V result() const {
+    if constexpr (is_dual_v<V>)
+      return ties / double(count);
+    else
+      return best;
   }
 };
 
@@ -38,7 +54,7 @@ void store(const View& y, int64_t at, const A& a) {
   });
 }
 
-// Calls row(flat position in y, start in x) once per output and hands over the axes that are left out.
+// The axes of x in two groups: those that y keeps, walked beside y, and those that are left out of it.
 struct Kept {
   int kept_rank = 0, left_rank = 0;
   int64_t kept[kMaxRank], kept_x[kMaxRank], kept_y[kMaxRank], left[kMaxRank], left_x[kMaxRank];
@@ -61,51 +77,52 @@ struct Kept {
   }
 };
 
-template <class T, class A, class Start, class Step, class Finish>
-void reduce_with(const View& x, const View& y, const Kept& axes, Start start, Step step, Finish finish) {
+// y = what the accumulator makes of each range, begun anew for each.
+template <class T, class Acc>
+Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
   Loops<2> outer = axes.outer();
   Loops<1> inner = axes.inner();
   outer.run([&](const int64_t* at, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
       const T* from = x.as<T>() + at[1] + i * outer.step(1);
-      A acc = start;
+      Acc acc = fresh;
       inner.run([&](const int64_t* in, int64_t m) {
-        for (int64_t j = 0; j < m; j++) step(acc, from[in[0] + j * inner.step(0)]);
+        for (int64_t j = 0; j < m; j++) acc.take(convert<typename Acc::Value>(from[in[0] + j * inner.step(0)]));
       });
-      store(y, at[0] + i * outer.step(0), finish(acc));
+      store(y, at[0] + i * outer.step(0), acc.result());
     }
   });
+  return {};
 }
 
-template <class T, class A>
+template <class T>
 Status reduce_kind(Reduce kind, const View& x, const View& y, const Kept& axes) {
-  using W = std::conditional_t<std::is_integral_v<T>, double, A>;  // means
-  auto as_is = [](const auto& a) { return a; };
-  int64_t n = axes.count();
+  using V = Sum<T>;
+  using M = std::conditional_t<is_dual_v<T>, T, double>;
+  bool nothing = axes.count() == 0 && y.numel > 0;
   switch (kind) {
-    case Reduce::sum: reduce_with<T, A>(x, y, axes, A(0), [](A& a, const T& v) { a = plus(a, convert<A>(v)); }, as_is); break;
-    case Reduce::prod: reduce_with<T, A>(x, y, axes, A(1), [](A& a, const T& v) { a = times(a, convert<A>(v)); }, as_is); break;
+    case Reduce::sum:
+      return along<T>(x, y, axes, Fold<V, Binary::add>{V(0)});
+    case Reduce::prod:
+      return along<T>(x, y, axes, Fold<V, Binary::mul>{V(1)});
     case Reduce::mean:
-      reduce_with<T, W>(x, y, axes, W(0), [](W& a, const T& v) { a = a + convert<W>(v); }, [&](const W& a) { return a / double(n); });
-      break;
-    case Reduce::any: reduce_with<T, bool>(x, y, axes, false, [](bool& a, const T& v) { a |= convert<bool>(v); }, as_is); break;
-    case Reduce::all: reduce_with<T, bool>(x, y, axes, true, [](bool& a, const T& v) { a &= convert<bool>(v); }, as_is); break;
+      return along<T>(x, y, axes, Mean<M>{M(0)});
+    case Reduce::any:
+      return along<T>(x, y, axes, Fold<bool, Binary::logical_or>{false});
+    case Reduce::all:
+      return along<T>(x, y, axes, Fold<bool, Binary::logical_and>{true});
     case Reduce::amax:
+      return nothing ? kEmpty : along<T>(x, y, axes, Best<V, true>{});
     case Reduce::amin:
-      if (n == 0 && y.numel > 0) return kEmpty;
-      if (kind == Reduce::amax)
-        reduce_with<T, Best<A, true>>(x, y, axes, Best<A, true>{}, [](auto& b, const T& v) { b.take(convert<A>(v)); }, [](auto& b) { return b.result(); });
-      else
-        reduce_with<T, Best<A, false>>(x, y, axes, Best<A, false>{}, [](auto& b, const T& v) { b.take(convert<A>(v)); }, [](auto& b) { return b.result(); });
-      break;
-    default: return {Status::unsupported, "unknown kind of reduction"};
+      return nothing ? kEmpty : along<T>(x, y, axes, Best<V, false>{});
   }
-  return {};
+  return {Status::unsupported, "unknown kind of reduction"};
 }
 
 }  // namespace
 
-// y = the reduction of x over a.dim (all axes where the list is empty): sum 0, prod 1, mean NaN, any false, all true of nothing.
+// y = the reduction of x over a.dim (all axes where the list is empty): sum 0, prod 1, mean NaN, any false, all true of
+// nothing.
 Status reduce(const Call& c, const ReduceAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   bool drop[kMaxRank] = {};
@@ -118,7 +135,7 @@ Status reduce(const Call& c, const ReduceAttrs& a) {
   Reduce kind = Reduce(c.kind);
   if (is_dual(x.dtype) && y.dtype != x.dtype && kind != Reduce::any && kind != Reduce::all) return kDualOut;
   Kept axes(x, y, drop, a.keepdim);
-  return visit(EveryType{}, x.dtype, [&]<class T>() { return reduce_kind<T, Sum<T>>(kind, x, y, axes); });
+  return visit(EveryType{}, x.dtype, [&]<class T>() { return reduce_kind<T>(kind, x, y, axes); });
 }
 
 // y[..., i, ...] = the sum or product of x[..., 0 to i, ...].
@@ -141,7 +158,7 @@ Status scan(const Call& c, const DimAttrs& a) {
         A acc(product);
         for (int64_t j = 0; j < n; j++) {
           A v = convert<A>(x.as<T>()[from + j * sx]);
-          acc = product ? times(acc, v) : plus(acc, v);
+          acc = product ? formulas::binary<Binary::mul>(acc, v) : formulas::binary<Binary::add>(acc, v);
           store(y, to + j * sy, acc);
         }
       }
