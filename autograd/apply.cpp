@@ -268,7 +268,7 @@ Tensor apply_elementwise(int id, const Tensor* const (&in)[N], std::source_locat
       const View* views[N];
       for (int i = 0; i < N; i++) views[i] = &in[i]->array().view();
       try {
-        if (launch_same_shape(s, r, views, N, nullptr, r.result == Result::boolean ? boolean : a.dtype, out)) {
+        if (launch_same_shape(s, r, views, N, &kNoAttrs, r.result == Result::boolean ? boolean : a.dtype, out)) {
           bool recording = (s.mode & kGrad) != 0 && (in[0]->edge() || in[N - 1]->edge());
           if (!recording) return Tensor(std::move(out));
           const OpDef& def = op_def(id);
@@ -282,7 +282,7 @@ Tensor apply_elementwise(int id, const Tensor* const (&in)[N], std::source_locat
     }
   }
   Tensor out;
-  apply_any(s, id, in, N, nullptr, where, &out);
+  apply_any(s, id, in, N, &kNoAttrs, where, &out);
   return out;
 }
 template Tensor apply_elementwise<1>(int, const Tensor* const (&)[1], std::source_location);
@@ -303,8 +303,8 @@ std::vector<Tensor> apply(int id, std::span<const Tensor> in, const void* attrs,
   std::vector<const Tensor*> x;
   for (const Tensor& t : in) x.push_back(&t);
   std::vector<Tensor> out(row(id).outputs);
-  alignas(16) static const char kZeros[256] = {};
-  detail::apply_any(state(), id, x.data(), int(x.size()), attrs ? attrs : kZeros, where, out.data());
+  if (!attrs && row(id).attrs_size) throw ValueError(std::string(row(id).name) + ": its attributes are missing");
+  detail::apply_any(state(), id, x.data(), int(x.size()), attrs ? attrs : &kNoAttrs, where, out.data());
   return out;
 }
 

@@ -53,7 +53,7 @@ void add_into(ThreadState& s, Tensor& a, Tensor b) {
   if (a.array().sole_owner() && a.array().dense() && !a.edge() && a.dtype() == b.dtype()) {
     const View* pair[2] = {&a.array().view(), &b.array().view()};
     Array to = a.array();
-    launch(s, Launch{op::add, pair, 2, nullptr, &to, 1, nullptr, false, Destination::given});
+    launch(s, Launch{op::add, pair, 2, &kNoAttrs, &to, 1, nullptr, false, Destination::given});
   } else {
     a = apply_binary(op::add, a, b);
   }

@@ -115,7 +115,7 @@ int define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash);
 // name is taken.
 template <class A = NoAttrs>
 int define_op(const NewOp& op) {
-  return detail::define_op(op, sizeof(A), attrs_hash<A>());
+  return detail::define_op(op, std::is_empty_v<A> ? 0 : sizeof(A), attrs_hash<A>());
 }
 
 }  // namespace fovea

@@ -128,7 +128,7 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
       if (!fits(*in[i], slot.layout)) {
         Array tmp = Array::empty(s, meta_of(*in[i]));
         const View* from = in[i];
-        Launch copy{op::assign, &from, 1, nullptr, &tmp, 1, nullptr, false, Destination::given};
+        Launch copy{op::assign, &from, 1, &kNoAttrs, &tmp, 1, nullptr, false, Destination::given};
         launch(s, copy);
         packed[i] = std::move(tmp);
         in[i] = &packed[i].view();
@@ -152,7 +152,7 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   if (add_after)
     for (int i = 0; i < l.outputs; i++) {
       const View* pair[2] = {&l.out[i].view(), &fresh[i].view()};
-      Launch sum{op::add, pair, 2, nullptr, &l.out[i], 1, nullptr, false, Destination::given};
+      Launch sum{op::add, pair, 2, &kNoAttrs, &l.out[i], 1, nullptr, false, Destination::given};
       launch(s, sum);
     }
   if (l.to == Destination::fresh)
@@ -235,7 +235,7 @@ void assign(Array& dst, const Array& src) {
   ThreadState& s = state();
   Array from = src.device() == dst.device() ? src : to_device(src, dst.device());
   if (!(from.shape() == dst.shape())) from = from.expand(dst.shape());
-  update(s, op::assign, &from, 1, nullptr, &dst, 1);
+  update(s, op::assign, &from, 1, &kNoAttrs, &dst, 1);
 }
 
 void fill(Array& dst, double value) {

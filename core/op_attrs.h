@@ -22,6 +22,7 @@ Field(const char*, T A::*) -> Field<A, T>;
 struct NoAttrs {
   static constexpr auto fields() { return std::tuple{}; }
 };
+inline constexpr NoAttrs kNoAttrs;  // what ops without attributes are given
 
 // fill: every element becomes `value` (floating) or `integer` (integer and boolean dtypes).
 struct FillAttrs {

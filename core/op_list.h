@@ -55,7 +55,7 @@ struct OpRow {
   template <class A>
   constexpr OpRow attrs() const {
     OpRow r = *this;
-    r.attrs_size = sizeof(A);
+    r.attrs_size = std::is_empty_v<A> ? 0 : sizeof(A);
     r.attrs_hash = fovea::attrs_hash<A>();
     return r;
   }
