@@ -19,7 +19,8 @@ const char* plural(int n) { return n == 1 ? "" : "s"; }
 
 void check_inputs(const OpRow& r, const Tensor* const* in, int n) {
   if (r.list ? n < r.inputs : n != r.inputs)
-    throw ValueError(std::to_string(n) + " input" + plural(n) + " (expected " + std::to_string(r.inputs) + (r.list ? " or more)" : ")"));
+    throw ValueError(std::to_string(n) + " input" + plural(n) + " (expected " + std::to_string(r.inputs) +
+                     (r.list ? " or more)" : ")"));
   const Tensor* first = nullptr;
   for (int i = 0; i < n; i++) {
     if (!in[i]->defined()) {
@@ -27,8 +28,9 @@ void check_inputs(const OpRow& r, const Tensor* const* in, int n) {
       throw ValueError("input " + std::to_string(i) + " is an undefined tensor");
     }
     if (first && !(in[i]->device() == first->device()))
-      throw DeviceError("input " + std::to_string(i) + " is on " + device_name(in[i]->device()) + " and an earlier one on " +
-                        device_name(first->device()) + " (expected one device). Move it with to(device)");
+      throw DeviceError("input " + std::to_string(i) + " is on " + device_name(in[i]->device()) +
+                        " and an earlier one on " + device_name(first->device()) +
+                        " (expected one device). Move it with to(device)");
     if (!first) first = in[i];
   }
 }
@@ -58,7 +60,8 @@ DType combine(DType high, bool has_high, DType low, bool has_low) {
 }
 
 template <int N>
-Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const (&in)[N], Array&& out, std::source_location where) {
+Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const (&in)[N], Array&& out,
+                         std::source_location where) {
   constexpr size_t bytes = Node::bytes(N, 1, 0);
   Node* n = new (allocate_block(s.blocks, bytes)) Node;
   n->def = &def;
@@ -87,7 +90,8 @@ Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def, const
 }
 
 // The general node: any number of inputs and outputs, attrs, shapes of what is not saved.
-void record(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs, std::source_location where, Tensor* out) {
+void record(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
+            std::source_location where, Tensor* out) {
   size_t metas = 0;
   for (int i = 0; i < inputs; i++) metas += in[i]->defined() ? size_t(1 + in[i]->dim()) : 1;
   size_t bytes = Node::bytes(inputs, r.outputs, r.attrs_size) + metas * sizeof(int64_t);
@@ -129,8 +133,8 @@ void record(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* cons
     if (!(def.fixed_outputs >> k & 1) && is_floating(out[k].dtype())) out[k] = Tensor(out[k].array(), Edge(n, k));
 }
 
-void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs, std::source_location where,
-             const Meta* metas, Tensor* out, bool recording) {
+void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
+             std::source_location where, const Meta* metas, Tensor* out, bool recording) {
   auto begin = s.mode & kTrace ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   {
     WhereScope line(s, &where);
@@ -148,19 +152,21 @@ void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* con
   for (int k = 0; k < r.outputs; k++) {
     if (!out[k].defined()) throw KernelError("the composition left output " + std::to_string(k) + " undefined");
     if (!(out[k].shape() == metas[k].shape()) || out[k].dtype() != metas[k].dtype)
-      throw KernelError("the composition gave " + to_string(out[k].shape()) + " " + name_of(out[k].dtype()) + " for output " + std::to_string(k) +
-                        " (infer said " + to_string(metas[k].shape()) + " " + name_of(metas[k].dtype) + ")");
+      throw KernelError("the composition gave " + to_string(out[k].shape()) + " " + name_of(out[k].dtype()) +
+                        " for output " + std::to_string(k) + " (infer said " + to_string(metas[k].shape()) + " " +
+                        name_of(metas[k].dtype) + ")");
   }
   if (s.mode & kTrace) {
     std::vector<const View*> vin, vout;
     for (int i = 0; i < inputs; i++) vin.push_back(in[i]->defined() ? &in[i]->array().view() : &kAbsent);
     for (int k = 0; k < r.outputs; k++) vout.push_back(&out[k].array().view());
-    s.trace->op(TraceEvent{r.name, backend_of(out[0].device()).name(), true, false, s.depth, vin.data(), inputs, vout.data(), r.outputs, begin,
-                           std::chrono::steady_clock::now()});
+    s.trace->op(TraceEvent{r.name, backend_of(out[0].device()).name(), true, false, s.depth, vin.data(), inputs,
+                           vout.data(), r.outputs, begin, std::chrono::steady_clock::now()});
   }
 }
 
-void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs, std::source_location where, Tensor* out) {
+void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+                   std::source_location where, Tensor* out) {
   const OpRow& r = row(id);
   const OpDef& def = op_def(id);
   check_inputs(r, in, inputs);
@@ -206,8 +212,9 @@ void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, 
     bool broadcast = false;
     if (r.elementwise)
       for (int i = 0; i < inputs; i++)
-        broadcast |= views[i]->present() && !(views[i]->rank == metas[0].rank &&
-                                              std::memcmp(views[i]->shape, metas[0].dims, sizeof(int64_t) * size_t(metas[0].rank)) == 0);
+        broadcast |= views[i]->present() &&
+                     !(views[i]->rank == metas[0].rank &&
+                       std::memcmp(views[i]->shape, metas[0].dims, sizeof(int64_t) * size_t(metas[0].rank)) == 0);
     Array made[8];
     bool skip = (s.mode & kNoKernels) && def.compose;
     if (!skip && launch(s, Launch{id, views, inputs, attrs, made, r.outputs, metas, broadcast})) {
@@ -217,7 +224,8 @@ void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, 
       if (def.gradient == Gradient::derived) return;  // its own ops were recorded
     } else {
       const View& d = r.dispatch < inputs ? *views[r.dispatch] : *views[0];
-      throw UnsupportedError(std::string("no kernel for ") + name_of(d.dtype) + " on " + device_name(d.device) + ", and it is a base op");
+      throw UnsupportedError(std::string("no kernel for ") + name_of(d.dtype) + " on " + device_name(d.device) +
+                             ", and it is a base op");
     }
   }
   if (recording) record(s, r, def, x, inputs, attrs, where, out);
@@ -242,7 +250,8 @@ DType result_type(const Tensor* const* in, int n) {
 
 namespace detail {
 
-void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs, std::source_location where, Tensor* out) {
+void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+               std::source_location where, Tensor* out) {
   try {
     apply_checked(s, id, in, inputs, attrs, where, out);
   } catch (Error& e) {
@@ -251,8 +260,7 @@ void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, cons
   }
 }
 
-template <int N>
-Tensor apply_elementwise(int id, const Tensor* const (&in)[N], std::source_location where) {
+template <int N> Tensor apply_elementwise(int id, const Tensor* const (&in)[N], std::source_location where) {
   ThreadState& s = state();
   const OpRow& r = row(id);
   bool same = in[0]->defined() && (N == 1 || in[N - 1]->defined());
@@ -290,7 +298,8 @@ template Tensor apply_elementwise<2>(int, const Tensor* const (&)[2], std::sourc
 
 Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
   const Tensor* like = a.is_number() ? b.is_number() ? nullptr : b.pointer() : a.pointer();
-  if (like && !like->defined()) throw ValueError(std::string(row(id).name) + ": an operand is an undefined tensor at " + describe(a.where()));
+  if (like && !like->defined())
+    throw ValueError(std::string(row(id).name) + ": an operand is an undefined tensor at " + describe(a.where()));
   DType t = like ? like->dtype() : f32;
   Device d = like ? like->device() : default_device();
   Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();

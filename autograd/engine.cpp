@@ -107,8 +107,12 @@ Tensor Backward::x(int i) const {
   }
   if (a.version() != node_->versions()[i]) {
     const Storage* st = a.storage();
-    fail_at(node_, "input " + std::to_string(i) + " was overwritten after it was saved (version " + std::to_string(node_->versions()[i]) +
-                       ", now " + std::to_string(a.version()) + (st->writer_file ? ", written at " + std::string(st->writer_file) + ":" + std::to_string(st->writer_line) : "") + ")");
+    fail_at(node_, "input " + std::to_string(i) + " was overwritten after it was saved (version " +
+                       std::to_string(node_->versions()[i]) + ", now " + std::to_string(a.version()) +
+                       (st->writer_file
+                            ? ", written at " + std::string(st->writer_file) + ":" + std::to_string(st->writer_line)
+                            : "") +
+                       ")");
   }
   return create_graph_ ? Tensor(a, node_->edges()[i]) : Tensor(a);
 }
@@ -116,7 +120,8 @@ Tensor Backward::x(int i) const {
 Tensor Backward::y(int k) const {
   const Array& a = node_->saved_outputs()[k];
   if (!a) fail_at(node_, "the rule reads output " + std::to_string(k) + ", which the row does not keep");
-  if (a.version() != node_->versions()[node_->inputs + k]) fail_at(node_, "output " + std::to_string(k) + " was overwritten after it was saved");
+  if (a.version() != node_->versions()[node_->inputs + k])
+    fail_at(node_, "output " + std::to_string(k) + " was overwritten after it was saved");
   bool fixed = node_->def->fixed_outputs >> k & 1;
   return create_graph_ && !fixed ? Tensor(a, Edge(node_, k)) : Tensor(a);
 }
@@ -152,13 +157,15 @@ void Backward::add(int i, Tensor gradient) {
     const View &a = gradient.array().view(), &b = cotangents_[0].array().view();
     bool same = a.rank == b.rank && a.dtype == b.dtype;
     for (int k = 0; same && k < a.rank; k++) same = a.shape[k] == b.shape[k];
-    if (!same) fail_at(node_, "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " + std::to_string(i));
+    if (!same)
+      fail_at(node_,
+              "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " + std::to_string(i));
   } else {
     Shape wanted = shape(i);
     if (!(gradient.shape() == wanted)) {
       if (!row(node_->def->id).elementwise)
-        fail_at(node_, "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " + std::to_string(i) + " (expected " +
-                           to_string(wanted) + ")");
+        fail_at(node_, "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " +
+                           std::to_string(i) + " (expected " + to_string(wanted) + ")");
       gradient = sum_to(gradient, wanted);
     }
     if (gradient.dtype() != dtype(i)) gradient = gradient.to(dtype(i));
@@ -315,10 +322,12 @@ void Engine::call_rule(Node* n, const Tensor* g, Tensor* sinks) {
     throw;
   }
   for (int i = 0; i < n->inputs; i++)
-    if (n->edges()[i] && !filled[i]) fail_at(n, "the rule gave no gradient for input " + std::to_string(i) + " and did not say zero()");
+    if (n->edges()[i] && !filled[i])
+      fail_at(n, "the rule gave no gradient for input " + std::to_string(i) + " and did not say zero()");
 }
 
-// Re-runs the composition with recording on, from the op's inputs, and differentiates that. Statistics are recomputed by the composition.
+// Re-runs the composition with recording on, from the op's inputs, and differentiates that. Statistics are recomputed
+// by the composition.
 void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled) {
   Backward b;
   b.node_ = n;
@@ -332,7 +341,8 @@ void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled)
     x[size_t(i)] = b.x(i);
     if (!b.needs(i)) x[size_t(i)] = x[size_t(i)].detach();
     // A node of its own, so that an input given twice gets two gradients.
-    else x[size_t(i)] = create_graph_ ? view(x[size_t(i)], x[size_t(i)].shape()) : x[size_t(i)].detach().requires_grad_();
+    else
+      x[size_t(i)] = create_graph_ ? view(x[size_t(i)], x[size_t(i)].shape()) : x[size_t(i)].detach().requires_grad_();
     if (b.needs(i)) targets.push_back(x[size_t(i)]);
   }
   std::vector<const Tensor*> in;
@@ -345,7 +355,8 @@ void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled)
       cotangents.push_back(g[k]);
     }
   Engine inner(create_graph_, false);
-  std::vector<Tensor> dx = roots.empty() ? std::vector<Tensor>(targets.size()) : inner.gradients_of(roots, cotangents, targets);
+  std::vector<Tensor> dx =
+      roots.empty() ? std::vector<Tensor>(targets.size()) : inner.gradients_of(roots, cotangents, targets);
   for (int i = 0, t = 0; i < n->inputs; i++)
     if (b.needs(i)) {
       filled[i] = true;  // what the composition does not depend on has a zero gradient
@@ -360,8 +371,8 @@ void Engine::call_hooks(Node* n, Tensor* g) {
     Tensor replaced = h.call(mine);
     if (!replaced.defined()) continue;
     if (!(replaced.shape() == mine.shape()) || replaced.dtype() != mine.dtype())
-      throw GradientError("hook: it returned " + to_string(replaced.shape()) + " " + name_of(replaced.dtype()) + " (expected the gradient's " +
-                          to_string(mine.shape()) + " " + name_of(mine.dtype()) + ")");
+      throw GradientError("hook: it returned " + to_string(replaced.shape()) + " " + name_of(replaced.dtype()) +
+                          " (expected the gradient's " + to_string(mine.shape()) + " " + name_of(mine.dtype()) + ")");
     mine = replaced;
   }
 }
@@ -385,7 +396,8 @@ void Engine::deliver(const Edge& edge, Tensor gradient) {
   else add_into(state_, slot, std::move(gradient));
 }
 
-std::vector<Tensor> Engine::gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents, const std::vector<Tensor>& targets) {
+std::vector<Tensor> Engine::gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents,
+                                         const std::vector<Tensor>& targets) {
   to_targets_ = true;
   for (const Tensor& t : targets)
     if (t.edge()) collected_[t.edge().bits()];

@@ -1,5 +1,6 @@
-// The backward engine: sorts the graph with explicit stacks, runs each node's rule once all its gradients have arrived, frees saved arrays as
-// it goes. Re-entrant (derived rules, recompute and hooks start runs of their own). Called by Tensor::backward and grad().
+// The backward engine: sorts the graph with explicit stacks, runs each node's rule once all its gradients have arrived,
+// frees saved arrays as it goes. Re-entrant (derived rules, recompute and hooks start runs of their own). Called by
+// Tensor::backward and grad().
 #pragma once
 #include <unordered_map>
 #include <vector>
@@ -10,12 +11,14 @@ namespace fovea {
 
 class Engine {
  public:
-  Engine(bool create_graph, bool retain_graph) : state_(state()), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
+  Engine(bool create_graph, bool retain_graph)
+      : state_(state()), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
 
   // Adds to the gradients of leaves.
   void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents);
   // Fills one tensor per target, undefined where none arrived; leaves keep their gradients.
-  std::vector<Tensor> gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents, const std::vector<Tensor>& targets);
+  std::vector<Tensor> gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents,
+                                   const std::vector<Tensor>& targets);
 
  private:
   void visit(Node* n, Node*& stack);
@@ -35,7 +38,8 @@ class Engine {
   std::unordered_map<uintptr_t, Tensor> collected_;  // of targets, by edge
 };
 
-// Adds to a leaf's gradient. It takes over an array that nobody else holds, else copies: its gradient never aliases another.
+// Adds to a leaf's gradient. It takes over an array that nobody else holds, else copies: its gradient never aliases
+// another.
 void accumulate_leaf(LeafNode& leaf, Array gradient);
 
 }  // namespace fovea

@@ -1,4 +1,5 @@
-// Hooks of a tensor: called with its gradient when that is complete, in the order of registration. They die with their node.
+// Hooks of a tensor: called with its gradient when that is complete, in the order of registration. They die with their
+// node.
 #pragma once
 #include <functional>
 #include <vector>

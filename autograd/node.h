@@ -1,5 +1,6 @@
-// Node: one recorded op. Header, edges, saved arrays, gradient slots, attrs and the shapes of what was not saved, in one block.
-// A graph is nodes holding their inputs' nodes; a tensor holds the node that made it. Released with an explicit stack, never recursion.
+// Node: one recorded op. Header, edges, saved arrays, gradient slots, attrs and the shapes of what was not saved, in
+// one block. A graph is nodes holding their inputs' nodes; a tensor holds the node that made it. Released with an
+// explicit stack, never recursion.
 #pragma once
 #include <atomic>
 #include <source_location>
@@ -46,8 +47,8 @@ class Edge {
   uintptr_t bits_ = 0;
 };
 
-// The user's handle: an array and where it came from. 16 bytes, immutable once made: there is no in-place arithmetic inside a graph.
-// Members and functions on tensors are in autograd/tensor.h; this is the part that nodes need.
+// The user's handle: an array and where it came from. 16 bytes, immutable once made: there is no in-place arithmetic
+// inside a graph. Members and functions on tensors are in autograd/tensor.h; this is the part that nodes need.
 class TensorBase {
  public:
   TensorBase() = default;
@@ -65,19 +66,19 @@ class TensorBase {
 
 struct alignas(64) Node {
   std::atomic<int32_t> refs{1};
-  int32_t pending = 0;                  // engine: gradients still to arrive
-  const OpDef* def = nullptr;           // null: a leaf
-  std::source_location where;           // the user's line
-  const char* module = nullptr;         // interned dotted path
-  Node* next = nullptr;                 // engine's and release's stacks
+  int32_t pending = 0;           // engine: gradients still to arrive
+  const OpDef* def = nullptr;    // null: a leaf
+  std::source_location where;    // the user's line
+  const char* module = nullptr;  // interned dotted path
+  Node* next = nullptr;          // engine's and release's stacks
   Hooks* hooks = nullptr;
-  std::atomic<uint32_t> claim{0};       // the backward run that uses it now
+  std::atomic<uint32_t> claim{0};  // the backward run that uses it now
   uint16_t attrs_size = 0, inputs = 0;
-  uint16_t lines = 0;                   // size of the block
+  uint16_t lines = 0;  // size of the block
   uint8_t outputs = 0;
   enum Flag : uint8_t {
-    same_shape = 1,                     // every input has the dtype and shape of output 0
-    freed = 2,                          // backward has used and dropped what it saved
+    same_shape = 1,  // every input has the dtype and shape of output 0
+    freed = 2,       // backward has used and dropped what it saved
   };
   uint8_t flags = 0;
 
@@ -92,7 +93,8 @@ struct alignas(64) Node {
   int64_t* metas() { return reinterpret_cast<int64_t*>(attrs() + ((attrs_size + 7) & ~7)); }
 
   static constexpr size_t bytes(int inputs, int outputs, size_t attrs_size) {
-    return sizeof(Node) + size_t(inputs) * 16 + size_t(outputs) * 24 + size_t((inputs + outputs + 1) & ~1) * 4 + ((attrs_size + 7) & ~size_t(7));
+    return sizeof(Node) + size_t(inputs) * 16 + size_t(outputs) * 24 + size_t((inputs + outputs + 1) & ~1) * 4 +
+           ((attrs_size + 7) & ~size_t(7));
   }
 };
 static_assert(sizeof(Node) == 64 && sizeof(TensorBase) == 16);
@@ -111,7 +113,8 @@ inline Edge::Edge(const Edge& o) : bits_(o.bits_) {
   if (bits_) node()->refs.fetch_add(1, std::memory_order_relaxed);
 }
 inline void drop_node(Node* n) {
-  if (n->refs.load(std::memory_order_acquire) == 1 || n->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) release_node(n);
+  if (n->refs.load(std::memory_order_acquire) == 1 || n->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    release_node(n);
 }
 inline Edge::~Edge() {
   if (bits_) drop_node(node());

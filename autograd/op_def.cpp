@@ -21,12 +21,17 @@ std::deque<OpDef>& kept() {
 void check_rules(const OpRow& r, const OpDef& d) {
   auto refuse = [&](const std::string& why) { throw GradientError("define_op: " + std::string(r.name) + ": " + why); };
   if (d.gradient == Gradient::none)
-    refuse("no gradient rule (expected .gradient = backward, derived or not_differentiable). A gradient must not be lost in silence");
-  if ((d.gradient == Gradient::backward) != (d.backward != nullptr)) refuse("a `backward` function goes with .gradient = Gradient::backward, and only with it");
+    refuse(
+        "no gradient rule (expected .gradient = backward, derived or not_differentiable). A gradient must not be lost "
+        "in silence");
+  if ((d.gradient == Gradient::backward) != (d.backward != nullptr))
+    refuse("a `backward` function goes with .gradient = Gradient::backward, and only with it");
   if (d.gradient == Gradient::derived && !d.compose) refuse("a derived gradient needs a composition");
-  if (r.form == Form::view ? !d.view : d.view != nullptr) refuse("a `view` function goes with rows of form view, and only with them");
+  if (r.form == Form::view ? !d.view : d.view != nullptr)
+    refuse("a `view` function goes with rows of form view, and only with them");
   if (r.form == Form::view && d.compose) refuse("a view has no composition");
-  if (!d.infer && !r.elementwise && r.form != Form::view) refuse("no `infer` (only elementwise rows and views do without)");
+  if (!d.infer && !r.elementwise && r.form != Form::view)
+    refuse("no `infer` (only elementwise rows and views do without)");
 }
 
 void keep(int id, OpDef d) {
@@ -77,11 +82,17 @@ int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash)
   r.attrs_size = attrs_size;
   r.attrs_hash = attrs_hash;
   if (op.inputs < 1 || op.inputs > 8 || op.outputs < 1 || op.outputs > 8)
-    throw ValueError("define_op: " + std::string(op.name) + " has " + std::to_string(op.inputs) + " inputs and " + std::to_string(op.outputs) +
-                     " outputs (expected 1 to 8)");
-  if (op.saves.size() > size_t(op.inputs)) throw ValueError("define_op: " + std::string(op.name) + ": `saves` lists more inputs than there are");
+    throw ValueError("define_op: " + std::string(op.name) + " has " + std::to_string(op.inputs) + " inputs and " +
+                     std::to_string(op.outputs) + " outputs (expected 1 to 8)");
+  if (op.saves.size() > size_t(op.inputs))
+    throw ValueError("define_op: " + std::string(op.name) + ": `saves` lists more inputs than there are");
   for (size_t i = 0; uint32_t s : op.saves) r.needs[i++] = s;
-  OpDef d{.doc = op.doc, .infer = op.infer, .compose = op.compose, .gradient = op.gradient, .backward = op.backward, .fixed_outputs = op.fixed_outputs};
+  OpDef d{.doc = op.doc,
+          .infer = op.infer,
+          .compose = op.compose,
+          .gradient = op.gradient,
+          .backward = op.backward,
+          .fixed_outputs = op.fixed_outputs};
   check_rules(r, d);
   int id = add_op_row(r);
   keep(id, d);

@@ -1,5 +1,6 @@
-// OpDef: what an op means. Its row in core/op_list.h is the contract; here are `infer`, the composition and exactly one gradient rule.
-// Base ops have no composition (every backend has their kernels); all others do, and it is the definition of the op.
+// OpDef: what an op means. Its row in core/op_list.h is the contract; here are `infer`, the composition and exactly one
+// gradient rule. Base ops have no composition (every backend has their kernels); all others do, and it is the
+// definition of the op.
 #pragma once
 #include <initializer_list>
 #include <type_traits>
@@ -18,10 +19,11 @@ struct Infer {
 
   const View& x(int i) const { return *in[i]; }
   bool has(int i) const { return i < inputs && in[i]->present(); }
-  template <class A>
-  const A& attrs() const { return *static_cast<const A*>(raw_attrs); }
+  template <class A> const A& attrs() const { return *static_cast<const A*>(raw_attrs); }
   void like(int output, const View& v) { out[output] = meta_of(v); }
-  void set(int output, DType t, const Shape& s) { out[output] = Meta(t, in[0]->present() ? in[0]->device : in[1]->device, s); }
+  void set(int output, DType t, const Shape& s) {
+    out[output] = Meta(t, in[0]->present() ? in[0]->device : in[1]->device, s);
+  }
 };
 
 // What a composition sees and fills. It is written on tensors, so running it with recording on gives a graph.
@@ -33,23 +35,24 @@ struct Compose {
 
   const Tensor& x(int i) const { return *in[i]; }
   bool has(int i) const { return i < inputs && in[i]->defined(); }
-  template <class A>
-  const A& attrs() const { return *static_cast<const A*>(raw_attrs); }
+  template <class A> const A& attrs() const { return *static_cast<const A*>(raw_attrs); }
 };
 
-// What a `backward` rule sees, and the sinks it must fill: for each input that needs a gradient, add(i, ...) or zero(i).
+// What a `backward` rule sees, and the sinks it must fill: for each input that needs a gradient, add(i, ...) or
+// zero(i).
 class Backward {
  public:
-  const Tensor& g(int output = 0) const { return cotangents_[output]; }  // undefined where no gradient arrived (never for a single output)
-  Tensor x(int i) const;                                                 // an input the row keeps
-  Tensor y(int output = 0) const;                                        // an output the row keeps
+  const Tensor& g(int output = 0) const {
+    return cotangents_[output];
+  }                                // undefined where no gradient arrived (never for a single output)
+  Tensor x(int i) const;           // an input the row keeps
+  Tensor y(int output = 0) const;  // an output the row keeps
   bool needs(int i) const;
   Shape shape(int i) const;
   DType dtype(int i) const;
-  bool has(int i) const;                                                 // an optional input was present
+  bool has(int i) const;  // an optional input was present
   int inputs() const { return node_->inputs; }
-  template <class A>
-  const A& attrs() const { return *reinterpret_cast<const A*>(node_->attrs()); }
+  template <class A> const A& attrs() const { return *reinterpret_cast<const A*>(node_->attrs()); }
 
   // Adds to the gradient of input i. Elementwise ops may give the output's shape: it is summed to the input's.
   void add(int i, Tensor gradient);
@@ -69,13 +72,13 @@ enum class Gradient : uint8_t { none /* forgotten: refused */, backward, derived
 
 struct OpDef {
   const char* doc = "";
-  void (*infer)(Infer&) = nullptr;             // absent: elementwise rows infer themselves
-  void (*compose)(Compose&) = nullptr;         // absent: a base op
+  void (*infer)(Infer&) = nullptr;                           // absent: elementwise rows infer themselves
+  void (*compose)(Compose&) = nullptr;                       // absent: a base op
   Array (*view)(const Array&, const void* attrs) = nullptr;  // of rows of form view
   Gradient gradient = Gradient::none;
   void (*backward)(Backward&) = nullptr;
-  uint64_t fixed_outputs = 0;                  // outputs without a gradient (indices, statistics), as bits
-  int id = 0;                                  // filled in on registration
+  uint64_t fixed_outputs = 0;  // outputs without a gradient (indices, statistics), as bits
+  int id = 0;                  // filled in on registration
 };
 
 namespace detail {
@@ -100,9 +103,9 @@ struct NewOp {
   const char* name;
   const char* doc = "";
   int inputs = 1, outputs = 1;
-  uint16_t optional = 0, no_gradient = 0;                      // bits of inputs
+  uint16_t optional = 0, no_gradient = 0;  // bits of inputs
   uint64_t fixed_outputs = 0;
-  std::initializer_list<uint32_t> saves = {};                  // per input gradient: in(k) | out(k)
+  std::initializer_list<uint32_t> saves = {};  // per input gradient: in(k) | out(k)
   void (*infer)(Infer&) = nullptr;
   void (*compose)(Compose&) = nullptr;
   Gradient gradient = Gradient::none;
@@ -111,10 +114,9 @@ struct NewOp {
 namespace detail {
 int define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash);
 }
-// Returns the op's id. Rules are plain functions: what captures belongs into a Function. Throws as define() does, and ValueError when the
-// name is taken.
-template <class A = NoAttrs>
-int define_op(const NewOp& op) {
+// Returns the op's id. Rules are plain functions: what captures belongs into a Function. Throws as define() does, and
+// ValueError when the name is taken.
+template <class A = NoAttrs> int define_op(const NewOp& op) {
   return detail::define_op(op, std::is_empty_v<A> ? 0 : sizeof(A), attrs_hash<A>());
 }
 

@@ -1,5 +1,5 @@
-// Parameter: what has identity in a model. Modules, optimizers, ties, averages and state dicts hold Ref<Parameter>; loading, casting, moving
-// and freezing replace its value, and everyone sees it. A tie is the same Ref in two places.
+// Parameter: what has identity in a model. Modules, optimizers, ties, averages and state dicts hold Ref<Parameter>;
+// loading, casting, moving and freezing replace its value, and everyone sees it. A tie is the same Ref in two places.
 #pragma once
 #include <string>
 #include <vector>
@@ -22,10 +22,13 @@ class Parameter : public Counted {
   const Tensor& value() const { return value_; }
   operator const Tensor&() const { return value_; }
 
-  // Replaces the value: a fresh leaf, so the gradient so far is dropped. Trainable as before, unless it is a buffer or not floating.
+  // Replaces the value: a fresh leaf, so the gradient so far is dropped. Trainable as before, unless it is a buffer or
+  // not floating.
   void set(Tensor value);
   Tensor grad() const { return value_.requires_grad() ? value_.grad() : Tensor(); }
-  void clear_grad() { if (value_.requires_grad()) value_.clear_grad(); }
+  void clear_grad() {
+    if (value_.requires_grad()) value_.clear_grad();
+  }
   bool trainable() const { return trainable_; }
   void freeze(bool frozen = true);
 

@@ -9,8 +9,7 @@ struct Counted {
   std::atomic<int> refs{0};
 };
 
-template <class T>
-class Ref {
+template <class T> class Ref {
  public:
   Ref() = default;
   explicit Ref(T* p) : p_(p) { hold(); }
@@ -36,9 +35,6 @@ class Ref {
   T* p_ = nullptr;
 };
 
-template <class T, class... A>
-Ref<T> make_ref(A&&... a) {
-  return Ref<T>(new T(std::forward<A>(a)...));
-}
+template <class T, class... A> Ref<T> make_ref(A&&... a) { return Ref<T>(new T(std::forward<A>(a)...)); }
 
 }  // namespace fovea

@@ -20,12 +20,14 @@ void check_differentiable(const Tensor& t, const char* what) {
 Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what) {
   if (!given.defined()) {
     if (out.numel() != 1)
-      throw GradientError(std::string(what) + ": output " + to_string(out.shape()) + " has " + std::to_string(out.numel()) +
+      throw GradientError(std::string(what) + ": output " + to_string(out.shape()) + " has " +
+                          std::to_string(out.numel()) +
                           " elements (expected 1). Reduce it with sum() or mean(), or pass a cotangent");
     return ones_like(out);
   }
   if (!(given.shape() == out.shape()))
-    throw ShapeError(std::string(what) + ": cotangent " + to_string(given.shape()) + " for output " + to_string(out.shape()));
+    throw ShapeError(std::string(what) + ": cotangent " + to_string(given.shape()) + " for output " +
+                     to_string(out.shape()));
   return given.dtype() == out.dtype() ? given : given.to(out.dtype());
 }
 
@@ -38,7 +40,8 @@ LeafNode* leaf_of(const Tensor& t) {
 
 void copy_to_host(const Array& from, void* to, DType t) {
   Array host = on_host(from.device()) ? from : to_device(from, default_device());
-  if (host.is_shape_only()) throw ValueError("reading " + to_string(from.shape()) + ": it is shape-only and has no data");
+  if (host.is_shape_only())
+    throw ValueError("reading " + to_string(from.shape()) + ": it is shape-only and has no data");
   if (host.numel() == 0) return;
   Array out = Array::adopt(to, host.shape(), {}, t, host.device(), nullptr, nullptr);
   assign(out, host);
@@ -55,21 +58,26 @@ Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const 
 
 Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_ptr<void> owner) {
   auto* kept = new std::shared_ptr<void>(std::move(owner));
-  return Tensor(Array::adopt(data, shape, {}, t, default_device(), [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); }, kept));
+  return Tensor(Array::adopt(
+      data, shape, {}, t, default_device(), [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); }, kept));
 }
 
 Tensor::Tensor(std::initializer_list<float> values)
     : Tensor(tensor_from_host(values.begin(), f32, Shape{int64_t(values.size())}, TensorOptions{})) {}
 
 double Tensor::item_as_double() const {
-  if (numel() != 1) throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) + " elements (expected 1)");
+  if (numel() != 1)
+    throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) +
+                     " elements (expected 1)");
   double v = 0;
   copy_to_host(array_, &v, f64);
   return v;
 }
 
 int64_t Tensor::item_as_integer() const {
-  if (numel() != 1) throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) + " elements (expected 1)");
+  if (numel() != 1)
+    throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) +
+                     " elements (expected 1)");
   int64_t v = 0;
   copy_to_host(array_, &v, i64);
   return v;
@@ -79,7 +87,9 @@ std::string Tensor::to_string() const { return defined() ? format_array(array_) 
 
 Tensor Tensor::requires_grad_(bool on, std::source_location where) const {
   if (!on) return detach();
-  if (!is_floating(dtype())) throw DTypeError(std::string("requires_grad: ") + name_of(dtype()) + " has no gradient (expected a floating dtype)");
+  if (!is_floating(dtype()))
+    throw DTypeError(std::string("requires_grad: ") + name_of(dtype()) +
+                     " has no gradient (expected a floating dtype)");
   return Tensor(array_, make_leaf(where));
 }
 
@@ -91,7 +101,9 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
 
 Tensor Tensor::grad() const {
   LeafNode* leaf = leaf_of(*this);
-  if (!leaf) throw GradientError("grad: only leaves keep a gradient. Use grad(outputs, inputs) for others, or requires_grad_() to make a leaf");
+  if (!leaf)
+    throw GradientError(
+        "grad: only leaves keep a gradient. Use grad(outputs, inputs) for others, or requires_grad_() to make a leaf");
   return leaf->gradient ? Tensor(leaf->gradient) : Tensor();
 }
 
@@ -106,7 +118,9 @@ void Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) const {
   n->hooks->entries.push_back({edge_.slot(), std::move(hook)});
 }
 
-Tensor Tensor::to(DType t, std::source_location where) const { return t == dtype() ? *this : cast(Operand(*this, where), t); }
+Tensor Tensor::to(DType t, std::source_location where) const {
+  return t == dtype() ? *this : cast(Operand(*this, where), t);
+}
 
 Tensor Tensor::to(Device d, std::source_location) const {
   if (d == device()) return *this;
@@ -114,11 +128,12 @@ Tensor Tensor::to(Device d, std::source_location) const {
   return requires_grad() ? moved.requires_grad_() : moved;
 }
 
-std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, const std::vector<Tensor>& cotangents,
-                         const GradOptions& o) {
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+                         const std::vector<Tensor>& cotangents, const GradOptions& o) {
   if (outputs.empty() || inputs.empty()) throw ValueError("grad: no outputs or no inputs");
   if (!cotangents.empty() && cotangents.size() != outputs.size())
-    throw ValueError("grad: " + std::to_string(cotangents.size()) + " cotangents for " + std::to_string(outputs.size()) + " outputs");
+    throw ValueError("grad: " + std::to_string(cotangents.size()) + " cotangents for " +
+                     std::to_string(outputs.size()) + " outputs");
   std::vector<Tensor> g;
   for (size_t i = 0; i < outputs.size(); i++) {
     check_differentiable(outputs[i], "grad");
@@ -126,12 +141,14 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
     g.push_back(cotangent_for(outputs[i], cotangents.empty() ? Tensor() : cotangents[i], "grad"));
   }
   for (size_t i = 0; i < inputs.size(); i++)
-    if (!inputs[i].requires_grad()) throw GradientError("grad: input " + std::to_string(i) + " does not require gradients");
+    if (!inputs[i].requires_grad())
+      throw GradientError("grad: input " + std::to_string(i) + " does not require gradients");
   Engine engine(o.create_graph, o.retain_graph);
   std::vector<Tensor> dx = engine.gradients_of(outputs, g, inputs);
   for (size_t i = 0; i < dx.size(); i++)
     if (!dx[i].defined() && !o.allow_unused)
-      throw GradientError("grad: the outputs do not depend on input " + std::to_string(i) + ". Pass allow_unused if that is meant");
+      throw GradientError("grad: the outputs do not depend on input " + std::to_string(i) +
+                          ". Pass allow_unused if that is meant");
   return dx;
 }
 
@@ -162,7 +179,8 @@ Tensor zeros_like(const Tensor& x) { return full(x.shape(), 0, {.like = x}); }
 Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, {.like = x}); }
 
 Tensor arange(double start, double end, double step, const TensorOptions& o) {
-  if (step == 0 || (end - start) * step < 0) throw ValueError("arange: " + std::to_string(start) + " to " + std::to_string(end) + " by " + std::to_string(step));
+  if (step == 0 || (end - start) * step < 0)
+    throw ValueError("arange: " + std::to_string(start) + " to " + std::to_string(end) + " by " + std::to_string(step));
   Array a = Array::empty(Shape{int64_t(std::ceil((end - start) / step))}, o.the_dtype(), o.the_device());
   IotaAttrs attrs{start, step, int64_t(start), int64_t(step)};
   update(state(), op::iota, nullptr, 0, &attrs, &a, 1);

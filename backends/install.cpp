@@ -1,5 +1,5 @@
-// Which backends this build has, in order: the reference first, since the tables of the others start from its table; the fastest host
-// backend last, since new tensors go there. Called once, by the registry.
+// Which backends this build has, in order: the reference first, since the tables of the others start from its table;
+// the fastest host backend last, since new tensors go there. Called once, by the registry.
 #include "backends/ref/backend.h"
 #include "core/device.h"
 

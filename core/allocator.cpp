@@ -24,7 +24,9 @@ constexpr std::array<int32_t, kClasses> magazine_limits() {
   for (int c = 0; c < kClasses; c++) {
     size_t bytes = 0;
     if (c < kSmallClasses) bytes = size_t(c + 1) * 64;
-    else bytes = (size_t(1) << (10 + (c - kSmallClasses) / 4)) + (size_t((c - kSmallClasses) % 4 + 1) << (8 + (c - kSmallClasses) / 4));
+    else
+      bytes = (size_t(1) << (10 + (c - kSmallClasses) / 4)) +
+              (size_t((c - kSmallClasses) % 4 + 1) << (8 + (c - kSmallClasses) / 4));
     limits[c] = int32_t(std::clamp<size_t>((size_t(64) << 20) / bytes, 1, 128));
   }
   return limits;
@@ -47,8 +49,9 @@ Depot& depot() {
 
 void* map_pages(Depot& d, size_t bytes) {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) throw MemoryError("out of memory: " + std::to_string(bytes) + " bytes more on top of " + std::to_string(d.reserved) +
-                                         " reserved. Try a smaller batch or context");
+  if (p == MAP_FAILED)
+    throw MemoryError("out of memory: " + std::to_string(bytes) + " bytes more on top of " +
+                      std::to_string(d.reserved) + " reserved. Try a smaller batch or context");
   d.reserved += int64_t(bytes);
   d.system_calls++;
   return p;
@@ -136,7 +139,8 @@ namespace detail {
 thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
-// Flushes a thread's free lists when it ends. A state used after that (by destructors of other thread-locals) is made anew and kept.
+// Flushes a thread's free lists when it ends. A state used after that (by destructors of other thread-locals) is made
+// anew and kept.
 struct AtThreadExit {
   ~AtThreadExit() {
     ThreadState* s = tls_state;

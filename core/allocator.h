@@ -1,5 +1,6 @@
-// The caching arena of host memory. Thread-local free lists by size class in front of a shared depot; pages are kept, never given back
-// unasked, since freshly mapped pages cost a trainer up to half of its step. No lock and no system call on the op path.
+// The caching arena of host memory. Thread-local free lists by size class in front of a shared depot; pages are kept,
+// never given back unasked, since freshly mapped pages cost a trainer up to half of its step. No lock and no system
+// call on the op path.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -9,8 +10,8 @@ namespace fovea {
 
 struct ThreadState;
 
-inline constexpr size_t kLine = 64;                // every block starts on a cache line
-inline constexpr int kSmallClasses = 16;           // 64, 128, ... 1024 bytes
+inline constexpr size_t kLine = 64;                      // every block starts on a cache line
+inline constexpr int kSmallClasses = 16;                 // 64, 128, ... 1024 bytes
 inline constexpr int kClasses = kSmallClasses + 4 * 34;  // then four classes per power of two, to 2^44
 
 // The class that holds `bytes`, and how much a block of it holds.
@@ -31,8 +32,8 @@ struct FreeBlock {
   FreeBlock* next_magazine;
 };
 
-// Per class two magazines: blocks are taken from and returned to `top`; a full pair hands one to the depot, so memory freed on another
-// thread does not pile up there.
+// Per class two magazines: blocks are taken from and returned to `top`; a full pair hands one to the depot, so memory
+// freed on another thread does not pile up there.
 struct BlockCache {
   struct Bin {
     FreeBlock* top = nullptr;
@@ -74,10 +75,10 @@ inline void free_block(BlockCache& cache, void* block, size_t bytes) {
 }
 
 struct MemoryStats {
-  int64_t live = 0;            // bytes in blocks in use, all threads
-  int64_t peak = 0;            // most bytes one thread had in use at once (all, when one thread allocates)
-  int64_t reserved = 0;        // bytes taken from the system and kept
-  int64_t system_calls = 0;    // how often memory was asked of the system
+  int64_t live = 0;          // bytes in blocks in use, all threads
+  int64_t peak = 0;          // most bytes one thread had in use at once (all, when one thread allocates)
+  int64_t reserved = 0;      // bytes taken from the system and kept
+  int64_t system_calls = 0;  // how often memory was asked of the system
 };
 MemoryStats memory_stats();
 void reset_peak_memory();

@@ -52,7 +52,8 @@ void set_dense(Body& b, const int64_t* dims, int rank) {
   for (int i = rank - 1; i >= 0; i--) {
     shape[i] = dims[i];
     strides[i] = n;
-    if (uint64_t(dims[i] - 1) >= (uint64_t(1) << 31) || n >= int64_t(1) << 31) [[unlikely]] {  // rare: empty, negative or huge
+    if (uint64_t(dims[i] - 1) >= (uint64_t(1) << 31) || n >= int64_t(1) << 31)
+        [[unlikely]] {  // rare: empty, negative or huge
       b.view.numel = fovea::numel(dims, rank);
       for (int j = 0; j < rank; j++) shape[j] = dims[j];
       dense_strides(dims, rank, strides);
@@ -90,15 +91,18 @@ Array Array::empty(ThreadState& s, const Meta& m) {
     st->owner = Storage::arena;
   } else {
     Status ok = backend_of(m.device).allocate(m.device.index, st->bytes, &st->data);
-    if (!ok) throw MemoryError(std::string(device_name(m.device)) + ": " + (ok.text ? ok.text : "out of memory") + ": " +
-                               std::to_string(st->bytes) + " bytes for " + to_string(m.dims, m.rank) + " " + name_of(m.dtype));
+    if (!ok)
+      throw MemoryError(std::string(device_name(m.device)) + ": " + (ok.text ? ok.text : "out of memory") + ": " +
+                        std::to_string(st->bytes) + " bytes for " + to_string(m.dims, m.rank) + " " + name_of(m.dtype));
     st->owner = Storage::backend;
   }
   b->view.data = st->data;
   return out;
 }
 
-Array Array::empty(const Shape& shape, DType dtype, Device device) { return empty(state(), Meta(dtype, device, shape)); }
+Array Array::empty(const Shape& shape, DType dtype, Device device) {
+  return empty(state(), Meta(dtype, device, shape));
+}
 
 Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
   Body* b = place_all(state(), Meta(dtype, device, shape), false);
@@ -109,7 +113,8 @@ Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
   return out;
 }
 
-Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device, void (*release)(void*), void* context) {
+Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device,
+                   void (*release)(void*), void* context) {
   Body* b = place_all(state(), Meta(dtype, device, shape), false);
   Array out(b);
   set_dense(*b, shape.dims, shape.rank);
@@ -132,15 +137,20 @@ void destroy_storage(Storage* s) {
     case Storage::arena: free_block(blocks, s->data, s->bytes); break;
     case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
     case Storage::adopted: s->release(s->context); break;
-    case Storage::inline_data: case Storage::borrowed: case Storage::shape_only: break;
+    case Storage::inline_data:
+    case Storage::borrowed:
+    case Storage::shape_only: break;
   }
   free_block(blocks, s->block, size_t(s->block_lines) * kLine);
 }
 
 const void* Array::readable(DType t) const {
-  if (t != dtype()) throw DTypeError(std::string("data: array is ") + name_of(dtype()) + " (asked for " + name_of(t) + ")");
+  if (t != dtype())
+    throw DTypeError(std::string("data: array is ") + name_of(dtype()) + " (asked for " + name_of(t) + ")");
   if (is_shape_only()) throw ValueError("data: array " + to_string(shape()) + " is shape-only: it has no data");
-  if (!on_host(device())) throw DeviceError("data: array is on " + device_name(device()) + " (expected host memory). Copy it with to(\"cpu\")");
+  if (!on_host(device()))
+    throw DeviceError("data: array is on " + device_name(device()) +
+                      " (expected host memory). Copy it with to(\"cpu\")");
   return view().data;
 }
 
@@ -161,7 +171,8 @@ Array Array::alias(const Shape& shape, const Shape& strides, int64_t offset) con
 }
 
 Array Array::reshape_view(const Shape& wanted) const {
-  // Which old axes merge or split into which new ones: walk both from the right, cutting the old shape into runs that are dense in themselves.
+  // Which old axes merge or split into which new ones: walk both from the right, cutting the old shape into runs that
+  // are dense in themselves.
   Shape shape = wanted, strides;
   strides.rank = shape.rank;
   if (numel() == 0 || dense()) {
@@ -170,7 +181,7 @@ Array Array::reshape_view(const Shape& wanted) const {
   }
   const View& v = view();
   int n = shape.rank - 1;
-  int64_t run = 1, filled = 1;                // elements in the current old run, and how many new axes have used
+  int64_t run = 1, filled = 1;  // elements in the current old run, and how many new axes have used
   int64_t base = rank() ? v.strides[rank() - 1] : 1;
   for (int o = rank() - 1; o >= 0; o--) {
     run *= v.shape[o];
@@ -187,8 +198,9 @@ Array Array::reshape_view(const Shape& wanted) const {
 }
 
 Array Array::permute(const Shape& dims) const {
-  if (dims.rank != rank()) throw ShapeError("permute: " + to_string(dims) + " has " + std::to_string(dims.rank) + " axes (expected " +
-                                            std::to_string(rank()) + " for " + to_string(shape()) + ")");
+  if (dims.rank != rank())
+    throw ShapeError("permute: " + to_string(dims) + " has " + std::to_string(dims.rank) + " axes (expected " +
+                     std::to_string(rank()) + " for " + to_string(shape()) + ")");
   Shape shape, strides;
   uint32_t seen = 0;
   for (int i = 0; i < rank(); i++) {
@@ -219,8 +231,9 @@ Array Array::expand(const Shape& wanted) const {
     int64_t size = i < lead ? 1 : view().shape[i - lead];
     if (shape[i] == -1 && i >= lead) shape[i] = size;
     if (shape[i] != size && size != 1)
-      throw ShapeError("expand: " + to_string(this->shape()) + " does not broadcast to " + to_string(wanted) + " (" + std::to_string(size) +
-                       " against " + std::to_string(shape[i]) + " at axis " + std::to_string(i) + ")");
+      throw ShapeError("expand: " + to_string(this->shape()) + " does not broadcast to " + to_string(wanted) + " (" +
+                       std::to_string(size) + " against " + std::to_string(shape[i]) + " at axis " + std::to_string(i) +
+                       ")");
     strides[i] = shape[i] == size && i >= lead ? view().strides[i - lead] : 0;
   }
   fovea::numel(shape);
@@ -231,9 +244,10 @@ Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) con
   int d = wrap_dim(dim, rank());
   if (rank() == 0) throw ShapeError("slice: a 0-dim array has no axis to slice");
   int64_t size = view().shape[d], last = start + (length - 1) * step;
-  if (step == 0 || length < 0 || start < 0 || start > size || (length > 0 && (start >= size || last < 0 || last >= size)))
-    throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " + std::to_string(step) +
-                     " leave axis " + std::to_string(d) + " of " + to_string(shape()));
+  if (step == 0 || length < 0 || start < 0 || start > size ||
+      (length > 0 && (start >= size || last < 0 || last >= size)))
+    throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
+                     std::to_string(step) + " leave axis " + std::to_string(d) + " of " + to_string(shape()));
   Shape shape = this->shape(), strides = this->strides();
   int64_t offset = length > 0 ? start * strides[d] : 0;
   shape[d] = length;

@@ -1,6 +1,7 @@
-// Array: a handle to data without history. One pointer to a counted body {storage, View, the numbers behind the view} in one block:
-// 128 bytes to rank 4, 192 to rank 8; a fresh array of up to 64 bytes has storage and data in that block too. Handles share; every view
-// (reshape, transpose, slice, ...) is another body over the same storage. Views are passed by pointer, never copied.
+// Array: a handle to data without history. One pointer to a counted body {storage, View, the numbers behind the view}
+// in one block: 128 bytes to rank 4, 192 to rank 8; a fresh array of up to 64 bytes has storage and data in that block
+// too. Handles share; every view (reshape, transpose, slice, ...) is another body over the same storage. Views are
+// passed by pointer, never copied.
 #pragma once
 #include <atomic>
 #include <cstring>
@@ -16,10 +17,10 @@ namespace fovea {
 
 struct Body {
   std::atomic<int32_t> refs{1};
-  uint8_t lines = 0;      // size of the block, where the storage is not in it
-  bool embedded = false;  // the storage lies in this block and frees it
-  bool weak = false;      // a number the user wrote: takes the other operand's dtype
-  bool statistic = false; // mean, rstd, log-sum-exp: a function of other tensors, not to be differentiated through
+  uint8_t lines = 0;       // size of the block, where the storage is not in it
+  bool embedded = false;   // the storage lies in this block and frees it
+  bool weak = false;       // a number the user wrote: takes the other operand's dtype
+  bool statistic = false;  // mean, rstd, log-sum-exp: a function of other tensors, not to be differentiated through
   Storage* storage = nullptr;
   View view;
   int64_t* numbers() { return reinterpret_cast<int64_t*>(this) + 8; }  // shape, then strides
@@ -34,7 +35,9 @@ struct Meta {
   int64_t dims[kMaxRank];
 
   Meta() = default;
-  Meta(DType t, Device d, const Shape& s) : dtype(t), device(d), rank(int8_t(s.rank)) { std::memcpy(dims, s.dims, sizeof dims); }
+  Meta(DType t, Device d, const Shape& s) : dtype(t), device(d), rank(int8_t(s.rank)) {
+    std::memcpy(dims, s.dims, sizeof dims);
+  }
   Shape shape() const { return Shape(dims, size_t(rank)); }
 };
 inline Shape shape_of(const View& v) { return Shape(v.shape, size_t(v.rank < 0 ? 0 : v.rank)); }
@@ -62,8 +65,10 @@ class Array {
   static Array empty_like(const Array& a) { return empty(state(), meta_of(a.view())); }
   // An array that has a shape on a real device, but no data: ops on it infer and allocate nothing. Reading it throws.
   static Array shape_only(const Shape& shape, DType dtype, Device device);
-  // Memory of somebody else: `release(context)` is called when the last array over it dies. Strides in elements; empty: dense.
-  static Array adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device, void (*release)(void*), void* context);
+  // Memory of somebody else: `release(context)` is called when the last array over it dies. Strides in elements; empty:
+  // dense.
+  static Array adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device,
+                     void (*release)(void*), void* context);
 
   bool defined() const { return body_ != nullptr; }
   explicit operator bool() const { return body_ != nullptr; }
@@ -83,21 +88,21 @@ class Array {
   Body* take() { return std::exchange(body_, nullptr); }
   // This handle alone keeps this body and its storage.
   bool sole_owner() const {
-    return body_->refs.load(std::memory_order_acquire) == 1 && body_->storage->refs.load(std::memory_order_acquire) == 1;
+    return body_->refs.load(std::memory_order_acquire) == 1 &&
+           body_->storage->refs.load(std::memory_order_acquire) == 1;
   }
 
-  // The elements, on host memory, from the view's first one. DTypeError when T is another type, DeviceError off the host, ValueError when
-  // there is no data. mutable_data counts as a write: graphs that saved this memory notice.
-  template <class T>
-  const T* data() const { return static_cast<const T*>(readable(dtype_of<T>())); }
-  template <class T>
-  T* mutable_data(std::source_location where = std::source_location::current()) {
+  // The elements, on host memory, from the view's first one. DTypeError when T is another type, DeviceError off the
+  // host, ValueError when there is no data. mutable_data counts as a write: graphs that saved this memory notice.
+  template <class T> const T* data() const { return static_cast<const T*>(readable(dtype_of<T>())); }
+  template <class T> T* mutable_data(std::source_location where = std::source_location::current()) {
     void* p = const_cast<void*>(readable(dtype_of<T>()));
     storage()->written_at(where);
     return static_cast<T*>(p);
   }
 
-  // The same storage seen otherwise. `offset` counts elements from this view's first one. No checks: callers have made sure.
+  // The same storage seen otherwise. `offset` counts elements from this view's first one. No checks: callers have made
+  // sure.
   Array alias(const Shape& shape, const Shape& strides, int64_t offset = 0) const;
 
   // Views; ShapeError where the request does not fit. reshape_view gives an undefined array where only a copy would do.
@@ -110,7 +115,8 @@ class Array {
 
  private:
   static void release(Body* b) {
-    if (b->refs.load(std::memory_order_acquire) == 1 || b->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(b);
+    if (b->refs.load(std::memory_order_acquire) == 1 || b->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      destroy(b);
   }
   static void destroy(Body* b) {
     Storage* s = b->storage;

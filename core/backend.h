@@ -1,6 +1,6 @@
-// The seam between ops and kernels, self-contained: plain structs, inline code, pure virtuals. A plug-in of kernels includes this header
-// and links nothing of ours. A backend is a small class for memory and streams and a flat table of plain functions, empty slots allowed:
-// where a slot is empty or `accepts` says no, the op's composition runs.
+// The seam between ops and kernels, self-contained: plain structs, inline code, pure virtuals. A plug-in of kernels
+// includes this header and links nothing of ours. A backend is a small class for memory and streams and a flat table of
+// plain functions, empty slots allowed: where a slot is empty or `accepts` says no, the op's composition runs.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -29,8 +29,7 @@ struct View {
   bool dense = true;  // row-major without gaps
 
   bool present() const { return rank >= 0; }
-  template <class T>
-  T* as() const { return static_cast<T*>(data); }
+  template <class T> T* as() const { return static_cast<T*>(data); }
 };
 
 // What a kernel returns. `text` has static storage; the dispatcher adds op, backend and line, and throws.
@@ -58,19 +57,21 @@ struct Host {
   void (*log)(const char* text) = nullptr;
   int (*threads)() = nullptr;
   // Calls body(context, begin, end) on pieces of at least `grain`; see core/parallel.h.
-  void (*parallel_for)(int64_t begin, int64_t end, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) = nullptr;
+  void (*parallel_for)(int64_t begin, int64_t end, int64_t grain, void (*body)(void*, int64_t, int64_t),
+                       void* context) = nullptr;
 };
 
-// One launch. Outputs are allocated by the dispatcher; with `add` the kernel adds to them (only kernels that say `adds` see it).
-// Inputs of elementwise ops arrive broadcast to the output's shape by zero strides. Update ops write into `out`.
+// One launch. Outputs are allocated by the dispatcher; with `add` the kernel adds to them (only kernels that say `adds`
+// see it). Inputs of elementwise ops arrive broadcast to the output's shape by zero strides. Update ops write into
+// `out`.
 struct Call {
   const View* const* in = nullptr;
   const View* const* out = nullptr;
   int32_t inputs = 0, outputs = 0;
-  uint8_t kind = 0;            // of a shared slot
+  uint8_t kind = 0;  // of a shared slot
   bool add = false;
   bool deterministic = false;
-  void* scratch = nullptr;     // as many bytes as the slot's scratch() asked for, 64-byte aligned
+  void* scratch = nullptr;  // as many bytes as the slot's scratch() asked for, 64-byte aligned
   void* stream = nullptr;
   Fault* fault = nullptr;
   const Host* host = nullptr;
@@ -87,7 +88,7 @@ struct Slot {
   Thunk thunk = nullptr;
   bool (*accepts)(const Call&, const void* attrs) = nullptr;     // absent: everything of the right dtype
   int64_t (*scratch)(const Call&, const void* attrs) = nullptr;  // bytes; absent: none
-  DTypeSet dtypes = kAllDTypes;                                  // of the dispatch input (outputs[0] where there is none)
+  DTypeSet dtypes = kAllDTypes;  // of the dispatch input (outputs[0] where there is none)
   Layout layout = Layout::any;
   bool adds = false;       // honours Call::add
   bool reference = false;  // taken over from the reference backend
@@ -102,14 +103,20 @@ struct SlotOptions {
   int64_t (*scratch)(const Call&, const void* attrs) = nullptr;
 };
 
-// Where a backend registers its kernels, by name: the host refuses, by name, a row it does not know or whose attrs differ.
+// Where a backend registers its kernels, by name: the host refuses, by name, a row it does not know or whose attrs
+// differ.
 class Kernels {
  public:
-  // set<op::softmax, softmax_kernel>({...}) with `Status softmax_kernel(const Call&, const DimAttrs&)`: no casts by authors.
-  template <op::Id id, auto kernel>
-  void set(const SlotOptions& o = {}) {
+  // set<op::softmax, softmax_kernel>({...}) with `Status softmax_kernel(const Call&, const DimAttrs&)`: no casts by
+  // authors.
+  template <op::Id id, auto kernel> void set(const SlotOptions& o = {}) {
     Slot s{[](const Call& c, const void* a) -> Status { return kernel(c, *static_cast<const Attrs<id>*>(a)); },
-           o.accepts, o.scratch, o.dtypes, o.layout, o.adds, false};
+           o.accepts,
+           o.scratch,
+           o.dtypes,
+           o.layout,
+           o.adds,
+           false};
     put(kNames[id], attrs_hash<Attrs<id>>(), s);
   }
   virtual bool put(const char* name, uint64_t attrs_hash, const Slot& slot) = 0;
@@ -130,7 +137,7 @@ class Backend {
   virtual const char* name() const = 0;
   virtual int device_count() const = 0;
   virtual const char* unavailable() const { return nullptr; }  // in one line why it has no device
-  virtual bool host_memory() const = 0;                        // its arrays are ordinary memory, served by the host's arena
+  virtual bool host_memory() const = 0;  // its arrays are ordinary memory, served by the host's arena
   virtual Status allocate(int device, size_t bytes, void** data) = 0;
   virtual void free(int device, void* data, size_t bytes) = 0;
   // Copies bytes between this device and host memory (or within the device); ordered with its stream.
@@ -145,19 +152,21 @@ class Backend {
   ~Backend() = default;  // the host owns no backend and unloads none
 };
 
-// A number made of every layout that crosses the seam: a plug-in built against another one is refused in one clear line.
+// A number made of every layout that crosses the seam: a plug-in built against another one is refused in one clear
+// line.
 constexpr uint64_t abi_number() {
   uint64_t h = 0x666f766561303031;  // "fovea001"
-  for (uint64_t n : {uint64_t(sizeof(View)), uint64_t(offsetof(View, strides)), uint64_t(offsetof(View, rank)), uint64_t(offsetof(View, device)),
-                     uint64_t(sizeof(Call)), uint64_t(offsetof(Call, kind)), uint64_t(offsetof(Call, fault)), uint64_t(sizeof(Status)),
-                     uint64_t(sizeof(Host)), uint64_t(sizeof(Slot)), uint64_t(offsetof(Slot, dtypes)), uint64_t(sizeof(Fault)), uint64_t(kDTypes),
-                     uint64_t(kMaxRank)})
+  for (uint64_t n :
+       {uint64_t(sizeof(View)), uint64_t(offsetof(View, strides)), uint64_t(offsetof(View, rank)),
+        uint64_t(offsetof(View, device)), uint64_t(sizeof(Call)), uint64_t(offsetof(Call, kind)),
+        uint64_t(offsetof(Call, fault)), uint64_t(sizeof(Status)), uint64_t(sizeof(Host)), uint64_t(sizeof(Slot)),
+        uint64_t(offsetof(Slot, dtypes)), uint64_t(sizeof(Fault)), uint64_t(kDTypes), uint64_t(kMaxRank)})
     h = detail::hash_number(h, n);
   return h;
 }
 
-// The entry of a plug-in: `extern "C" fovea::Backend* fovea_backend(const fovea::Host& host)`; it compares host.abi with abi_number()
-// through this helper and returns nullptr when they differ.
+// The entry of a plug-in: `extern "C" fovea::Backend* fovea_backend(const fovea::Host& host)`; it compares host.abi
+// with abi_number() through this helper and returns nullptr when they differ.
 using BackendEntry = Backend* (*)(const Host&);
 inline bool same_abi(const Host& host) { return host.abi == abi_number(); }
 

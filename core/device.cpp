@@ -17,12 +17,12 @@ namespace {
 
 constexpr OpRow kNoRow{.name = "none"};
 #define FOVEA_ROW(id, A, ...) constexpr OpRow row_##id = OpRow(OpRow __VA_ARGS__).attrs<A>();
-#define FOVEA_FINISH(id, A, ...) \
+#define FOVEA_FINISH(id, A, ...)       \
   constexpr OpRow finished_##id = [] { \
-    OpRow r = row_##id; \
-    r.name = #id; \
-    if (r.slot == 0) r.slot = op::id; \
-    return r; \
+    OpRow r = row_##id;                \
+    r.name = #id;                      \
+    if (r.slot == 0) r.slot = op::id;  \
+    return r;                          \
   }();
 FOVEA_OPS(FOVEA_ROW)
 FOVEA_OPS(FOVEA_FINISH)
@@ -45,9 +45,9 @@ std::once_flag installed;
 void log_line(const char* text) { std::fprintf(stderr, "fovea: %s\n", text); }
 
 const Host kHost{abi_number(), log_line, thread_count,
-                      [](int64_t b, int64_t e, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
-                        parallel_for(b, e, grain, [=](int64_t i, int64_t j) { body(context, i, j); });
-                      }};
+                 [](int64_t b, int64_t e, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
+                   parallel_for(b, e, grain, [=](int64_t i, int64_t j) { body(context, i, j); });
+                 }};
 
 // The host's side of registration: rows by name, attrs by hash.
 class Registrar final : public Kernels {
@@ -55,7 +55,9 @@ class Registrar final : public Kernels {
   Registrar(KernelTable& table, std::vector<std::string>* refused) : table_(table), refused_(refused) {}
   bool put(const char* name, uint64_t hash, const Slot& slot) override {
     int id = find_op(name);
-    const char* why = id == op::none ? "no such op here" : row(id).attrs_hash != hash ? "built for other attributes" : nullptr;
+    const char* why = id == op::none               ? "no such op here"
+                      : row(id).attrs_hash != hash ? "built for other attributes"
+                                                   : nullptr;
     if (why) {
       if (refused_) refused_->push_back(std::string(name) + ": " + why);
       return false;
@@ -82,8 +84,10 @@ int register_backend(Backend& b, std::vector<std::string>* refused) {
   std::lock_guard lock(registry_mutex);
   int n = backends_used.load();
   for (int i = 0; i < n; i++)
-    if (!std::strcmp(detail::backends[i].backend->name(), b.name())) throw DeviceError(std::string("register_backend: ") + b.name() + " is there already");
-  if (n == kMaxBackends) throw DeviceError("register_backend: no room for " + std::string(b.name()) + " (at most 16 backends)");
+    if (!std::strcmp(detail::backends[i].backend->name(), b.name()))
+      throw DeviceError(std::string("register_backend: ") + b.name() + " is there already");
+  if (n == kMaxBackends)
+    throw DeviceError("register_backend: no room for " + std::string(b.name()) + " (at most 16 backends)");
   auto* table = new KernelTable;  // lives as long as the program: graphs and arrays point here
   if (n > 0 && b.starts_from_reference()) {
     *table = *detail::backends[0].table;
@@ -115,11 +119,13 @@ Device device(std::string_view name) {
       std::string digits(name.substr(base.size() + 1));
       char* end = nullptr;
       long v = std::strtol(digits.c_str(), &end, 10);
-      if (digits.empty() || *end || v < 0) throw DeviceError("device: bad number in '" + std::string(name) + "' (expected a form like cuda:0)");
+      if (digits.empty() || *end || v < 0)
+        throw DeviceError("device: bad number in '" + std::string(name) + "' (expected a form like cuda:0)");
       index = int(v > 255 ? 256 : v);
     }
     if (index >= b.device_count())
-      throw DeviceError("device: " + std::string(name) + " does not exist (" + b.name() + " has " + std::to_string(b.device_count()) + ")");
+      throw DeviceError("device: " + std::string(name) + " does not exist (" + b.name() + " has " +
+                        std::to_string(b.device_count()) + ")");
     return Device{uint8_t(i), uint8_t(index)};
   }
   throw DeviceError("device: unknown device '" + std::string(name) + "' (expected one of " + known + ")");
@@ -149,7 +155,9 @@ int load_backend_plugin(const std::string& path) {
   void* lib = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!lib) throw DeviceError("plugin: cannot load " + path + ": " + dlerror());
   auto entry = reinterpret_cast<BackendEntry>(dlsym(lib, "fovea_backend"));
-  if (!entry) throw DeviceError("plugin: " + path + " has no function fovea_backend (expected extern \"C\" Backend* fovea_backend(const Host&))");
+  if (!entry)
+    throw DeviceError("plugin: " + path +
+                      " has no function fovea_backend (expected extern \"C\" Backend* fovea_backend(const Host&))");
   Backend* b = entry(kHost);
   if (!b) throw DeviceError("plugin: " + path + " was built against another version of core/backend.h. Rebuild it");
   std::vector<std::string> refused;
@@ -173,7 +181,9 @@ int add_op_row(const OpRow& r) {
   static std::deque<std::string>* names = new std::deque<std::string>;
   if (find_op(r.name) != op::none) throw ValueError("define_op: " + std::string(r.name) + " exists already");
   int id = rows_used.load();
-  if (id == kMaxOps) throw ValueError("define_op: no room for " + std::string(r.name) + " (at most " + std::to_string(kMaxOps) + " ops)");
+  if (id == kMaxOps)
+    throw ValueError("define_op: no room for " + std::string(r.name) + " (at most " + std::to_string(kMaxOps) +
+                     " ops)");
   OpRow& mine = kept->emplace_back(r);
   mine.name = names->emplace_back(r.name).c_str();
   if (mine.slot == 0) mine.slot = uint16_t(id);

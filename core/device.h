@@ -28,8 +28,8 @@ inline bool on_host(Device d) { return detail::backends[d.backend].host; }
 inline Backend& backend_of(Device d) { return *detail::backends[d.backend].backend; }
 inline const KernelTable& kernels_of(Device d) { return *detail::backends[d.backend].table; }
 
-// Adds a backend and returns its place. Its table starts from the reference's where it says so. Refused rows are reported by `refused`.
-// DeviceError when a backend of that name exists or there is no room.
+// Adds a backend and returns its place. Its table starts from the reference's where it says so. Refused rows are
+// reported by `refused`. DeviceError when a backend of that name exists or there is no room.
 int register_backend(Backend& backend, std::vector<std::string>* refused = nullptr);
 int backend_count();
 
@@ -41,16 +41,19 @@ std::string device_name(Device d);
 Device default_device();
 void set_default_device(Device d);
 
-// Opens a shared library of kernels and registers its backend. DeviceError when it cannot be loaded or was built against another ABI.
+// Opens a shared library of kernels and registers its backend. DeviceError when it cannot be loaded or was built
+// against another ABI.
 int load_backend_plugin(const std::string& path);
 
 // What kernels and plug-ins get from us.
 const Host& host_services();
 
-// Registers the backends this build has; defined by backends/install.cpp, called once before the first device is asked for.
+// Registers the backends this build has; defined by backends/install.cpp, called once before the first device is asked
+// for.
 void install_default_backends();
 
-// The row of an op by id (built-in or defined at run time), its id by name (op::none if unknown), and how many ids are in use.
+// The row of an op by id (built-in or defined at run time), its id by name (op::none if unknown), and how many ids are
+// in use.
 extern const OpRow* const* const op_rows;
 inline const OpRow& row(int id) { return *op_rows[id]; }
 int find_op(std::string_view name);
@@ -58,7 +61,8 @@ int op_count();
 // Adds a row at run time and returns its id. Throws ValueError when the name is taken or 1024 rows exist.
 int add_op_row(const OpRow& row);
 
-// Overwrites or fills one slot of a registered backend (user kernels). DeviceError for an unknown backend, ValueError for an unknown op.
+// Overwrites or fills one slot of a registered backend (user kernels). DeviceError for an unknown backend, ValueError
+// for an unknown op.
 void set_kernel(std::string_view backend, int id, const Slot& slot);
 
 // FOVEA_COMPOSE=op,op: the kernels of these ops are ignored by every backend.

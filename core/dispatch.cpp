@@ -39,7 +39,8 @@ bool fits(const View& v, Layout need) {
 }
 
 [[noreturn]] void refuse(const OpRow& r, const View& v, const Status& st) {
-  std::string where = std::string(" on ") + device_name(v.device) + " for " + name_of(v.dtype) + " " + to_string(v.shape, v.rank < 0 ? 0 : v.rank);
+  std::string where = std::string(" on ") + device_name(v.device) + " for " + name_of(v.dtype) + " " +
+                      to_string(v.shape, v.rank < 0 ? 0 : v.rank);
   std::string text = (st.text ? st.text : "kernel failed") + where;
   switch (st.code) {
     case Status::invalid: throw ValueError(text);
@@ -52,8 +53,8 @@ bool fits(const View& v, Layout need) {
 [[noreturn]] void report_fault(ThreadState& s) {
   Fault f = s.fault;
   s.fault = Fault{};
-  throw IndexError("index " + std::to_string(f.value) + " at position " + std::to_string(f.position) + " is out of range (expected 0 to " +
-                   std::to_string(f.limit - 1) + ")");
+  throw IndexError("index " + std::to_string(f.value) + " at position " + std::to_string(f.position) +
+                   " is out of range (expected 0 to " + std::to_string(f.limit - 1) + ")");
 }
 
 // Runs the kernel and turns whatever goes wrong into a typed exception.
@@ -103,7 +104,8 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   }
   if (shape_only) {
     if (l.to == Destination::fresh)
-      for (int i = 0; i < l.outputs; i++) l.out[i] = Array::shape_only(l.meta[i].shape(), l.meta[i].dtype, l.meta[i].device);
+      for (int i = 0; i < l.outputs; i++)
+        l.out[i] = Array::shape_only(l.meta[i].shape(), l.meta[i].dtype, l.meta[i].device);
     return true;
   }
   // Views of the inputs broadcast to the output by zero strides.
@@ -115,7 +117,8 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
       if (!v.present()) continue;
       wide[i] = v;
       int lead = o.rank - v.rank;
-      for (int k = 0; k < o.rank; k++) wide_strides[i][k] = k < lead || (v.shape[k - lead] == 1 && o.shape[k] != 1) ? 0 : v.strides[k - lead];
+      for (int k = 0; k < o.rank; k++)
+        wide_strides[i][k] = k < lead || (v.shape[k - lead] == 1 && o.shape[k] != 1) ? 0 : v.strides[k - lead];
       wide[i].shape = o.shape;
       wide[i].strides = wide_strides[i];
       wide[i].rank = o.rank;
@@ -133,16 +136,23 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
         packed[i] = std::move(tmp);
         in[i] = &packed[i].view();
       }
-  Call c{.in = in.data(), .out = outs.data(), .inputs = l.inputs, .outputs = l.outputs, .kind = r.kind,
-         .add = l.to == Destination::add && slot.adds, .deterministic = (s.mode & kDeterministic) != 0, .fault = &s.fault, .host = &host_services()};
+  Call c{.in = in.data(),
+         .out = outs.data(),
+         .inputs = l.inputs,
+         .outputs = l.outputs,
+         .kind = r.kind,
+         .add = l.to == Destination::add && slot.adds,
+         .deterministic = (s.mode & kDeterministic) != 0,
+         .fault = &s.fault,
+         .host = &host_services()};
   if (slot.accepts && !slot.accepts(c, l.attrs)) return false;
   const View& d = r.dispatch < l.inputs ? *in[r.dispatch] : *outs[0];
   Scratch scratch(s, slot.scratch ? slot.scratch(c, l.attrs) : 0, d.device);
   c.scratch = scratch.data();
   if (!on_host(d.device)) c.stream = backend_of(d.device).stream(d.device.index);
   if (s.mode & kTrace) {
-    TraceEvent e{r.name, backend_of(d.device).name(), false, slot.reference, s.depth, c.in, c.inputs, c.out, c.outputs,
-                 std::chrono::steady_clock::now(), {}};
+    TraceEvent e{r.name,    backend_of(d.device).name(),      false, slot.reference, s.depth, c.in, c.inputs, c.out,
+                 c.outputs, std::chrono::steady_clock::now(), {}};
     run(s, r, slot, c, l.attrs, d);
     e.end = std::chrono::steady_clock::now();
     s.trace->op(e);
@@ -177,17 +187,21 @@ View meta_view(const Meta& m) {
 bool launch(ThreadState& s, const Launch& l) {
   const OpRow& r = row(l.id);
   View none;
-  const View* d = r.dispatch < l.inputs ? l.in[r.dispatch] : l.to == Destination::fresh ? &(none = meta_view(l.meta[0])) : &l.out[0].view();
+  const View* d = r.dispatch < l.inputs        ? l.in[r.dispatch]
+                  : l.to == Destination::fresh ? &(none = meta_view(l.meta[0]))
+                                               : &l.out[0].view();
   const Slot* slot = find_slot(r, *d);
   if (!slot) return false;
   return launch_all(s, r, *slot, l);
 }
 
-bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs, DType result, Array& out) {
+bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs,
+                       DType result, Array& out) {
   const View& d = *in[r.dispatch];
   const Slot* slot = find_slot(r, d);
   if (!slot) return false;
-  if (slot->accepts || slot->scratch || slot->layout != Layout::any || !d.data || (s.mode & kTrace) || !on_host(d.device)) [[unlikely]] {
+  if (slot->accepts || slot->scratch || slot->layout != Layout::any || !d.data || (s.mode & kTrace) ||
+      !on_host(d.device)) [[unlikely]] {
     Meta meta = meta_of(d);
     meta.dtype = result;
     return launch_all(s, r, *slot, Launch{int(r.slot), in, inputs, attrs, &out, 1, &meta});
@@ -223,7 +237,8 @@ void update(ThreadState& s, int id, const Array* in, int inputs, const void* att
   static const View kAbsent;
   for (int i = 0; i < inputs; i++) views[i] = in[i] ? &in[i].view() : &kAbsent;
   if (!launch(s, Launch{id, views.data(), inputs, attrs, out, outputs, nullptr, false, Destination::given}))
-    throw UnsupportedError(std::string(row(id).name) + ": no kernel for " + name_of(out[0].dtype()) + " on " + device_name(out[0].device()));
+    throw UnsupportedError(std::string(row(id).name) + ": no kernel for " + name_of(out[0].dtype()) + " on " +
+                           device_name(out[0].device()));
   for (int i = 0; i < outputs; i++) {
     Storage* st = out[i].storage();
     st->version++;
@@ -271,7 +286,9 @@ Array to_device(const Array& a, Device d) {
   } else {
     return to_device(to_device(a, default_device()), d);
   }
-  if (!st) throw DeviceError(std::string("copy from ") + device_name(a.device()) + " to " + device_name(d) + ": " + (st.text ? st.text : "failed"));
+  if (!st)
+    throw DeviceError(std::string("copy from ") + device_name(a.device()) + " to " + device_name(d) + ": " +
+                      (st.text ? st.text : "failed"));
   return to;
 }
 

@@ -1,5 +1,6 @@
-// launch: the only caller of kernels. It finds the slot, allocates outputs and scratch, broadcasts and packs inputs, checks the status and
-// the fault word, and tells the trace. It knows nothing of compositions: where no kernel takes the call it says so, and apply composes.
+// launch: the only caller of kernels. It finds the slot, allocates outputs and scratch, broadcasts and packs inputs,
+// checks the status and the fault word, and tells the trace. It knows nothing of compositions: where no kernel takes
+// the call it says so, and apply composes.
 #pragma once
 #include "core/array.h"
 #include "core/device.h"
@@ -15,9 +16,9 @@ struct Launch {
   const View* const* in;
   int inputs;
   const void* attrs;
-  Array* out;         // fresh: receives the arrays; given, add: holds them
+  Array* out;  // fresh: receives the arrays; given, add: holds them
   int outputs;
-  const Meta* meta;   // fresh: what to allocate
+  const Meta* meta;        // fresh: what to allocate
   bool broadcast = false;  // elementwise, and some input's shape differs from the output's
   Destination to = Destination::fresh;
 };
@@ -26,13 +27,15 @@ struct Launch {
 bool launch(ThreadState& s, const Launch& l);
 
 // The common case, kept small: one fresh output that looks like the first input, all inputs of its shape.
-bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs, DType result, Array& out);
+bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs,
+                       DType result, Array& out);
 
 // Update ops on plain arrays: reads `in`, writes into `out` (any views) and bumps their versions.
 // UnsupportedError when the device has no kernel for it.
 void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs);
 
-// dst = src, cast and copied element by element through any strides; shapes broadcast to dst's. Across devices through the host.
+// dst = src, cast and copied element by element through any strides; shapes broadcast to dst's. Across devices through
+// the host.
 void assign(Array& dst, const Array& src);
 void fill(Array& dst, double value);
 void fill_integer(Array& dst, int64_t value);

@@ -18,7 +18,8 @@ constexpr int size_of(DType t) {
   return sizes[int(t)];
 }
 constexpr const char* name_of(DType t) {
-  constexpr const char* names[kDTypes] = {"f32", "f64", "bf16", "f16", "i64", "i32", "u8", "i8", "bool", "dual", "dual2"};
+  constexpr const char* names[kDTypes] = {"f32", "f64", "bf16", "f16",  "i64",  "i32",
+                                          "u8",  "i8",  "bool", "dual", "dual2"};
   return names[int(t)];
 }
 constexpr bool is_dual(DType t) { return t >= DType::dual; }
@@ -28,10 +29,7 @@ constexpr bool is_integer(DType t) { return t >= DType::i64 && t <= DType::i8; }
 // A set of dtypes as a bit mask.
 using DTypeSet = uint32_t;
 constexpr DTypeSet only(DType t) { return 1u << int(t); }
-template <class... T>
-constexpr DTypeSet dtypes(T... t) {
-  return (only(t) | ...);
-}
+template <class... T> constexpr DTypeSet dtypes(T... t) { return (only(t) | ...); }
 inline constexpr DTypeSet kFloating = dtypes(f32, f64, bf16, f16), kIntegers = dtypes(i64, i32, u8, i8),
                           kDuals = dtypes(DType::dual, DType::dual2), kAllDTypes = (1u << kDTypes) - 1;
 constexpr bool contains(DTypeSet set, DType t) { return set >> int(t) & 1; }

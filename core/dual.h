@@ -14,8 +14,7 @@ namespace fovea {
 constexpr bool is_zero(double a) { return a == 0; }
 constexpr double real(double a) { return a; }
 
-template <class T>
-struct Dual {
+template <class T> struct Dual {
   T value{}, tangent{};
 
   Dual() = default;
@@ -116,9 +115,7 @@ constexpr DType dtype_of<Dual2>() {
   return DType::dual2;
 }
 
-template <class T>
-inline constexpr bool is_dual_v = false;
-template <class T>
-inline constexpr bool is_dual_v<Dual<T>> = true;
+template <class T> inline constexpr bool is_dual_v = false;
+template <class T> inline constexpr bool is_dual_v<Dual<T>> = true;
 
 }  // namespace fovea

@@ -1,6 +1,7 @@
 // Typed exceptions for users' mistakes. Everything Fovea throws derives from fovea::Error.
 // Form of a text: `op: what is wrong: values (expected ...). hint at file:line (module.path)`.
-// The code that notices a mistake gives the middle; apply() adds the op's name before it and the caller's line behind it.
+// The code that notices a mistake gives the middle; apply() adds the op's name before it and the caller's line behind
+// it.
 #pragma once
 #include <cstdint>
 #include <exception>
@@ -22,6 +23,7 @@ class Error : public std::exception {
   bool located_ = false;
 };
 
+// clang-format off
 struct ShapeError : Error { using Error::Error; };        // sizes, ranks or axes that do not fit
 struct DTypeError : Error { using Error::Error; };        // a dtype the op does not take
 struct DeviceError : Error { using Error::Error; };       // unknown device, or arrays on different ones
@@ -32,6 +34,7 @@ struct KernelError : Error { using Error::Error; };       // a backend's kernel 
 struct GradientError : Error { using Error::Error; };     // backward on a freed graph, a changed saved array, a missing rule
 struct FileError : Error { using Error::Error; };         // missing, unreadable, damaged or foreign files
 struct MemoryError : Error { using Error::Error; };       // out of memory on a device
+// clang-format on
 
 // Prints one line to stderr and returns 1: for `main() try {...} catch (const Error& e) { return report(e); }`.
 int report(const std::exception& e);

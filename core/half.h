@@ -1,5 +1,6 @@
 // bf16 and f16 as storage: two bytes, converted to float for arithmetic. Rounding is to nearest, ties to even.
-// Integer code only, so that constant evaluation, old CPUs and plug-ins share it; kernels widen with vector code of their own.
+// Integer code only, so that constant evaluation, old CPUs and plug-ins share it; kernels widen with vector code of
+// their own.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -25,8 +26,8 @@ struct Float16 {
     if (a > 0x7f800000) bits = uint16_t(sign | 0x7e00);        // NaN
     else if (a >= 0x477ff000) bits = uint16_t(sign | 0x7c00);  // 65520 and above round to infinity
     else if (a >= 0x38800000) bits = uint16_t(sign | ((a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13));
-    else if (a < 0x33000000) bits = uint16_t(sign);            // below half of the least denormal
-    else {                                                     // denormal: shift the mantissa, round to even
+    else if (a < 0x33000000) bits = uint16_t(sign);  // below half of the least denormal
+    else {                                           // denormal: shift the mantissa, round to even
       uint32_t m = (a & 0x7fffff) | 0x800000, shift = 126 - (a >> 23), half = 1u << (shift - 1);
       uint32_t q = m >> shift, rest = m & ((1u << shift) - 1);
       bits = uint16_t(sign | (q + (rest > half || (rest == half && (q & 1)))));

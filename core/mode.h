@@ -1,5 +1,6 @@
 // One small state per thread: the mode word, the free lists, the line and module that errors name.
-// Fetched once per op and passed down. Only the pointer is thread-local storage (initial-exec model), so the library can itself be dlopened.
+// Fetched once per op and passed down. Only the pointer is thread-local storage (initial-exec model), so the library
+// can itself be dlopened.
 #pragma once
 #include <cstdint>
 #include <source_location>
@@ -24,10 +25,11 @@ struct ThreadState {
   uint32_t mode = kGrad;
   int32_t depth = 0;  // of compositions: how deep inside other ops
   Fault fault;
-  const std::source_location* where = nullptr;  // overrides the caller's line (modules of nn lend theirs, the engine the forward's)
+  const std::source_location* where =
+      nullptr;                   // overrides the caller's line (modules of nn lend theirs, the engine the forward's)
   const char* module = nullptr;  // dotted path of the module that runs, interned; null outside
   TraceSink* trace = nullptr;
-  void* dying = nullptr;         // nodes to be released, by autograd's explicit stack
+  void* dying = nullptr;  // nodes to be released, by autograd's explicit stack
   bool releasing = false;
   BlockCache blocks;
 };
@@ -45,7 +47,9 @@ inline ThreadState& state() {
 // Sets and clears bits of the mode word until the end of the scope.
 class ModeScope {
  public:
-  ModeScope(ThreadState& s, uint32_t set, uint32_t clear) : state_(s), before_(s.mode) { s.mode = (s.mode & ~clear) | set; }
+  ModeScope(ThreadState& s, uint32_t set, uint32_t clear) : state_(s), before_(s.mode) {
+    s.mode = (s.mode & ~clear) | set;
+  }
   ~ModeScope() { state_.mode = before_; }
   ModeScope(const ModeScope&) = delete;
   ModeScope& operator=(const ModeScope&) = delete;
@@ -56,9 +60,13 @@ class ModeScope {
 };
 
 // Inside, nothing is recorded: `NoGrad guard;`
-struct NoGrad : ModeScope { NoGrad() : ModeScope(state(), 0, kGrad) {} };
+struct NoGrad : ModeScope {
+  NoGrad() : ModeScope(state(), 0, kGrad) {}
+};
 // Inside, every result has the same bits for any number of threads.
-struct Deterministic : ModeScope { Deterministic() : ModeScope(state(), kDeterministic, 0) {} };
+struct Deterministic : ModeScope {
+  Deterministic() : ModeScope(state(), kDeterministic, 0) {}
+};
 
 // Errors, traces and nodes inside name this line.
 class WhereScope {

@@ -1,6 +1,6 @@
 // Attributes of built-in ops: plain structs, trivially copyable, at most 256 bytes, no tensors.
-// Each lists its fields once; the hash that guards plug-ins, `--attrs` JSON, error values and traces come from that list.
-// Names and defaults are PyTorch's.
+// Each lists its fields once; the hash that guards plug-ins, `--attrs` JSON, error values and traces come from that
+// list. Names and defaults are PyTorch's.
 #pragma once
 #include <cstdint>
 #include <tuple>
@@ -11,13 +11,11 @@
 
 namespace fovea {
 
-template <class A, class T>
-struct Field {
+template <class A, class T> struct Field {
   const char* name;
   T A::*member;
 };
-template <class A, class T>
-Field(const char*, T A::*) -> Field<A, T>;
+template <class A, class T> Field(const char*, T A::*) -> Field<A, T>;
 
 struct NoAttrs {
   static constexpr auto fields() { return std::tuple{}; }
@@ -28,7 +26,9 @@ inline constexpr NoAttrs kNoAttrs;  // what ops without attributes are given
 struct FillAttrs {
   double value = 0;
   int64_t integer = 0;
-  static constexpr auto fields() { return std::tuple{Field{"value", &FillAttrs::value}, Field{"integer", &FillAttrs::integer}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"value", &FillAttrs::value}, Field{"integer", &FillAttrs::integer}};
+  }
 };
 
 // iota: out[i] = start + i * step, computed in f64 (floating) or i64 (integers).
@@ -36,7 +36,8 @@ struct IotaAttrs {
   double start = 0, step = 1;
   int64_t integer_start = 0, integer_step = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"start", &IotaAttrs::start}, Field{"step", &IotaAttrs::step}, Field{"integer_start", &IotaAttrs::integer_start},
+    return std::tuple{Field{"start", &IotaAttrs::start}, Field{"step", &IotaAttrs::step},
+                      Field{"integer_start", &IotaAttrs::integer_start},
                       Field{"integer_step", &IotaAttrs::integer_step}};
   }
 };
@@ -50,7 +51,9 @@ struct CastAttrs {
 struct ReduceAttrs {
   Shape dim;
   bool keepdim = false;
-  static constexpr auto fields() { return std::tuple{Field{"dim", &ReduceAttrs::dim}, Field{"keepdim", &ReduceAttrs::keepdim}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &ReduceAttrs::dim}, Field{"keepdim", &ReduceAttrs::keepdim}};
+  }
 };
 
 // One axis: scan, softmax, gather, scatter, cat, ...
@@ -62,19 +65,25 @@ struct DimAttrs {
 struct DimKeepAttrs {
   int64_t dim = -1;
   bool keepdim = false;
-  static constexpr auto fields() { return std::tuple{Field{"dim", &DimKeepAttrs::dim}, Field{"keepdim", &DimKeepAttrs::keepdim}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &DimKeepAttrs::dim}, Field{"keepdim", &DimKeepAttrs::keepdim}};
+  }
 };
 
 struct SortAttrs {
   int64_t dim = -1;
   bool descending = false;
-  static constexpr auto fields() { return std::tuple{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}};
+  }
 };
 
 // scatter: `size` is the extent of `dim` where the base is absent (a base of zeros).
 struct ScatterAttrs {
   int64_t dim = 0, size = -1;
-  static constexpr auto fields() { return std::tuple{Field{"dim", &ScatterAttrs::dim}, Field{"size", &ScatterAttrs::size}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim", &ScatterAttrs::dim}, Field{"size", &ScatterAttrs::size}};
+  }
 };
 
 // Views and shapes.
@@ -88,22 +97,24 @@ struct PermuteAttrs {
 };
 struct TransposeAttrs {
   int64_t dim0 = 0, dim1 = 1;
-  static constexpr auto fields() { return std::tuple{Field{"dim0", &TransposeAttrs::dim0}, Field{"dim1", &TransposeAttrs::dim1}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"dim0", &TransposeAttrs::dim0}, Field{"dim1", &TransposeAttrs::dim1}};
+  }
 };
 // x[..., start : stop : step, ...] on `dim`; 0 <= start, a negative step counts down from start; `length` elements.
 struct SliceAttrs {
   int64_t dim = 0, start = 0, length = 0, step = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &SliceAttrs::dim}, Field{"start", &SliceAttrs::start}, Field{"length", &SliceAttrs::length},
-                      Field{"step", &SliceAttrs::step}};
+    return std::tuple{Field{"dim", &SliceAttrs::dim}, Field{"start", &SliceAttrs::start},
+                      Field{"length", &SliceAttrs::length}, Field{"step", &SliceAttrs::step}};
   }
 };
 // The gradient of slice: g laid into zeros, `size` long on `dim`.
 struct SliceBackwardAttrs {
   int64_t dim = 0, start = 0, step = 1, size = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &SliceBackwardAttrs::dim}, Field{"start", &SliceBackwardAttrs::start}, Field{"step", &SliceBackwardAttrs::step},
-                      Field{"size", &SliceBackwardAttrs::size}};
+    return std::tuple{Field{"dim", &SliceBackwardAttrs::dim}, Field{"start", &SliceBackwardAttrs::start},
+                      Field{"step", &SliceBackwardAttrs::step}, Field{"size", &SliceBackwardAttrs::size}};
   }
 };
 
@@ -117,7 +128,9 @@ struct GeluAttrs {
 struct LayerNormAttrs {
   int64_t normalized_dims = 1;
   double eps = 1e-5;
-  static constexpr auto fields() { return std::tuple{Field{"normalized_dims", &LayerNormAttrs::normalized_dims}, Field{"eps", &LayerNormAttrs::eps}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"normalized_dims", &LayerNormAttrs::normalized_dims}, Field{"eps", &LayerNormAttrs::eps}};
+  }
 };
 
 struct EmbeddingAttrs {
@@ -127,7 +140,8 @@ struct EmbeddingAttrs {
 struct EmbeddingBackwardAttrs {
   int64_t num_embeddings = 0, padding_idx = -1;
   static constexpr auto fields() {
-    return std::tuple{Field{"num_embeddings", &EmbeddingBackwardAttrs::num_embeddings}, Field{"padding_idx", &EmbeddingBackwardAttrs::padding_idx}};
+    return std::tuple{Field{"num_embeddings", &EmbeddingBackwardAttrs::num_embeddings},
+                      Field{"padding_idx", &EmbeddingBackwardAttrs::padding_idx}};
   }
 };
 
@@ -137,7 +151,8 @@ struct CrossEntropyAttrs {
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"ignore_index", &CrossEntropyAttrs::ignore_index}, Field{"reduction", &CrossEntropyAttrs::reduction},
+    return std::tuple{Field{"ignore_index", &CrossEntropyAttrs::ignore_index},
+                      Field{"reduction", &CrossEntropyAttrs::reduction},
                       Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
   }
 };
@@ -148,8 +163,9 @@ struct AttentionAttrs {
   int64_t left = -1, right = -1, prefix = 0, sinks = 0, global = 0;
   bool causal = false, top_left = false;
   static constexpr auto fields() {
-    return std::tuple{Field{"scale", &AttentionAttrs::scale}, Field{"left", &AttentionAttrs::left}, Field{"right", &AttentionAttrs::right},
-                      Field{"prefix", &AttentionAttrs::prefix}, Field{"sinks", &AttentionAttrs::sinks}, Field{"global", &AttentionAttrs::global},
+    return std::tuple{Field{"scale", &AttentionAttrs::scale},   Field{"left", &AttentionAttrs::left},
+                      Field{"right", &AttentionAttrs::right},   Field{"prefix", &AttentionAttrs::prefix},
+                      Field{"sinks", &AttentionAttrs::sinks},   Field{"global", &AttentionAttrs::global},
                       Field{"causal", &AttentionAttrs::causal}, Field{"top_left", &AttentionAttrs::top_left}};
   }
 };
@@ -160,13 +176,15 @@ struct DropoutAttrs {
   static constexpr auto fields() { return std::tuple{Field{"p", &DropoutAttrs::p}}; }
 };
 
-// adamw over lists of n parameters; lr, step number and gradient scale are 0-dim inputs. `decay_count`: the first that many decay.
+// adamw over lists of n parameters; lr, step number and gradient scale are 0-dim inputs. `decay_count`: the first that
+// many decay.
 struct AdamWAttrs {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
   int64_t decay_count = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"beta1", &AdamWAttrs::beta1}, Field{"beta2", &AdamWAttrs::beta2}, Field{"eps", &AdamWAttrs::eps},
-                      Field{"weight_decay", &AdamWAttrs::weight_decay}, Field{"decay_count", &AdamWAttrs::decay_count}};
+    return std::tuple{Field{"beta1", &AdamWAttrs::beta1}, Field{"beta2", &AdamWAttrs::beta2},
+                      Field{"eps", &AdamWAttrs::eps}, Field{"weight_decay", &AdamWAttrs::weight_decay},
+                      Field{"decay_count", &AdamWAttrs::decay_count}};
   }
 };
 
@@ -176,19 +194,22 @@ constexpr uint64_t hash_bytes(uint64_t h, const char* s) {
   return h;
 }
 constexpr uint64_t hash_number(uint64_t h, uint64_t n) { return (h ^ n) * 0x100000001b3; }
-template <class T>
-constexpr uint64_t type_tag() {
+template <class T> constexpr uint64_t type_tag() {
   return sizeof(T) * 8 + std::is_floating_point_v<T> * 4 + std::is_enum_v<T> * 2 + std::is_same_v<T, bool>;
 }
 }  // namespace detail
 
 // Names, kinds and size of the fields: two builds that agree on it mean the same attrs.
-template <class A>
-constexpr uint64_t attrs_hash() {
+template <class A> constexpr uint64_t attrs_hash() {
   static_assert(std::is_trivially_copyable_v<A> && sizeof(A) <= 256, "attrs are plain structs of at most 256 bytes");
   uint64_t h = detail::hash_number(0xcbf29ce484222325, std::is_empty_v<A> ? 0 : sizeof(A));
-  std::apply([&](auto... f) { ((h = detail::hash_number(detail::hash_bytes(h, f.name), detail::type_tag<std::remove_reference_t<decltype(((A*)nullptr)->*f.member)>>())), ...); },
-             A::fields());
+  std::apply(
+      [&](auto... f) {
+        ((h = detail::hash_number(detail::hash_bytes(h, f.name),
+                                  detail::type_tag<std::remove_reference_t<decltype(((A*)nullptr)->*f.member)>>())),
+         ...);
+      },
+      A::fields());
   return h;
 }
 

@@ -1,5 +1,6 @@
-// THE TABLE of built-in ops. A row says what an op is; what it computes is an OpDef in autograd/ops, how fast is a kernel in backends.
-// Row order is free: plug-ins find rows by name. To add an op: a row here, an OpDef, samples in autograd/proof; kernels if it should be fast.
+// THE TABLE of built-in ops. A row says what an op is; what it computes is an OpDef in autograd/ops, how fast is a
+// kernel in backends. Row order is free: plug-ins find rows by name. To add an op: a row here, an OpDef, samples in
+// autograd/proof; kernels if it should be fast.
 #pragma once
 #include "core/op_attrs.h"
 
@@ -14,12 +15,67 @@ enum class Form : uint8_t {
 
 // Kinds of the shared slots. Every backend's unary, binary, reduce, scan, arg_reduce and scatter know all of theirs.
 enum class Unary : uint8_t {
-  neg, abs, sign, exp, expm1, log, log1p, log2, log10, sqrt, rsqrt, reciprocal, square, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh,
-  sigmoid, erf, relu, floor, ceil, round, trunc, logical_not, bitwise_not, isnan, isinf, isfinite
+  neg,
+  abs,
+  sign,
+  exp,
+  expm1,
+  log,
+  log1p,
+  log2,
+  log10,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  square,
+  sin,
+  cos,
+  tan,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
+  tanh,
+  sigmoid,
+  erf,
+  relu,
+  floor,
+  ceil,
+  round,
+  trunc,
+  logical_not,
+  bitwise_not,
+  isnan,
+  isinf,
+  isfinite
 };
 enum class Binary : uint8_t {
-  add, sub, mul, div, pow, maximum, minimum, fmod, remainder, atan2, floor_divide,
-  eq, ne, lt, le, gt, ge, logical_and, logical_or, logical_xor, bitwise_and, bitwise_or, bitwise_xor, shift_left, shift_right /* logical */
+  add,
+  sub,
+  mul,
+  div,
+  pow,
+  maximum,
+  minimum,
+  fmod,
+  remainder,
+  atan2,
+  floor_divide,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  logical_and,
+  logical_or,
+  logical_xor,
+  bitwise_and,
+  bitwise_or,
+  bitwise_xor,
+  shift_left,
+  shift_right /* logical */
 };
 enum class Reduce : uint8_t { sum, mean, prod, amax, amin, any, all };
 enum class Scan : uint8_t { sum, prod };
@@ -37,23 +93,22 @@ constexpr uint32_t out(int k = 0) { return 1u << (16 + k); }
 struct OpRow {
   const char* name = nullptr;
   Form form = Form::pure;
-  uint16_t slot = 0;            // the id whose kernel runs it: its own, or a shared slot
-  uint8_t kind = 0;             // which of a shared slot
-  uint8_t inputs = 1;           // how many; for a list row, how many come before the list
+  uint16_t slot = 0;   // the id whose kernel runs it: its own, or a shared slot
+  uint8_t kind = 0;    // which of a shared slot
+  uint8_t inputs = 1;  // how many; for a list row, how many come before the list
   uint8_t outputs = 1;
-  uint8_t dispatch = 0;         // the input whose dtype and device pick the slot
-  bool list = false;            // any number of further inputs
-  bool elementwise = false;     // output = the inputs broadcast together; the engine sums gradients back
+  uint8_t dispatch = 0;      // the input whose dtype and device pick the slot
+  bool list = false;         // any number of further inputs
+  bool elementwise = false;  // output = the inputs broadcast together; the engine sums gradients back
   Result result = Result::same;
-  uint16_t optional = 0;        // inputs that may be absent, as bits
-  uint16_t statistic = 0;       // inputs that are functions of the others (mean, rstd, log-sum-exp)
-  uint16_t no_gradient = 0;     // inputs that never have one (indices, masks, statistics)
+  uint16_t optional = 0;     // inputs that may be absent, as bits
+  uint16_t statistic = 0;    // inputs that are functions of the others (mean, rstd, log-sum-exp)
+  uint16_t no_gradient = 0;  // inputs that never have one (indices, masks, statistics)
   uint16_t attrs_size = 0;
   uint64_t attrs_hash = 0;
-  uint32_t needs[8] = {};       // per input gradient
+  uint32_t needs[8] = {};  // per input gradient
 
-  template <class A>
-  constexpr OpRow attrs() const {
+  template <class A> constexpr OpRow attrs() const {
     OpRow r = *this;
     r.attrs_size = std::is_empty_v<A> ? 0 : sizeof(A);
     r.attrs_hash = fovea::attrs_hash<A>();
@@ -180,7 +235,6 @@ template <op::Id> struct AttrsOf;
   template <> struct AttrsOf<op::id> { using type = A; };
 FOVEA_OPS(FOVEA_ATTRS)
 #undef FOVEA_ATTRS
-template <op::Id id>
-using Attrs = typename AttrsOf<id>::type;
+template <op::Id id> using Attrs = typename AttrsOf<id>::type;
 
 }  // namespace fovea

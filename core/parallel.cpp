@@ -1,4 +1,5 @@
-// Threads behind parallel_for: OpenMP, or standard threads (-Dthreads=std) so that the thread sanitizer sees every edge.
+// Threads behind parallel_for: OpenMP, or standard threads (-Dthreads=std) so that the thread sanitizer sees every
+// edge.
 #include "core/parallel.h"
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// parallel_for: the only door to threads. Runs on OpenMP's team (the one oneDNN uses) or, by build option, on standard threads.
+// parallel_for: the only door to threads. Runs on OpenMP's team (the one oneDNN uses) or, by build option, on standard
+// threads.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -14,10 +15,10 @@ void run_parallel(int64_t begin, int64_t end, int64_t chunks, RangeBody body, vo
 bool inside_parallel();
 }  // namespace detail
 
-// Calls body(b, e) on pieces that cover [begin, end) once, each of at least `grain` indices, at most one piece a thread.
-// Results must not depend on where the pieces are cut. The first exception thrown in a piece is rethrown here. Nested calls run inline.
-template <class F>
-void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& body) {
+// Calls body(b, e) on pieces that cover [begin, end) once, each of at least `grain` indices, at most one piece a
+// thread. Results must not depend on where the pieces are cut. The first exception thrown in a piece is rethrown here.
+// Nested calls run inline.
+template <class F> void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& body) {
   int64_t n = end - begin;
   if (n <= 0) return;
   int64_t most = grain > 1 ? n / grain : n;
@@ -26,7 +27,8 @@ void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& body) {
   if (chunks > most) chunks = most;
   if (chunks <= 1) return body(begin, end);
   using Body = std::remove_reference_t<F>;
-  detail::run_parallel(begin, end, chunks, [](void* f, int64_t b, int64_t e) { (*static_cast<Body*>(f))(b, e); }, (void*)&body);
+  detail::run_parallel(
+      begin, end, chunks, [](void* f, int64_t b, int64_t e) { (*static_cast<Body*>(f))(b, e); }, (void*)&body);
 }
 
 }  // namespace fovea

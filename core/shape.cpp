@@ -42,8 +42,9 @@ Shape broadcast(const Shape& a, const Shape& b) {
   for (int i = 1; i <= out.rank; i++) {
     int64_t x = i <= a.rank ? a[a.rank - i] : 1, y = i <= b.rank ? b[b.rank - i] : 1;
     if (x != y && x != 1 && y != 1)
-      throw ShapeError("shapes do not broadcast: " + to_string(a) + " and " + to_string(b) + " (" + std::to_string(x) + " against " +
-                       std::to_string(y) + " at axis " + std::to_string(-i) + "; expected equal sizes or 1)");
+      throw ShapeError("shapes do not broadcast: " + to_string(a) + " and " + to_string(b) + " (" + std::to_string(x) +
+                       " against " + std::to_string(y) + " at axis " + std::to_string(-i) +
+                       "; expected equal sizes or 1)");
     out[out.rank - i] = x == 1 ? y : x;
   }
   return out;
@@ -52,7 +53,8 @@ Shape broadcast(const Shape& a, const Shape& b) {
 int wrap_dim(int64_t dim, int rank) {
   int64_t n = rank > 0 ? rank : 1;
   if (dim < -n || dim >= n)
-    throw ShapeError("axis out of range: " + std::to_string(dim) + " (expected " + std::to_string(-n) + " to " + std::to_string(n - 1) + ")");
+    throw ShapeError("axis out of range: " + std::to_string(dim) + " (expected " + std::to_string(-n) + " to " +
+                     std::to_string(n - 1) + ")");
   return int(dim < 0 ? dim + n : dim);
 }
 

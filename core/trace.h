@@ -9,10 +9,10 @@ namespace fovea {
 
 struct TraceEvent {
   const char* op;
-  const char* backend;    // who ran it; the device's backend for compositions
-  bool composed;          // no kernel: the composition ran (its own ops are told before it, one deeper)
-  bool reference;         // the kernel is the reference backend's
-  int depth;              // 0 for an op the user called, deeper inside compositions and backward rules
+  const char* backend;  // who ran it; the device's backend for compositions
+  bool composed;        // no kernel: the composition ran (its own ops are told before it, one deeper)
+  bool reference;       // the kernel is the reference backend's
+  int depth;            // 0 for an op the user called, deeper inside compositions and backward rules
   const View* const* in;
   int inputs;
   const View* const* out;

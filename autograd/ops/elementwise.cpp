@@ -8,14 +8,16 @@
 namespace fovea {
 namespace {
 
-constexpr double kSqrtHalf = 0.70710678118654752440, kGeluScale = 0.79788456080286535588 /* sqrt(2/pi) */, kGeluCubic = 0.044715;
+constexpr double kSqrtHalf = 0.70710678118654752440, kGeluScale = 0.79788456080286535588 /* sqrt(2/pi) */,
+                 kGeluCubic = 0.044715;
 
 void rule(op::Id id, const char* doc, void (*backward)(Backward&)) {
   define(id, {.doc = doc, .gradient = Gradient::backward, .backward = backward});
 }
 void no_rule(op::Id id, const char* doc) { define(id, {.doc = doc, .gradient = Gradient::not_differentiable}); }
 
-// The element with the larger value gets the gradient; of equal ones each gets half (the two-sided derivative of max(x, x) = x).
+// The element with the larger value gets the gradient; of equal ones each gets half (the two-sided derivative of max(x,
+// x) = x).
 void extremum_backward(Backward& b, bool larger) {
   Tensor x = b.x(0), y = b.x(1);
   Tensor first = larger ? x > y : x < y, tie = eq(x, y);
@@ -29,7 +31,9 @@ void extremum_backward(Backward& b, bool larger) {
 void gelu_compose(Compose& c) {
   const Tensor& x = c.x(0);
   if (c.attrs<GeluAttrs>().approximate == Gelu::none) c.out[0] = x * 0.5 * (erf(x * kSqrtHalf) + 1);
-  else c.out[0] = x * sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));  // 1/2 (1 + tanh u) = sigmoid(2u), exact in both tails
+  else
+    c.out[0] = x * sigmoid((x + square(x) * x * kGeluCubic) *
+                           (2 * kGeluScale));  // 1/2 (1 + tanh u) = sigmoid(2u), exact in both tails
 }
 
 // g times d gelu / dx.
@@ -69,7 +73,8 @@ void define_elementwise_ops() {
   rule(op::cos, "cosine", [](Backward& b) { b.add(0, -b.g() * sin(b.x(0))); });
   rule(op::tanh, "hyperbolic tangent", [](Backward& b) { b.add(0, b.g() * (1.0 - square(b.y()))); });
   rule(op::sigmoid, "1 / (1 + e^-x)", [](Backward& b) { b.add(0, b.g() * b.y() * (1.0 - b.y())); });
-  rule(op::erf, "error function", [](Backward& b) { b.add(0, b.g() * exp(-square(b.x(0))) * (2 * std::numbers::inv_sqrtpi)); });
+  rule(op::erf, "error function",
+       [](Backward& b) { b.add(0, b.g() * exp(-square(b.x(0))) * (2 * std::numbers::inv_sqrtpi)); });
   rule(op::relu, "max(x, 0)", [](Backward& b) { b.add(0, where(b.y() > 0, b.g(), 0.0)); });
   no_rule(op::logical_not, "x == 0");
   no_rule(op::isnan, "is x NaN");
@@ -98,7 +103,8 @@ void define_elementwise_ops() {
       Tensor e = b.x(1);
       b.add(0, where(eq(e, 0), 0.0, b.g() * e * pow(x, e - 1)));
     }
-    if (b.needs(1)) b.add(1, where(eq(x, 0), 0.0, b.g() * b.y() * log(where(eq(x, 0), 1.0, x))));  // a^b log a, and 0 at a = 0
+    if (b.needs(1))
+      b.add(1, where(eq(x, 0), 0.0, b.g() * b.y() * log(where(eq(x, 0), 1.0, x))));  // a^b log a, and 0 at a = 0
   });
   rule(op::maximum, "the larger, NaN if either is", [](Backward& b) { extremum_backward(b, true); });
   rule(op::minimum, "the smaller, NaN if either is", [](Backward& b) { extremum_backward(b, false); });
@@ -112,28 +118,32 @@ void define_elementwise_ops() {
     if (b.needs(2)) b.add(2, where(c, 0.0, b.g()));
   });
   define(op::cast, {.doc = "the same numbers as another dtype",
-                    .infer = [](Infer& c) {
-                      c.like(0, c.x(0));
-                      // Duals stand for any floating dtype: tangents survive casts.
-                      DType to = c.attrs<CastAttrs>().dtype;
-                      c.out[0].dtype = is_dual(c.x(0).dtype) && is_floating(to) ? c.x(0).dtype : to;
-                    },
+                    .infer =
+                        [](Infer& c) {
+                          c.like(0, c.x(0));
+                          // Duals stand for any floating dtype: tangents survive casts.
+                          DType to = c.attrs<CastAttrs>().dtype;
+                          c.out[0].dtype = is_dual(c.x(0).dtype) && is_floating(to) ? c.x(0).dtype : to;
+                        },
                     .gradient = Gradient::backward,
                     .backward = [](Backward& b) { b.add(0, b.g()); }});  // the engine casts it to the input's dtype
   rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
 
-  define(op::gelu, {.doc = "x Phi(x)", .compose = gelu_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
-                      Tensor g = b.g(), x = b.x(0);
-                      const Tensor* in[2] = {&g, &x};
-                      b.add(0, with_gelu_attrs(op::gelu_backward, in, 2, b.attrs<GeluAttrs>(), std::source_location::current()));
-                    }});
+  define(op::gelu,
+         {.doc = "x Phi(x)", .compose = gelu_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+            Tensor g = b.g(), x = b.x(0);
+            const Tensor* in[2] = {&g, &x};
+            b.add(0, with_gelu_attrs(op::gelu_backward, in, 2, b.attrs<GeluAttrs>(), std::source_location::current()));
+          }});
   define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
 }
 
 Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
   const Tensor* like = !a.is_number() ? a.pointer() : !b.is_number() ? b.pointer() : nullptr;
   DType t = like && like->defined() ? like->dtype() : f32;
-  Device d = condition.is_number() ? default_device() : condition.tensor().defined() ? condition.tensor().device() : default_device();
+  Device d = condition.is_number()          ? default_device()
+             : condition.tensor().defined() ? condition.tensor().device()
+                                            : default_device();
   Tensor c = condition.is_number() ? condition.number_beside(boolean, d) : condition.tensor();
   if (c.defined() && c.dtype() != boolean) c = ne(c, 0);
   Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();

@@ -1,4 +1,5 @@
-// Elementwise ops. Operands broadcast as in NumPy and promote as in PyTorch; integers give f32 where the function is not exact on them.
+// Elementwise ops. Operands broadcast as in NumPy and promote as in PyTorch; integers give f32 where the function is
+// not exact on them.
 #pragma once
 #include "autograd/apply.h"
 
@@ -6,8 +7,8 @@ namespace fovea {
 
 // One line per op: shapes in = shape out.
 inline Tensor neg(const Operand& x) { return apply_unary(op::neg, x); }
-inline Tensor abs(const Operand& x) { return apply_unary(op::abs, x); }                // gradient at 0: 0
-inline Tensor sign(const Operand& x) { return apply_unary(op::sign, x); }              // gradient 0
+inline Tensor abs(const Operand& x) { return apply_unary(op::abs, x); }    // gradient at 0: 0
+inline Tensor sign(const Operand& x) { return apply_unary(op::sign, x); }  // gradient 0
 inline Tensor exp(const Operand& x) { return apply_unary(op::exp, x); }
 inline Tensor expm1(const Operand& x) { return apply_unary(op::expm1, x); }
 inline Tensor log(const Operand& x) { return apply_unary(op::log, x); }
@@ -21,7 +22,7 @@ inline Tensor cos(const Operand& x) { return apply_unary(op::cos, x); }
 inline Tensor tanh(const Operand& x) { return apply_unary(op::tanh, x); }
 inline Tensor sigmoid(const Operand& x) { return apply_unary(op::sigmoid, x); }
 inline Tensor erf(const Operand& x) { return apply_unary(op::erf, x); }
-inline Tensor relu(const Operand& x) { return apply_unary(op::relu, x); }              // gradient at 0: 0
+inline Tensor relu(const Operand& x) { return apply_unary(op::relu, x); }  // gradient at 0: 0
 inline Tensor logical_not(const Operand& x) { return apply_unary(op::logical_not, x); }
 inline Tensor isnan(const Operand& x) { return apply_unary(op::isnan, x); }
 inline Tensor isfinite(const Operand& x) { return apply_unary(op::isfinite, x); }
@@ -31,7 +32,9 @@ inline Tensor sub(const Operand& a, const Operand& b) { return apply_binary(op::
 inline Tensor mul(const Operand& a, const Operand& b) { return apply_binary(op::mul, a, b); }
 inline Tensor div(const Operand& a, const Operand& b) { return apply_binary(op::div, a, b); }
 inline Tensor pow(const Operand& a, const Operand& b) { return apply_binary(op::pow, a, b); }
-inline Tensor maximum(const Operand& a, const Operand& b) { return apply_binary(op::maximum, a, b); }  // ties: half to each
+inline Tensor maximum(const Operand& a, const Operand& b) {
+  return apply_binary(op::maximum, a, b);
+}  // ties: half to each
 inline Tensor minimum(const Operand& a, const Operand& b) { return apply_binary(op::minimum, a, b); }
 inline Tensor eq(const Operand& a, const Operand& b) { return apply_binary(op::eq, a, b); }
 inline Tensor ne(const Operand& a, const Operand& b) { return apply_binary(op::ne, a, b); }
@@ -41,7 +44,9 @@ inline Tensor gt(const Operand& a, const Operand& b) { return apply_binary(op::g
 inline Tensor ge(const Operand& a, const Operand& b) { return apply_binary(op::ge, a, b); }
 inline Tensor logical_and(const Operand& a, const Operand& b) { return apply_binary(op::logical_and, a, b); }
 inline Tensor logical_or(const Operand& a, const Operand& b) { return apply_binary(op::logical_or, a, b); }
-inline Tensor shift_right(const Operand& a, const Operand& b) { return apply_binary(op::shift_right, a, b); }  // logical, integers
+inline Tensor shift_right(const Operand& a, const Operand& b) {
+  return apply_binary(op::shift_right, a, b);
+}  // logical, integers
 
 inline Tensor operator+(const Operand& a, const Operand& b) { return apply_binary(op::add, a, b); }
 inline Tensor operator-(const Operand& a, const Operand& b) { return apply_binary(op::sub, a, b); }

@@ -10,8 +10,8 @@ struct CrossEntropyOptions {
   int64_t ignore_index = -100;
   double label_smoothing = 0;
 };
-// input [N, C] logits, target [N] class indices (i64 or i32). mean divides by the (weighted) count of targets that are not ignored.
-// An index outside 0..C-1 that is not ignore_index throws IndexError.
+// input [N, C] logits, target [N] class indices (i64 or i32). mean divides by the (weighted) count of targets that are
+// not ignored. An index outside 0..C-1 that is not ignore_index throws IndexError.
 Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o = {});
 struct LossOptions {
   Reduction reduction = Reduction::mean;

@@ -13,32 +13,47 @@ Tensor transposed(const Tensor& x) { return transpose(x, -1, -2); }
 // The row takes matrices with equal batch axes; matmul() below brings every other form to it.
 void infer_matmul(Infer& c) {
   const View &a = c.x(0), &b = c.x(1);
-  if (a.dtype != b.dtype) throw DTypeError(std::string("operands differ: ") + name_of(a.dtype) + " and " + name_of(b.dtype) + " (expected one dtype)");
+  if (a.dtype != b.dtype)
+    throw DTypeError(std::string("operands differ: ") + name_of(a.dtype) + " and " + name_of(b.dtype) +
+                     " (expected one dtype)");
   Shape s = shape_of(a);
   int r = s.rank;
-  if (r < 2 || b.rank != r) throw ShapeError("matrices expected: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
+  if (r < 2 || b.rank != r)
+    throw ShapeError("matrices expected: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
   if (a.shape[r - 1] != b.shape[r - 2])
-    throw ShapeError("inner sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)) + " (" + std::to_string(a.shape[r - 1]) + " vs " +
-                     std::to_string(b.shape[r - 2]) + ")." + (a.shape[r - 1] == b.shape[r - 1] ? " Did you mean a transposed rhs?" : ""));
+    throw ShapeError("inner sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)) + " (" +
+                     std::to_string(a.shape[r - 1]) + " vs " + std::to_string(b.shape[r - 2]) + ")." +
+                     (a.shape[r - 1] == b.shape[r - 1] ? " Did you mean a transposed rhs?" : ""));
   for (int i = 0; i < r - 2; i++)
-    if (a.shape[i] != b.shape[i]) throw ShapeError("batch sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
+    if (a.shape[i] != b.shape[i])
+      throw ShapeError("batch sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
   s[r - 1] = b.shape[r - 1];
   c.set(0, a.dtype, s);
 }
 
-Tensor product(const Tensor& a, const Tensor& b, std::source_location where) { return apply<op::matmul, 2>({&a, &b}, {}, where); }
+Tensor product(const Tensor& a, const Tensor& b, std::source_location where) {
+  return apply<op::matmul, 2>({&a, &b}, {}, where);
+}
 
 // Rows of x as one matrix.
-Tensor rows(const Tensor& x) { return x.dim() == 2 ? x : reshape(x, {x.size(-1) ? x.numel() / x.size(-1) : numel(x.shape().dims, x.dim() - 1), x.size(-1)}); }
+Tensor rows(const Tensor& x) {
+  return x.dim() == 2
+             ? x
+             : reshape(x, {x.size(-1) ? x.numel() / x.size(-1) : numel(x.shape().dims, x.dim() - 1), x.size(-1)});
+}
 
 void infer_linear(Infer& c) {
   const View &x = c.x(0), &w = c.x(1);
-  if (w.rank != 2 || x.rank < 1) throw ShapeError("x " + to_string(shape_of(x)) + ", weight " + to_string(shape_of(w)) + " (expected [..., in] and [out, in])");
+  if (w.rank != 2 || x.rank < 1)
+    throw ShapeError("x " + to_string(shape_of(x)) + ", weight " + to_string(shape_of(w)) +
+                     " (expected [..., in] and [out, in])");
   if (x.shape[x.rank - 1] != w.shape[1])
     throw ShapeError("inner sizes differ: x " + to_string(shape_of(x)) + ", weight " + to_string(shape_of(w)) + " (" +
-                     std::to_string(x.shape[x.rank - 1]) + " vs " + std::to_string(w.shape[1]) + "; weight is [out, in])");
+                     std::to_string(x.shape[x.rank - 1]) + " vs " + std::to_string(w.shape[1]) +
+                     "; weight is [out, in])");
   if (x.dtype != w.dtype || (c.has(2) && c.x(2).dtype != x.dtype))
-    throw DTypeError(std::string("operands differ: x ") + name_of(x.dtype) + ", weight " + name_of(w.dtype) + (c.has(2) ? std::string(", bias ") + name_of(c.x(2).dtype) : ""));
+    throw DTypeError(std::string("operands differ: x ") + name_of(x.dtype) + ", weight " + name_of(w.dtype) +
+                     (c.has(2) ? std::string(", bias ") + name_of(c.x(2).dtype) : ""));
   if (c.has(2) && !(shape_of(c.x(2)) == Shape{w.shape[0]}))
     throw ShapeError("bias " + to_string(shape_of(c.x(2))) + " (expected [" + std::to_string(w.shape[0]) + "])");
   Shape s = shape_of(x);
@@ -66,12 +81,19 @@ void linear_backward(Backward& b) {
 }  // namespace
 
 void define_matmul_ops() {
-  define(op::matmul, {.doc = "matrix product over equal batch axes", .infer = infer_matmul, .gradient = Gradient::backward, .backward = [](Backward& b) {
+  define(op::matmul, {.doc = "matrix product over equal batch axes",
+                      .infer = infer_matmul,
+                      .gradient = Gradient::backward,
+                      .backward = [](Backward& b) {
                         auto here = std::source_location::current();
                         if (b.needs(0)) b.add(0, product(b.g(), transposed(b.x(1)), here));
                         if (b.needs(1)) b.add(1, product(transposed(b.x(0)), b.g(), here));
                       }});
-  define(op::linear, {.doc = "x weight^T + bias", .infer = infer_linear, .compose = linear_compose, .gradient = Gradient::backward, .backward = linear_backward});
+  define(op::linear, {.doc = "x weight^T + bias",
+                      .infer = infer_linear,
+                      .compose = linear_compose,
+                      .gradient = Gradient::backward,
+                      .backward = linear_backward});
 }
 
 Tensor matmul(const Operand& lhs, const Operand& rhs) {
@@ -88,7 +110,8 @@ Tensor matmul(const Operand& lhs, const Operand& rhs) {
     if (same) return product(a, b, at);
   }
   if (a.dim() == 0 || b.dim() == 0) {
-    ShapeError e("0-dim operand: lhs " + to_string(a.shape()) + ", rhs " + to_string(b.shape()) + " (expected at least one axis). Use * for a number");
+    ShapeError e("0-dim operand: lhs " + to_string(a.shape()) + ", rhs " + to_string(b.shape()) +
+                 " (expected at least one axis). Use * for a number");
     e.locate("matmul", at, "");
     throw e;
   }

@@ -25,8 +25,7 @@ Shape reduced_shape(const Shape& x, const Shape& dim, bool keepdim) {
   return out;
 }
 
-template <bool kToI64>
-void infer_reduce(Infer& c) {
+template <bool kToI64> void infer_reduce(Infer& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   DType t = c.x(0).dtype;
   c.set(0, kToI64 && !is_floating(t) ? i64 : t, reduced_shape(shape_of(c.x(0)), a.dim, a.keepdim));
@@ -58,8 +57,9 @@ void extremum_backward(Backward& b) {
   b.add(0, hit * (spread(b, b.g()) / count));
 }
 
-// d prod / dx_i is the product of the others. Without zeros y / x_i; with zeros, by products with each x_i left out (exclusive from both sides
-// would need scans; zeros are rare), so: no zero: y/x; one zero: only that element gets the product of the rest; more: 0.
+// d prod / dx_i is the product of the others. Without zeros y / x_i; with zeros, by products with each x_i left out
+// (exclusive from both sides would need scans; zeros are rare), so: no zero: y/x; one zero: only that element gets the
+// product of the rest; more: 0.
 void prod_backward(Backward& b) {
   const Shape& dim = b.attrs<ReduceAttrs>().dim;
   Tensor x = b.x(0), zero = eq(x, 0);
@@ -75,7 +75,8 @@ void infer_arg(Infer& c) {
   const auto& a = c.attrs<DimKeepAttrs>();
   Shape x = shape_of(c.x(0));
   int d = wrap_dim(a.dim, x.rank);
-  if (x.rank > 0 && x[d] == 0) throw ShapeError("axis " + std::to_string(d) + " of " + to_string(x) + " is empty (expected at least one element)");
+  if (x.rank > 0 && x[d] == 0)
+    throw ShapeError("axis " + std::to_string(d) + " of " + to_string(x) + " is empty (expected at least one element)");
   c.set(0, i64, reduced_shape(x, {d}, a.keepdim));
 }
 
@@ -86,8 +87,7 @@ void infer_sum_to(Infer& c) {
   c.set(0, c.x(0).dtype, to);
 }
 
-template <op::Id id>
-Tensor reduce_op(const Operand& x, const Shape& dim, ReduceOptions o) {
+template <op::Id id> Tensor reduce_op(const Operand& x, const Shape& dim, ReduceOptions o) {
   Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
   return apply<id, 1>({x.is_number() ? &number : x.pointer()}, {dim, o.keepdim}, x.where());
 }
@@ -95,25 +95,43 @@ Tensor reduce_op(const Operand& x, const Shape& dim, ReduceOptions o) {
 }  // namespace
 
 void define_reduce_ops() {
-  define(op::sum, {.doc = "sum over axes", .infer = infer_reduce<true>, .gradient = Gradient::backward,
+  define(op::sum, {.doc = "sum over axes",
+                   .infer = infer_reduce<true>,
+                   .gradient = Gradient::backward,
                    .backward = [](Backward& b) { b.add(0, expand(spread(b, b.g()), b.shape(0))); }});
-  define(op::mean, {.doc = "mean over axes", .infer = [](Infer& c) { infer_reduce<false>(c); if (!is_floating(c.out[0].dtype)) c.out[0].dtype = f32; },
-                    .gradient = Gradient::backward, .backward = [](Backward& b) {
-                      b.add(0, expand(spread(b, b.g()) * (1.0 / double(reduced_count(b))), b.shape(0)));
-                    }});
-  define(op::prod, {.doc = "product over axes", .infer = infer_reduce<true>, .gradient = Gradient::backward, .backward = prod_backward});
-  define(op::amax, {.doc = "largest over axes", .infer = infer_reduce<false>, .gradient = Gradient::backward, .backward = extremum_backward});
-  define(op::amin, {.doc = "smallest over axes", .infer = infer_reduce<false>, .gradient = Gradient::backward, .backward = extremum_backward});
+  define(op::mean,
+         {.doc = "mean over axes",
+          .infer =
+              [](Infer& c) {
+                infer_reduce<false>(c);
+                if (!is_floating(c.out[0].dtype)) c.out[0].dtype = f32;
+              },
+          .gradient = Gradient::backward,
+          .backward =
+              [](Backward& b) { b.add(0, expand(spread(b, b.g()) * (1.0 / double(reduced_count(b))), b.shape(0))); }});
+  define(op::prod, {.doc = "product over axes",
+                    .infer = infer_reduce<true>,
+                    .gradient = Gradient::backward,
+                    .backward = prod_backward});
+  define(op::amax, {.doc = "largest over axes",
+                    .infer = infer_reduce<false>,
+                    .gradient = Gradient::backward,
+                    .backward = extremum_backward});
+  define(op::amin, {.doc = "smallest over axes",
+                    .infer = infer_reduce<false>,
+                    .gradient = Gradient::backward,
+                    .backward = extremum_backward});
   define(op::any, {.doc = "is any element nonzero", .infer = infer_any, .gradient = Gradient::not_differentiable});
   define(op::all, {.doc = "are all elements nonzero", .infer = infer_any, .gradient = Gradient::not_differentiable});
   define(op::argmax, {.doc = "where the largest is", .infer = infer_arg, .gradient = Gradient::not_differentiable});
   define(op::argmin, {.doc = "where the smallest is", .infer = infer_arg, .gradient = Gradient::not_differentiable});
   define(op::cumsum, {.doc = "running sum along an axis",
-                      .infer = [](Infer& c) {
-                        wrap_dim(c.attrs<DimAttrs>().dim, c.x(0).rank);
-                        c.like(0, c.x(0));
-                        if (!is_floating(c.out[0].dtype)) c.out[0].dtype = i64;
-                      },
+                      .infer =
+                          [](Infer& c) {
+                            wrap_dim(c.attrs<DimAttrs>().dim, c.x(0).rank);
+                            c.like(0, c.x(0));
+                            if (!is_floating(c.out[0].dtype)) c.out[0].dtype = i64;
+                          },
                       .gradient = Gradient::backward,
                       .backward = [](Backward& b) {  // the sum of what comes behind: cumsum of the reversed axis
                         int64_t d = b.attrs<DimAttrs>().dim;
@@ -121,15 +139,17 @@ void define_reduce_ops() {
                         Slice reversed{-1, INT64_MIN, -1};
                         b.add(0, slice(cumsum(slice(b.g(), d, reversed), d), d, reversed));
                       }});
-  define(op::sum_to, {.doc = "sum back to a shape that broadcasts to this one", .infer = infer_sum_to,
-                      .compose = [](Compose& c) {
-                        const Shape &to = c.attrs<ShapeAttrs>().shape, from = c.x(0).shape();
-                        Shape axes;
-                        int lead = from.rank - to.rank;
-                        for (int i = 0; i < from.rank; i++)
-                          if (i < lead || (to[i - lead] == 1 && from[i] != 1)) axes.push_back(i);
-                        c.out[0] = axes.rank ? view(sum(c.x(0), axes, {.keepdim = true}), to) : view(c.x(0), to);
-                      },
+  define(op::sum_to, {.doc = "sum back to a shape that broadcasts to this one",
+                      .infer = infer_sum_to,
+                      .compose =
+                          [](Compose& c) {
+                            const Shape &to = c.attrs<ShapeAttrs>().shape, from = c.x(0).shape();
+                            Shape axes;
+                            int lead = from.rank - to.rank;
+                            for (int i = 0; i < from.rank; i++)
+                              if (i < lead || (to[i - lead] == 1 && from[i] != 1)) axes.push_back(i);
+                            c.out[0] = axes.rank ? view(sum(c.x(0), axes, {.keepdim = true}), to) : view(c.x(0), to);
+                          },
                       .gradient = Gradient::backward,
                       .backward = [](Backward& b) { b.add(0, expand(b.g(), b.shape(0))); }});
 }
@@ -144,8 +164,12 @@ Tensor amax(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce
 Tensor amin(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::amin>(x, dim, o); }
 Tensor any(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::any>(x, dim, o); }
 Tensor all(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::all>(x, dim, o); }
-Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o) { return apply<op::argmax, 1>({x.pointer()}, {dim, o.keepdim}, x.where()); }
-Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o) { return apply<op::argmin, 1>({x.pointer()}, {dim, o.keepdim}, x.where()); }
+Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o) {
+  return apply<op::argmax, 1>({x.pointer()}, {dim, o.keepdim}, x.where());
+}
+Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o) {
+  return apply<op::argmin, 1>({x.pointer()}, {dim, o.keepdim}, x.where());
+}
 Tensor cumsum(const Operand& x, int64_t dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
 Tensor sum_to(const Operand& x, const Shape& shape) {
   if (x.tensor().shape() == shape) return x.tensor();

@@ -1,4 +1,5 @@
-// Reductions and scans. `dim` lists axes (negative ones count from the right); an empty list means all. keepdim leaves them with size 1.
+// Reductions and scans. `dim` lists axes (negative ones count from the right); an empty list means all. keepdim leaves
+// them with size 1.
 #pragma once
 #include "autograd/apply.h"
 
@@ -7,14 +8,15 @@ namespace fovea {
 struct ReduceOptions {
   bool keepdim = false;
 };
-Tensor sum(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});   // integers and booleans give i64
+Tensor sum(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});  // integers and booleans give i64
 Tensor mean(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor prod(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
-Tensor amax(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});  // gradient: shared evenly among ties; NaN wins
+Tensor amax(const Operand& x, const Shape& dim = {},
+            ReduceOptions o = {});  // gradient: shared evenly among ties; NaN wins
 Tensor amin(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor any(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor all(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
-Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o = {});          // i64; the first of ties, the first NaN
+Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o = {});  // i64; the first of ties, the first NaN
 Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o = {});
 Tensor cumsum(const Operand& x, int64_t dim);
 // Sums what was broadcast until the shape is `shape`: the transpose of expand.

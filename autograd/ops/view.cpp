@@ -10,13 +10,14 @@
 namespace fovea {
 namespace {
 
-template <op::Id id>
-Tensor view_op(const Operand& x, const Attrs<id>& a) {
+template <op::Id id> Tensor view_op(const Operand& x, const Attrs<id>& a) {
   return apply<id, 1>({x.pointer()}, a, x.where());
 }
 
 // Adds the public function's name and the caller's line to an error on its way out.
-void locate(Error& e, const char* op, std::source_location where) { e.locate(op, where, state().module ? state().module : ""); }
+void locate(Error& e, const char* op, std::source_location where) {
+  e.locate(op, where, state().module ? state().module : "");
+}
 
 const Tensor& tensor_of(const Operand& x, const char* op) {
   if (x.is_number() || !x.tensor().defined()) {
@@ -83,15 +84,17 @@ void cat_compose(Compose& c) {
 
 void infer_cat(Infer& c) {
   Shape first = shape_of(c.x(0));
-  if (first.rank == 0) throw ShapeError("0-dim tensors cannot be joined (expected at least one axis; stack joins on a new one)");
+  if (first.rank == 0)
+    throw ShapeError("0-dim tensors cannot be joined (expected at least one axis; stack joins on a new one)");
   int64_t d = c.attrs<DimAttrs>().dim, n = 0;
   for (int i = 0; i < c.inputs; i++) {
     Shape s = shape_of(c.x(i));
     bool fits = s.rank == first.rank && c.x(i).dtype == c.x(0).dtype;
     for (int k = 0; fits && k < s.rank; k++) fits = k == d || s[k] == first[k];
     if (!fits)
-      throw ShapeError("tensor " + std::to_string(i) + " is " + to_string(s) + " " + name_of(c.x(i).dtype) + " beside " + to_string(first) + " " +
-                       name_of(c.x(0).dtype) + " (expected equal sizes but on axis " + std::to_string(d) + ")");
+      throw ShapeError("tensor " + std::to_string(i) + " is " + to_string(s) + " " + name_of(c.x(i).dtype) +
+                       " beside " + to_string(first) + " " + name_of(c.x(0).dtype) +
+                       " (expected equal sizes but on axis " + std::to_string(d) + ")");
     n += s[int(d)];
   }
   first[int(d)] = n;
@@ -109,55 +112,76 @@ void permute_backward(Backward& b) {
 
 void define_view_ops() {
   define(op::view, {.doc = "another shape over the same memory",
-                    .view = [](const Array& x, const void* a) {
-                      const Shape& s = static_cast<const ShapeAttrs*>(a)->shape;
-                      Array out = x.reshape_view(s);
-                      if (!out)
-                        throw ShapeError(to_string(x.shape()) + " with strides " + to_string(x.strides()) + " cannot be seen as " + to_string(s) +
-                                         " without a copy. Use reshape");
-                      return out;
-                    },
+                    .view =
+                        [](const Array& x, const void* a) {
+                          const Shape& s = static_cast<const ShapeAttrs*>(a)->shape;
+                          Array out = x.reshape_view(s);
+                          if (!out)
+                            throw ShapeError(to_string(x.shape()) + " with strides " + to_string(x.strides()) +
+                                             " cannot be seen as " + to_string(s) + " without a copy. Use reshape");
+                          return out;
+                        },
                     .gradient = Gradient::backward,
                     .backward = [](Backward& b) { b.add(0, reshape(b.g(), b.shape(0))); }});
-  define(op::permute, {.doc = "axes in another order",
-                       .view = [](const Array& x, const void* a) { return x.permute(static_cast<const PermuteAttrs*>(a)->dims); },
-                       .gradient = Gradient::backward, .backward = permute_backward});
+  define(op::permute,
+         {.doc = "axes in another order",
+          .view = [](const Array& x, const void* a) { return x.permute(static_cast<const PermuteAttrs*>(a)->dims); },
+          .gradient = Gradient::backward,
+          .backward = permute_backward});
   define(op::transpose, {.doc = "two axes swapped",
-                         .view = [](const Array& x, const void* a) {
-                           const auto& t = *static_cast<const TransposeAttrs*>(a);
-                           return x.transpose(t.dim0, t.dim1);
-                         },
-                         .gradient = Gradient::backward, .backward = [](Backward& b) {
-                           const auto& t = b.attrs<TransposeAttrs>();
-                           b.add(0, transpose(b.g(), t.dim0, t.dim1));
-                         }});
-  define(op::expand, {.doc = "broadcast by zero strides",
-                      .view = [](const Array& x, const void* a) { return x.expand(static_cast<const ShapeAttrs*>(a)->shape); },
-                      .gradient = Gradient::backward, .backward = [](Backward& b) { b.add(0, sum_to(b.g(), b.shape(0))); }});
+                         .view =
+                             [](const Array& x, const void* a) {
+                               const auto& t = *static_cast<const TransposeAttrs*>(a);
+                               return x.transpose(t.dim0, t.dim1);
+                             },
+                         .gradient = Gradient::backward,
+                         .backward =
+                             [](Backward& b) {
+                               const auto& t = b.attrs<TransposeAttrs>();
+                               b.add(0, transpose(b.g(), t.dim0, t.dim1));
+                             }});
+  define(op::expand,
+         {.doc = "broadcast by zero strides",
+          .view = [](const Array& x, const void* a) { return x.expand(static_cast<const ShapeAttrs*>(a)->shape); },
+          .gradient = Gradient::backward,
+          .backward = [](Backward& b) { b.add(0, sum_to(b.g(), b.shape(0))); }});
   define(op::slice, {.doc = "part of an axis",
-                     .view = [](const Array& x, const void* a) {
-                       const auto& s = *static_cast<const SliceAttrs*>(a);
-                       return x.slice(s.dim, s.start, s.length, s.step);
-                     },
-                     .gradient = Gradient::backward, .backward = [](Backward& b) {
-                       const auto& s = b.attrs<SliceAttrs>();
-                       Tensor g = b.g();
-                       Shape x = b.shape(0);
-                       b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]}, std::source_location::current()));
-                     }});
+                     .view =
+                         [](const Array& x, const void* a) {
+                           const auto& s = *static_cast<const SliceAttrs*>(a);
+                           return x.slice(s.dim, s.start, s.length, s.step);
+                         },
+                     .gradient = Gradient::backward,
+                     .backward =
+                         [](Backward& b) {
+                           const auto& s = b.attrs<SliceAttrs>();
+                           Tensor g = b.g();
+                           Shape x = b.shape(0);
+                           b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]},
+                                                                 std::source_location::current()));
+                         }});
   define(op::slice_backward, {.doc = "g laid into zeros",
-                              .infer = [](Infer& c) {
-                                const auto& a = c.attrs<SliceBackwardAttrs>();
-                                Shape s = shape_of(c.x(0));
-                                s[wrap_dim(a.dim, s.rank)] = a.size;
-                                c.set(0, c.x(0).dtype, s);
-                              },
-                              .compose = slice_backward_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
-                                const auto& a = b.attrs<SliceBackwardAttrs>();
-                                Tensor g = b.g();
-                                b.add(0, apply<op::slice, 1>({&g}, {a.dim, a.start, b.shape(0)[int(a.dim)], a.step}, std::source_location::current()));
-                              }});
-  define(op::cat, {.doc = "joined along an axis", .infer = infer_cat, .compose = cat_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+                              .infer =
+                                  [](Infer& c) {
+                                    const auto& a = c.attrs<SliceBackwardAttrs>();
+                                    Shape s = shape_of(c.x(0));
+                                    s[wrap_dim(a.dim, s.rank)] = a.size;
+                                    c.set(0, c.x(0).dtype, s);
+                                  },
+                              .compose = slice_backward_compose,
+                              .gradient = Gradient::backward,
+                              .backward =
+                                  [](Backward& b) {
+                                    const auto& a = b.attrs<SliceBackwardAttrs>();
+                                    Tensor g = b.g();
+                                    b.add(0, apply<op::slice, 1>({&g}, {a.dim, a.start, b.shape(0)[int(a.dim)], a.step},
+                                                                 std::source_location::current()));
+                                  }});
+  define(op::cat, {.doc = "joined along an axis",
+                   .infer = infer_cat,
+                   .compose = cat_compose,
+                   .gradient = Gradient::backward,
+                   .backward = [](Backward& b) {
                      int64_t d = b.attrs<DimAttrs>().dim, at = 0;
                      for (int i = 0; i < b.inputs(); i++) {
                        int64_t n = b.shape(i)[int(d)];
@@ -262,7 +286,9 @@ Tensor select(const Operand& x, int64_t dim, int64_t index) try {
   const Tensor& t = tensor_of(x, "select");
   int d = wrap_dim(dim, t.dim());
   int64_t n = t.dim() ? t.size(d) : 0;
-  if (index < -n || index >= n) throw IndexError("index " + std::to_string(index) + " leaves axis " + std::to_string(d) + " of " + to_string(t.shape()));
+  if (index < -n || index >= n)
+    throw IndexError("index " + std::to_string(index) + " leaves axis " + std::to_string(d) + " of " +
+                     to_string(t.shape()));
   return squeeze(Operand(narrow(x, d, index < 0 ? index + n : index, 1), x.where()), d);
 } catch (Error& e) {
   locate(e, "select", x.where());

@@ -13,10 +13,11 @@ Tensor reshape(const Operand& x, const Shape& shape);
 Tensor flatten(const Operand& x, int64_t start_dim = 0, int64_t end_dim = -1);
 Tensor permute(const Operand& x, const Shape& dims);
 Tensor transpose(const Operand& x, int64_t dim0, int64_t dim1);
-Tensor expand(const Operand& x, const Shape& shape);        // -1 keeps a size
+Tensor expand(const Operand& x, const Shape& shape);  // -1 keeps a size
 Tensor unsqueeze(const Operand& x, int64_t dim);
 Tensor squeeze(const Operand& x, int64_t dim);
-// x[..., start:stop:step, ...] with Python's rules: negative positions count from the end, and are clamped; negative steps count down.
+// x[..., start:stop:step, ...] with Python's rules: negative positions count from the end, and are clamped; negative
+// steps count down.
 struct Slice {
   int64_t start = 0, stop = INT64_MAX, step = 1;
 };
@@ -25,7 +26,9 @@ Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length);
 Tensor select(const Operand& x, int64_t dim, int64_t index);  // one index: the axis goes
 std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim = 0);
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim = 0);
-Tensor cat(const std::vector<Tensor>& tensors, int64_t dim = 0, std::source_location where = std::source_location::current());
-Tensor stack(const std::vector<Tensor>& tensors, int64_t dim = 0, std::source_location where = std::source_location::current());
+Tensor cat(const std::vector<Tensor>& tensors, int64_t dim = 0,
+           std::source_location where = std::source_location::current());
+Tensor stack(const std::vector<Tensor>& tensors, int64_t dim = 0,
+             std::source_location where = std::source_location::current());
 
 }  // namespace fovea

@@ -13,19 +13,15 @@ namespace fovea::formulas {
 using std::abs, std::atan, std::cos, std::erf, std::exp, std::expm1, std::floor, std::log, std::log1p, std::pow,
     std::sin, std::sqrt;
 
-template <class S>
-inline constexpr bool is_real = std::is_floating_point_v<S>;
-template <class S>
-inline constexpr bool is_whole = std::is_integral_v<S>;  // bool among them
+template <class S> inline constexpr bool is_real = std::is_floating_point_v<S>;
+template <class S> inline constexpr bool is_whole = std::is_integral_v<S>;  // bool among them
 
 // x itself at zero keeps its sign; the slope there is 1. For odd functions of which only x > 0 is computed.
-template <class S>
-constexpr S odd(const S& x, const S& at_abs_x) {
+template <class S> constexpr S odd(const S& x, const S& at_abs_x) {
   return x > S(0) ? at_abs_x : x < S(0) ? -at_abs_x : x;
 }
 
-template <class S>
-constexpr S sinh(const S& x) {
+template <class S> constexpr S sinh(const S& x) {
   S a = abs(x);
   if (a > S(20)) {  // exp(a) may overflow where sinh does not
     S h = exp(a * S(0.5));
@@ -35,20 +31,17 @@ constexpr S sinh(const S& x) {
   return odd(x, (e + e / (e + S(1))) * S(0.5));
 }
 
-template <class S>
-constexpr S cosh(const S& x) {
+template <class S> constexpr S cosh(const S& x) {
   S s = sinh(x * S(0.5));
   return S(1) + S(2) * s * s;
 }
 
-template <class S>
-constexpr S tanh(const S& x) {
+template <class S> constexpr S tanh(const S& x) {
   S e = expm1(S(-2) * abs(x));
   return odd(x, -e / (S(2) + e));
 }
 
-template <class S>
-constexpr S sigmoid(const S& x) {
+template <class S> constexpr S sigmoid(const S& x) {
   if (x >= S(0)) return S(1) / (S(1) + exp(-x));
   S e = exp(x);
   return e / (S(1) + e);
@@ -56,55 +49,36 @@ constexpr S sigmoid(const S& x) {
 
 // PyTorch's gelu: x Phi(x), and the approximation 0.5 x (1 + tanh u) = x sigmoid(2u), which does not cancel in the
 // negative tail.
-template <class S>
-constexpr S gelu(const S& x) {
-  return x * S(0.5) * (S(1) + erf(x * S(0.70710678118654752)));
-}
-template <class S>
-constexpr S gelu_tanh(const S& x) {
+template <class S> constexpr S gelu(const S& x) { return x * S(0.5) * (S(1) + erf(x * S(0.70710678118654752))); }
+template <class S> constexpr S gelu_tanh(const S& x) {
   S twice_u = S(1.5957691216057308) * (x + S(0.044715) * x * x * x);  // 2 sqrt(2 / pi)
   return x * sigmoid(twice_u);
 }
 
-template <class S>
-constexpr S asin(const S& x) {
-  return atan(x / sqrt((S(1) - x) * (S(1) + x)));
-}
-template <class S>
-constexpr S acos(const S& x) {
-  return S(2) * atan(sqrt((S(1) - x) / (S(1) + x)));
-}
+template <class S> constexpr S asin(const S& x) { return atan(x / sqrt((S(1) - x) * (S(1) + x))); }
+template <class S> constexpr S acos(const S& x) { return S(2) * atan(sqrt((S(1) - x) / (S(1) + x))); }
 
-template <class S>
-constexpr S trunc(const S& x) {
-  return x < S(0) ? -floor(-x) : floor(x);
-}
+template <class S> constexpr S trunc(const S& x) { return x < S(0) ? -floor(-x) : floor(x); }
 
 // To nearest, ties to even.
-template <class S>
-constexpr S round(const S& x) {
+template <class S> constexpr S round(const S& x) {
   S a = abs(x), f = floor(a), rest = a - f;
   S r = rest < S(0.5) || (rest == S(0.5) && f == S(2) * floor(f * S(0.5))) ? f : f + S(1);
   return x < S(0) ? -r : x > S(0) ? r : x;
 }
 
 // The sign of the dividend, as C's.
-template <class S>
-constexpr S fmod(const S& a, const S& b) {
-  if constexpr (is_real<S>)
-    return std::fmod(a, b);
-  else
-    return a - b * trunc(a / b);
+template <class S> constexpr S fmod(const S& a, const S& b) {
+  if constexpr (is_real<S>) return std::fmod(a, b);
+  else return a - b * trunc(a / b);
 }
 // The sign of the divisor, as Python's.
-template <class S>
-constexpr S remainder(const S& a, const S& b) {
+template <class S> constexpr S remainder(const S& a, const S& b) {
   S m = fmod(a, b);
   return m != S(0) && (m < S(0)) != (b < S(0)) ? m + b : m;
 }
 // floor(a / b), exact where a / b rounds up to a whole number.
-template <class S>
-constexpr S floor_divide(const S& a, const S& b) {
+template <class S> constexpr S floor_divide(const S& a, const S& b) {
   if (b == S(0)) return a / b;
   S m = fmod(a, b), q = (a - m) / b;
   if (m != S(0) && (m < S(0)) != (b < S(0))) q = q - S(1);
@@ -114,8 +88,7 @@ constexpr S floor_divide(const S& a, const S& b) {
 }
 
 // On duals by atan of the smaller ratio; the slope at the origin counts as 0.
-template <class S>
-constexpr S atan2(const S& y, const S& x) {
+template <class S> constexpr S atan2(const S& y, const S& x) {
   if constexpr (is_real<S>) {
     return std::atan2(y, x);
   } else {
@@ -128,14 +101,12 @@ constexpr S atan2(const S& y, const S& x) {
 }
 
 // The larger one, or NaN if there is one. Duals share the slope at ties, as PyTorch's gradient does.
-template <class S>
-constexpr S maximum(const S& a, const S& b) {
+template <class S> constexpr S maximum(const S& a, const S& b) {
   if constexpr (is_dual_v<S>)
     if (a == b) return (a + b) / 2.0;
   return a != a || a > b ? a : b;
 }
-template <class S>
-constexpr S minimum(const S& a, const S& b) {
+template <class S> constexpr S minimum(const S& a, const S& b) {
   if constexpr (is_dual_v<S>)
     if (a == b) return (a + b) / 2.0;
   return a != a || a < b ? a : b;
@@ -143,42 +114,28 @@ constexpr S minimum(const S& a, const S& b) {
 
 // Whole numbers wrap round; the callers have made sure that no divisor is 0.
 namespace whole {
-template <class S>
-constexpr S divide(S a, S b) {
+template <class S> constexpr S divide(S a, S b) {
   return b == S(-1) && std::is_signed_v<S> ? S(0 - uint64_t(a)) : S(a / b);
 }
-template <class S>
-constexpr S fmod(S a, S b) {
-  return b == S(-1) && std::is_signed_v<S> ? S(0) : S(a % b);
-}
-template <class S>
-constexpr S remainder(S a, S b) {
+template <class S> constexpr S fmod(S a, S b) { return b == S(-1) && std::is_signed_v<S> ? S(0) : S(a % b); }
+template <class S> constexpr S remainder(S a, S b) {
   S m = fmod(a, b);
   return m != 0 && (m < 0) != (b < 0) ? S(m + b) : m;
 }
-template <class S>
-constexpr S floor_divide(S a, S b) {
+template <class S> constexpr S floor_divide(S a, S b) {
   return S(divide(a, b) - (fmod(a, b) != 0 && (a < 0) != (b < 0)));
 }
 // A negative exponent gives the whole part of the quotient: 0, but for a base of 1 or -1.
-template <class S>
-constexpr S pow(S a, S b) {
+template <class S> constexpr S pow(S a, S b) {
   if (b < 0) return a == S(1) ? S(1) : std::is_signed_v<S> && a == S(-1) ? (b % 2 ? S(-1) : S(1)) : S(0);
   uint64_t r = 1, base = uint64_t(a);
   for (uint64_t n = uint64_t(b); n; n >>= 1, base *= base)
     if (n & 1) r *= base;
   return S(r);
 }
-template <class S>
-constexpr bool in_width(S shift) {
-  return shift >= 0 && uint64_t(shift) < 8 * sizeof(S);
-}
-template <class S>
-constexpr S shift_left(S a, S n) {
-  return in_width(n) ? S(uint64_t(a) << uint64_t(n)) : S(0);
-}
-template <class S>
-constexpr S shift_right(S a, S n) {  // logical
+template <class S> constexpr bool in_width(S shift) { return shift >= 0 && uint64_t(shift) < 8 * sizeof(S); }
+template <class S> constexpr S shift_left(S a, S n) { return in_width(n) ? S(uint64_t(a) << uint64_t(n)) : S(0); }
+template <class S> constexpr S shift_right(S a, S n) {  // logical
   return in_width(n) ? S(std::make_unsigned_t<S>(a) >> uint64_t(n)) : S(0);
 }
 }  // namespace whole

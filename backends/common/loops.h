@@ -6,8 +6,7 @@
 
 namespace fovea {
 
-template <int N>
-class Loops {
+template <int N> class Loops {
  public:
   // All views have the shape of the first.
   explicit Loops(const View* const (&v)[N]) {
@@ -30,12 +29,8 @@ class Loops {
   int64_t step(int view) const { return stride_[view][0]; }  // from one element of a row to the next
 
   // f(offsets, n): the first element of each view's row, counted from its data, and how many follow.
-  template <class F>
-  void run(F&& f) const {
-    run(0, rows_, f);
-  }
-  template <class F>
-  void run(int64_t first, int64_t last, F&& f) const {
+  template <class F> void run(F&& f) const { run(0, rows_, f); }
+  template <class F> void run(int64_t first, int64_t last, F&& f) const {
     int64_t index[kMaxRank] = {}, offset[N] = {};
     for (int64_t d = 1, rest = first; d < rank_ && rest; d++) {
       index[d] = rest % size_[d];
