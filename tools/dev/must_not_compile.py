@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Misuse that the compiler must refuse: must_not_compile.py COMPILER... over every tests/**/reject_*.cpp.
+
+A file opens with code that all its cases share. A case begins with `// accept: NAME` or `// reject: NAME: WORDS` and lasts to
+the next one. An accepted case compiles (so the rejected ones fail for their own reason); a rejected one does not, and the
+compiler's message holds WORDS.
+"""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+
+import checks
+
+CASE = re.compile(r'^// (accept|reject): ([^:\n]+)(?:: (.*))?$', re.M)
+
+
+def try_case(compiler, root, name, shared, case):
+    """A problem, or None. `case` is (accept or reject, its name, expected words, code)."""
+    kind, title, words, code = case
+    command = [*compiler, '-std=c++20', '-fsyntax-only', '-I', root, '-x', 'c++', '-']
+    run = subprocess.run(command, input=shared + code, capture_output=True, text=True, check=False, env={**os.environ, 'LC_ALL': 'C'})
+    if kind == 'accept':
+        return None if run.returncode == 0 else f'{name}: {title}: does not compile\n{run.stderr[:1500]}'
+    if run.returncode == 0:
+        return f'{name}: {title}: compiles'
+    return None if words and words in run.stderr else f'{name}: {title}: refused, but not with {words!r}\n{run.stderr[:1500]}'
+
+
+def main(arguments):
+    compiler = [a for a in arguments if os.path.basename(a) != 'ccache']
+    root = os.path.abspath(os.path.join(os.path.dirname(__file__), '..', '..'))
+    tree, work = checks.Tree(root), []
+    for name in tree.sources(('.cpp',)):
+        if name.startswith('tests/') and os.path.basename(name).startswith('reject_'):
+            parts = CASE.split(tree.text(name))
+            work += [(name, parts[0], parts[i:i + 4]) for i in range(1, len(parts), 4)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda w: try_case(compiler, root, *w), work))
+    problems = [p for p in results if p]
+    for problem in problems:
+        print(problem)
+    print(f'{len(work) - len(problems)} passed, {len(problems)} failed')
+    return bool(problems) or not work
+
+
+sys.exit(main(sys.argv[1:]))
