@@ -15,6 +15,11 @@ bool wants_gradient(const OpRow& r, int i, const Tensor& t) {
   return t.edge() && !(r.no_gradient >> bit & 1);
 }
 
+// Errors name the op that the user called, not one of those it is composed of.
+void locate(ThreadState& s, Error& e, const OpRow& r, std::source_location where) {
+  if (s.depth == 0) e.locate(r.name, s.where ? *s.where : where, s.module ? s.module : "");
+}
+
 const char* plural(int n) { return n == 1 ? "" : "s"; }
 
 void check_inputs(const OpRow& r, const Tensor* const* in, int n) {
@@ -255,7 +260,7 @@ void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, cons
   try {
     apply_checked(s, id, in, inputs, attrs, where, out);
   } catch (Error& e) {
-    e.locate(row(id).name, s.where ? *s.where : where, s.module ? s.module : "");
+    locate(s, e, row(id), where);
     throw;
   }
 }
@@ -284,7 +289,7 @@ template <int N> Tensor apply_elementwise(int id, const Tensor* const (&in)[N], 
           return record_same_shape<N>(s, r, def, in, std::move(out), where);
         }
       } catch (Error& e) {
-        e.locate(r.name, s.where ? *s.where : where, s.module ? s.module : "");
+        locate(s, e, r, where);
         throw;
       }
     }

@@ -6,6 +6,7 @@
 #include "autograd/hooks.h"
 #include "autograd/ops/elementwise.h"
 #include "core/dispatch.h"
+#include "core/print.h"
 
 namespace fovea {
 namespace {

@@ -131,9 +131,6 @@ Tensor arange(double start, double end, double step, const TensorOptions& o = {.
 Tensor zeros_like(const Tensor& x);
 Tensor ones_like(const Tensor& x);
 
-// Prints at most this many numbers an axis before it shortens with dots.
-std::string format_array(const Array& a, int precision = 4, int64_t edge_items = 3, int64_t threshold = 1000);
-
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);
 

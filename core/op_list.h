@@ -209,6 +209,7 @@ struct OpRow {
   X(softmax_backward, DimAttrs,     {.inputs = 2}) \
   X(log_softmax,    DimAttrs,       {.needs = {out()}}) \
   X(log_softmax_backward, DimAttrs, {.inputs = 2}) \
+  X(logsumexp,      ReduceAttrs,    {.needs = {in(0) | out()}}) \
   X(layer_norm,     LayerNormAttrs, {.inputs = 3, .outputs = 3, .optional = in(1) | in(2), .needs = {in(0) | in(1) | out(1) | out(2), in(0) | in(1) | out(1) | out(2)}}) \
   X(layer_norm_backward, LayerNormAttrs, {.inputs = 5, .outputs = 3, .optional = in(2), .statistic = in(3) | in(4), .no_gradient = in(3) | in(4)}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \

@@ -1,26 +1,39 @@
-// Gathering and scattering by index, embedding, sorting. Indices are i64 or i32; one out of range throws IndexError.
+// Gathering and scattering by index, embedding, sorting. Indices are i64 or i32 (DTypeError); one out of range throws
+// IndexError, and negative ones are out of range, as in PyTorch.
 #pragma once
+#include <optional>
 #include <utility>
 
 #include "autograd/apply.h"
 
 namespace fovea {
 
-Tensor gather(const Operand& x, int64_t dim, const Operand& index);  // torch.gather
-Tensor scatter(const Operand& x, int64_t dim, const Operand& index,
-               const Operand& src);  // the last in index order wins
+// y[i][j] = x[index[i][j]][j] for dim 0, and so on; y has index's shape, which may be smaller than x's on other axes.
+Tensor gather(const Operand& x, int64_t dim, const Operand& index);
+// x with y[index[i][j]][j] = src[i][j] for dim 0, and so on; src is a tensor at least as large as index, or a number.
+// Of several written to one place the last in index order wins, and it alone gets a gradient.
+Tensor scatter(const Operand& x, int64_t dim, const Operand& index, const Operand& src);
 Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Operand& src);
-Tensor index_select(const Operand& x, int64_t dim, const Operand& index);  // index [n]
+// The slices of x at index [n] or [].
+Tensor index_select(const Operand& x, int64_t dim, const Operand& index);
+
 struct EmbeddingOptions {
-  int64_t padding_idx = -1;  // this row gets no gradient
+  std::optional<int64_t> padding_idx = {};  // this row gets no gradient; negative ones count from the end
 };
 // ids [...], weight [V, C] -> [..., C].
 Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o = {});
+
+// Values and i64 places along an axis. Stable; NaN comes last in both directions. Gradients go to where values came
+// from.
 struct SortOptions {
   bool descending = false;
 };
-std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim = -1,
-                               SortOptions o = {});  // stable; values and i64 indices; NaN last
-std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim = -1);
+std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim = -1, SortOptions o = {});
+Tensor argsort(const Operand& x, int64_t dim = -1, SortOptions o = {});
+// The k largest (or smallest), in order.
+struct TopkOptions {
+  bool largest = true;
+};
+std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim = -1, TopkOptions o = {});
 
 }  // namespace fovea

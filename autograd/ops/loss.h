@@ -1,21 +1,56 @@
-// Losses, with PyTorch's reductions. All targets ignored: loss 0 and gradient 0 (PyTorch: NaN).
+// Losses, with PyTorch's definitions and reductions. All targets ignored: loss 0 and gradient 0 (PyTorch: NaN).
 #pragma once
 #include "autograd/apply.h"
 
 namespace fovea {
 
 struct CrossEntropyOptions {
-  Tensor weight = {};  // [C]
+  Tensor weight = {};  // [C], of input's dtype; a constant: GradientError when it requires gradients
   Reduction reduction = Reduction::mean;
   int64_t ignore_index = -100;
   double label_smoothing = 0;
 };
-// input [N, C] logits, target [N] class indices (i64 or i32). mean divides by the (weighted) count of targets that are
-// not ignored. An index outside 0..C-1 that is not ignore_index throws IndexError.
+// input: logits [N, C], [C] or [N, C, d1, ...]. target: class indices (i64 or i32) [N], [] or [N, d1, ...], or
+// probabilities, floating and of input's shape (ignore_index does not apply to them). Reduction::none keeps target's
+// shape (without the axis of classes), mean divides by the (weighted) count of targets that are not ignored; by N d1
+// ... for probabilities. An index outside 0..C-1 that is not ignore_index throws IndexError.
 Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o = {});
+
+struct NllLossOptions {
+  Tensor weight = {};
+  Reduction reduction = Reduction::mean;
+  int64_t ignore_index = -100;
+};
+// input: log-probabilities, shaped as cross_entropy's; target: class indices.
+Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o = {});
+
 struct LossOptions {
   Reduction reduction = Reduction::mean;
 };
+// (input - target)^2 and |input - target|; the shapes broadcast.
 Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o = {});
+Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o = {});
+
+// With d = |input - target|: d^2 / 2 up to delta, then delta (d - delta / 2). delta > 0.
+struct HuberLossOptions {
+  Reduction reduction = Reduction::mean;
+  double delta = 1;
+};
+Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o = {});
+// huber_loss / beta; beta = 0 is l1_loss.
+struct SmoothL1LossOptions {
+  Reduction reduction = Reduction::mean;
+  double beta = 1;
+};
+Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o = {});
+
+// -(pos_weight t log(sigmoid(x)) + (1 - t) log(1 - sigmoid(x))) weight, finite for every finite x. weight and
+// pos_weight broadcast against input.
+struct BceOptions {
+  Tensor weight = {};
+  Reduction reduction = Reduction::mean;
+  Tensor pos_weight = {};
+};
+Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o = {});
 
 }  // namespace fovea

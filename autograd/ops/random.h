@@ -1,7 +1,11 @@
 // Random numbers from generators {seed, counter}: each draw takes the next counter value, element i uses Philox(seed,
-// counter, i), whatever the threads. The counter array a draw used is saved like any input, so backward, recompute and
-// second order see the same draw.
+// counter, i), whatever the threads (core/random.h). The counter array a draw used is saved like any input, so
+// backward, recompute and second order see the same draw. Bits, uniform, randint, bernoulli, randperm and dropout's
+// choice are equal on every backend.
 #pragma once
+#include <optional>
+#include <vector>
+
 #include "autograd/apply.h"
 
 namespace fovea {
@@ -11,24 +15,54 @@ struct Generator {
   // The i64 array [2] for one draw on `device`: seed and counter; the counter moves on.
   Tensor draw(Device device);
 };
-Generator& default_generator();   // of this thread
-void manual_seed(uint64_t seed);  // of this thread's default generator
+Generator& default_generator();   // of this thread; starts with seed 0
+void manual_seed(uint64_t seed);  // of this thread's default generator; the counter starts anew
 
 struct RandomOptions {
-  TensorOptions tensor = {};
-  Generator* generator = nullptr;  // default_generator() when null
+  Generator* generator = nullptr;   // default_generator() when null
+  std::optional<DType> dtype = {};  // f32 unless said; i64 for randint and randperm
+  Device device = default_device();
+  bool requires_grad = false;
+  Tensor like = {};  // takes dtype and device from here
 };
-Tensor rand(const Shape& shape, const RandomOptions& o = {});  // uniform in [0, 1)
+// Uniform in [0, 1), multiples of 2^-24 (f64: 2^-53, f16: 2^-11, bf16: 2^-8).
+Tensor rand(const Shape& shape, const RandomOptions& o = {});
 Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o = {});
-Tensor randn(const Shape& shape, const RandomOptions& o = {});  // standard normal (Box-Muller)
+Tensor randn(const Shape& shape, const RandomOptions& o = {});  // standard normal (Box and Muller, 1958)
 Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o = {});
-Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o = {});  // i64 in [low, high)
-Tensor bernoulli(const Operand& p, Generator* generator = nullptr);                          // 0 or 1, of p's dtype
-// Zeroes elements with probability p and scales the others by 1/(1-p); identity where not training or p = 0.
+// Whole numbers in [low, high): the high half of 64 bits times high - low, so their odds differ by 2^-64 (high - low).
+Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o = {});
+Tensor randperm(int64_t n, const RandomOptions& o = {});  // 0 to n-1 in random order
+// 64 random bits an element, i64.
+Tensor random_bits(const Shape& shape, const RandomOptions& o = {});
+// 1 with probability p, else 0, of p's dtype. ValueError where p is not in [0, 1] (seen on host devices). No gradient.
+Tensor bernoulli(const Operand& p, Generator* generator = nullptr);
+
+// Zeroes elements with probability p and scales the others by 1/(1-p); x itself where not training or p = 0. Element i
+// stays if the top 24 of its 64 random bits, times 2^-24, are at least p.
 struct DropoutOptions {
   bool training = true;
   Generator* generator = nullptr;
 };
 Tensor dropout(const Operand& x, double p, DropoutOptions o = {});
+
+namespace detail {
+// While one is open on this thread, draws are written down, or read back: checkpoint() replays them. Tapes nest; a
+// draw is on every recording tape down to the first that replays.
+class DrawTape {
+ public:
+  explicit DrawTape(std::vector<Generator>& draws, bool replay);
+  ~DrawTape();
+  DrawTape(const DrawTape&) = delete;
+  DrawTape& operator=(const DrawTape&) = delete;
+  static Generator next(Generator& from);  // {seed, counter} of one draw
+
+ private:
+  std::vector<Generator>& draws_;
+  bool replay_;
+  size_t at_ = 0;
+  DrawTape* outer_;
+};
+}  // namespace detail
 
 }  // namespace fovea

@@ -15,15 +15,7 @@ uint32_t axes_of(const Shape& dim, int rank) {
   return bits & ((1u << rank) - 1);
 }
 
-Shape reduced_shape(const Shape& x, const Shape& dim, bool keepdim) {
-  uint32_t axes = axes_of(dim, x.rank);
-  Shape out;
-  for (int i = 0; i < x.rank; i++) {
-    if (!(axes >> i & 1)) out.push_back(x[i]);
-    else if (keepdim) out.push_back(1);
-  }
-  return out;
-}
+using detail::reduced_shape;
 
 template <bool kToI64> void infer_reduce(Infer& c) {
   const auto& a = c.attrs<ReduceAttrs>();
@@ -93,6 +85,16 @@ template <op::Id id> Tensor reduce_op(const Operand& x, const Shape& dim, Reduce
 }
 
 }  // namespace
+
+Shape detail::reduced_shape(const Shape& x, const Shape& dim, bool keepdim) {
+  uint32_t axes = axes_of(dim, x.rank);
+  Shape out;
+  for (int i = 0; i < x.rank; i++) {
+    if (!(axes >> i & 1)) out.push_back(x[i]);
+    else if (keepdim) out.push_back(1);
+  }
+  return out;
+}
 
 void define_reduce_ops() {
   define(op::sum, {.doc = "sum over axes",

@@ -22,4 +22,9 @@ Tensor cumsum(const Operand& x, int64_t dim);
 // Sums what was broadcast until the shape is `shape`: the transpose of expand.
 Tensor sum_to(const Operand& x, const Shape& shape);
 
+namespace detail {
+// The shape that a reduction over `dim` leaves; ShapeError for an axis that is not there.
+Shape reduced_shape(const Shape& x, const Shape& dim, bool keepdim);
+}  // namespace detail
+
 }  // namespace fovea

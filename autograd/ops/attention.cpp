@@ -1,0 +1,287 @@
+#include "autograd/ops/attention.h"
+
+#include <cmath>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+void check_qkv(const View& q, const View& k, const View& v) {
+  detail::check_floating(q, "q");
+  detail::check_dtype(k, "k", q.dtype);
+  detail::check_dtype(v, "v", q.dtype);
+  std::string all = "q " + to_string(shape_of(q)) + ", k " + to_string(shape_of(k)) + ", v " + to_string(shape_of(v));
+  if (q.rank != 4 || k.rank != 4 || v.rank != 4)
+    throw ShapeError(all + " (expected [B, H, Tq, D], [B, Hkv, Tk, D], [B, Hkv, Tk, Dv])");
+  auto differ = [&](const char* what, int64_t a, int64_t b) {
+    if (a != b)
+      throw ShapeError(std::string(what) + " differ: " + std::to_string(a) + " and " + std::to_string(b) + ": " + all);
+  };
+  differ("batch sizes of q and k", q.shape[0], k.shape[0]);
+  differ("batch sizes of k and v", k.shape[0], v.shape[0]);
+  differ("heads of k and v", k.shape[1], v.shape[1]);
+  differ("lengths of k and v", k.shape[2], v.shape[2]);
+  differ("head sizes of q and k", q.shape[3], k.shape[3]);
+  if (k.shape[1] == 0 ? q.shape[1] != 0 : q.shape[1] % k.shape[1] != 0)
+    throw ShapeError("q has " + std::to_string(q.shape[1]) + " heads and k has " + std::to_string(k.shape[1]) +
+                     " (expected a multiple): " + all);
+}
+
+void check_mask(const AttentionAttrs& a, const View* documents, const View* k_lengths, const View* q_lengths,
+                int64_t batch) {
+  auto at_least = [](const char* name, int64_t value, int64_t least) {
+    if (value < least)
+      throw ValueError(std::string(name) + " is " + std::to_string(value) + " (expected " + std::to_string(least) +
+                       " or more)");
+  };
+  at_least("left", a.left, -1);
+  at_least("right", a.right, -1);
+  at_least("prefix", a.prefix, 0);
+  at_least("sinks", a.sinks, 0);
+  at_least("global", a.global, 0);
+  if (!std::isfinite(a.scale)) throw ValueError("scale is " + std::to_string(a.scale) + " (expected a finite number)");
+  if (documents) {
+    detail::check_dtype(*documents, "documents", i32);
+    if (documents->rank != 2 || documents->shape[1] != 4)
+      throw ShapeError("documents is " + to_string(shape_of(*documents)) + " (expected [n, 4])");
+  }
+  auto lengths = [&](const View* v, const char* name) {
+    if (!v) return;
+    detail::check_dtype(*v, name, i32);
+    detail::check_shape(*v, name, {batch});
+  };
+  lengths(k_lengths, "k_lengths");
+  lengths(q_lengths, "q_lengths");
+}
+
+const View* present(const Infer& c, int i) { return c.has(i) ? &c.x(i) : nullptr; }
+
+// o [B, H, Tq, Dv] and the log-sum-exp of each row's visible scores [B, H, Tq], -inf where it sees nothing.
+void infer_attention(Infer& c) {
+  const View &q = c.x(0), &k = c.x(1), &v = c.x(2);
+  check_qkv(q, k, v);
+  check_mask(c.attrs<AttentionAttrs>(), present(c, 3), present(c, 4), present(c, 5), q.shape[0]);
+  c.set(0, q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
+  c.set(1, acc_dtype(q.dtype), {q.shape[0], q.shape[1], q.shape[2]});
+}
+
+// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse; outputs dq, dk, dv.
+void infer_attention_backward(Infer& c) {
+  const View &q = c.x(1), &k = c.x(2), &v = c.x(3);
+  check_qkv(q, k, v);
+  check_mask(c.attrs<AttentionAttrs>(), present(c, 4), present(c, 5), present(c, 6), q.shape[0]);
+  detail::check_shape(c.x(0), "the gradient", {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
+  detail::check_dtype(c.x(0), "the gradient", q.dtype);
+  for (int i = 0; i < 3; i++) c.like(i, c.x(i + 1));
+}
+
+Tensor both(const Tensor& a, const Tensor& b) { return a.defined() ? logical_and(a, b) : b; }
+
+// The mask's formula, from positions and comparisons: boolean [B or 1, 1, Tq, Tk]. Axis 1 runs over documents until
+// the end.
+Tensor visible(const AttentionAttrs& a, int64_t queries, int64_t keys, Device device, const Tensor& documents,
+               const Tensor& k_lengths, const Tensor& q_lengths) {
+  TensorOptions whole{.dtype = i64, .device = device};
+  Tensor q = view(arange(double(queries), whole), {1, 1, queries, 1});
+  Tensor k = view(arange(double(keys), whole), {1, 1, 1, keys});
+  Tensor q_begin = zeros({1, 1, 1, 1}, whole), k_begin = q_begin;
+  Tensor q_end = q_begin + queries, k_end = k_begin + keys;
+  if (documents.defined()) {
+    auto field = [&](int i) { return reshape(select(documents, 1, i).to(i64), {1, documents.size(0), 1, 1}); };
+    q_begin = field(0), q_end = field(1), k_begin = field(2), k_end = field(3);
+  }
+  auto shorten = [](const Tensor& end, const Tensor& lengths) {
+    return lengths.defined() ? minimum(end, reshape(lengths.to(i64), {lengths.numel(), 1, 1, 1})) : end;
+  };
+  q_end = shorten(q_end, q_lengths), k_end = shorten(k_end, k_lengths);
+
+  Tensor inside = both(both(q >= q_begin, q < q_end), both(k >= k_begin, k < k_end));
+  Tensor i = q - q_begin, j = k - k_begin;
+  Tensor at = a.top_left ? i : i + ((k_end - k_begin) - (q_end - q_begin));
+  Tensor near;  // undefined: everything
+  if (a.left >= 0) near = j >= at - a.left;
+  if (a.right >= 0) near = both(near, j <= at + a.right);
+  if (near.defined() && a.sinks > 0) near = logical_or(near, j < a.sinks);
+  if (a.causal) near = both(near, j <= at);
+  if (near.defined() && a.prefix > 0) near = logical_or(near, j < a.prefix);
+  if (near.defined() && a.global > 0) near = logical_or(near, logical_or(i < a.global, j < a.global));
+  Tensor seen = both(near, inside);
+  return documents.defined() ? any(seen, {1}, {.keepdim = true}) : seen;
+}
+
+Tensor transposed(const Tensor& x) { return transpose(x, -1, -2); }
+Tensor finite(const Tensor& x) { return where(isfinite(x), x, 0.0); }
+
+// a b^T. An entry depends on its own row of a and of b only; so that the same holds for gradients, entries with NaN or
+// inf are constants there.
+Tensor pairs(const Tensor& a, const Tensor& b) {
+  Tensor plain = matmul(a.detach(), transposed(b.detach()));
+  if (!(state().mode & kGrad) || !(a.requires_grad() || b.requires_grad())) return plain;
+  auto bad = [](const Tensor& x) { return any(logical_not(isfinite(x)), {-1}, {.keepdim = true}); };
+  return where(logical_or(bad(a), transposed(bad(b))), plain, matmul(finite(a), transposed(finite(b))));
+}
+
+// weights x over the entries that are seen; unseen weights are 0, and 0 times NaN must not be NaN. So finite parts are
+// multiplied, then NaN and infinities are put back where one is seen: NaN and both signs give NaN. Where the sign of
+// the weight is open, everything gives NaN.
+enum class Sign { positive, open };
+Tensor combine(const Tensor& weights, const Tensor& seen, const Tensor& x, Sign sign) {
+  DType t = x.dtype();
+  Tensor y = matmul(weights, finite(x)), fixed = x.detach(), count = cast(seen, t);
+  auto sees = [&](const Tensor& what) { return matmul(count, cast(what, t)) > 0; };
+  if (sign == Sign::open) return where(sees(logical_not(isfinite(fixed))), NAN, y);
+  Tensor nan = isnan(fixed);
+  Tensor up = sees(logical_or(nan, eq(fixed, INFINITY))), down = sees(logical_or(nan, eq(fixed, -INFINITY)));
+  return where(up, where(down, NAN, full({}, INFINITY, {.like = y})), where(down, -INFINITY, y));
+}
+
+// The weights of attention. Query heads that share a key head lie one behind the other, [B, Hkv, H / Hkv Tq, ...].
+struct Weights {
+  int64_t heads, queries, kv_heads;
+  Tensor q, k, v;  // q scaled; in the accumulator's dtype
+  Tensor seen, p, lse;
+
+  // seen and bias broadcast to [B, H, Tq, Tk]; bias may be undefined.
+  Weights(const Tensor& raw_q, const Tensor& raw_k, const Tensor& raw_v, double scale, const Tensor& mask,
+          const Tensor& bias)
+      : heads(raw_q.size(1)), queries(raw_q.size(2)), kv_heads(raw_k.size(1)) {
+    DType t = acc_dtype(raw_q.dtype());
+    q = fold(raw_q.to(t)) * scale, k = raw_k.to(t), v = raw_v.to(t);
+    Shape all{raw_q.size(0), heads, queries, raw_k.size(2)};
+    seen = fold(expand(mask, all));
+    Tensor s = pairs(q, k);
+    if (bias.defined()) s = s + fold(expand(bias.to(t), all));
+    s = where(seen, s, -INFINITY);
+    Shape rows = s.shape();
+    rows[3] = 1;
+    Tensor m = zeros(rows, {.like = s});
+    if (s.numel() > 0) {
+      m = amax(s.detach(), {-1}, {.keepdim = true});
+      m = where(eq(m, -INFINITY), 0.0, m);
+    }
+    Tensor e = exp(s - m), z = sum(e, {-1}, {.keepdim = true}), none = eq(z, 0), some = where(none, 1.0, z);
+    p = where(seen, e / some, 0.0);
+    lse = squeeze(unfold(where(none, -INFINITY, log(some) + m)), -1);
+  }
+
+  Tensor fold(const Tensor& x) const {  // [B, H, Tq, n] -> [B, Hkv, H / Hkv Tq, n]
+    return reshape(x, {x.size(0), kv_heads, kv_heads ? heads / kv_heads * queries : queries, x.size(3)});
+  }
+  Tensor unfold(const Tensor& x) const { return reshape(x, {x.size(0), heads, queries, x.size(3)}); }
+};
+
+double scale_of(double scale, int64_t head_size) { return scale != 0 ? scale : 1 / std::sqrt(double(head_size)); }
+
+Weights weights_of(const Compose& c, int first, const AttentionAttrs& a) {
+  const Tensor &q = c.x(first), &k = c.x(first + 1);
+  Tensor mask = visible(a, q.size(2), k.size(2), q.device(), c.x(first + 3), c.x(first + 4), c.x(first + 5));
+  return Weights(q, k, c.x(first + 2), scale_of(a.scale, q.size(3)), mask, Tensor());
+}
+
+void attention_compose(Compose& c) {
+  Weights w = weights_of(c, 0, c.attrs<AttentionAttrs>());
+  c.out[0] = w.unfold(combine(w.p, w.seen, w.v, Sign::positive)).to(c.x(0).dtype());
+  c.out[1] = w.lse;
+}
+
+// With p the weights, dp = g v^T and ds = p (dp - sum(p dp)):
+//   dq = scale ds k,  dk = scale ds^T q,  dv = p^T g. o and lse are computed anew.
+void attention_backward_compose(Compose& c) {
+  const auto& a = c.attrs<AttentionAttrs>();
+  Weights w = weights_of(c, 1, a);
+  Tensor g = w.fold(c.x(0).to(w.v.dtype()));
+  Tensor dp = pairs(g, w.v);
+  Tensor drift = sum(where(w.seen, w.p * dp, 0.0), {-1}, {.keepdim = true});
+  Tensor ds = where(w.seen, w.p * (dp - drift), 0.0), seen_by = transposed(w.seen);
+  Tensor dq = combine(ds, w.seen, w.k, Sign::open) * scale_of(a.scale, c.x(1).size(3));
+  c.out[0] = w.unfold(dq).to(c.x(1).dtype());
+  c.out[1] = combine(transposed(ds), seen_by, w.q, Sign::open).to(c.x(2).dtype());
+  c.out[2] = combine(transposed(w.p), seen_by, g, Sign::positive).to(c.x(3).dtype());
+}
+
+void attention_backward(Backward& b) {
+  Tensor in[9] = {b.g(0), b.x(0), b.x(1), b.x(2), b.x(3), b.x(4), b.x(5), b.y(0), b.y(1)}, out[3];
+  const Tensor* x[9];
+  for (int i = 0; i < 9; i++) x[i] = &in[i];
+  detail::apply_any(state(), op::attention_backward, x, 9, &b.attrs<AttentionAttrs>(), std::source_location::current(),
+                    out);
+  for (int i = 0; i < 3; i++)
+    if (b.needs(i)) b.add(i, out[i]);
+}
+
+Tensor short_integers(const Tensor& t) { return t.defined() && t.dtype() == i64 ? t.to(i32) : t; }
+
+}  // namespace
+
+void define_attention_ops() {
+  define(op::attention, {.doc = "softmax(scale q k^T) v over the keys that a query sees; also the rows' log-sum-exp",
+                         .infer = infer_attention,
+                         .compose = attention_compose,
+                         .gradient = Gradient::backward,
+                         .backward = attention_backward,
+                         .fixed_outputs = 0b10});
+  define(op::attention_backward, {.doc = "the gradients of q, k and v",
+                                  .infer = infer_attention_backward,
+                                  .compose = attention_backward_compose,
+                                  .gradient = Gradient::derived});
+}
+
+Tensor attention(const Operand& q, const Operand& k, const Operand& v, const AttentionOptions& o) {
+  const char* name = "attention";
+  AttentionAttrs a{o.scale, o.left, o.right, o.prefix, o.sinks, o.global, o.causal, o.top_left};
+  Tensor documents = short_integers(o.documents), k_lengths = short_integers(o.k_lengths),
+         q_lengths = short_integers(o.q_lengths);
+  return apply<op::attention, 6>({&detail::tensor_of(q, name), &detail::tensor_of(k, name), &detail::tensor_of(v, name),
+                                  &documents, &k_lengths, &q_lengths},
+                                 a, q.where());
+}
+
+Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, const Operand& value,
+                                    const SdpaOptions& o) try {
+  const char* name = "scaled_dot_product_attention";
+  Tensor q = detail::tensor_of(query, name), k = detail::tensor_of(key, name), v = detail::tensor_of(value, name);
+  int rank = q.dim();
+  if (rank < 2 || rank > 4 || k.dim() != rank || v.dim() != rank)
+    throw ShapeError("query " + to_string(q.shape()) + ", key " + to_string(k.shape()) + ", value " +
+                     to_string(v.shape()) + " (expected 2 to 4 axes, as many in each)");
+  for (Tensor* t : {&q, &k, &v})
+    for (int i = rank; i < 4; i++) *t = unsqueeze(Operand(*t, query.where()), rank == 2 ? 0 : 1);
+  check_qkv(q.array().view(), k.array().view(), v.array().view());
+  if (q.size(1) != k.size(1) && !o.enable_gqa)
+    throw ShapeError("query has " + std::to_string(q.size(1)) + " heads and key has " + std::to_string(k.size(1)) +
+                     " (expected as many, or enable_gqa)");
+  if (!(o.dropout_p >= 0 && o.dropout_p <= 1))
+    throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
+  if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
+  Tensor y;
+  if (!o.attn_mask.defined() && o.dropout_p == 0) {
+    AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = o.scale};
+    y = attention(Operand(q, query.where()), k, v, plain);
+  } else {
+    Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q.device(), {}, {}, {}),
+           bias;
+    if (o.attn_mask.defined()) {
+      Tensor given = o.attn_mask;
+      if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);
+      if (given.dtype() == boolean) mask = given;
+      else if (is_floating(given.dtype())) bias = given, mask = ne(given.detach(), -INFINITY);
+      else throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
+    }
+    Weights w(q, k, v, scale_of(o.scale, q.size(3)), mask, bias);
+    Tensor p = o.dropout_p > 0 ? dropout(w.p, o.dropout_p) : w.p;
+    y = w.unfold(combine(p, w.seen, w.v, Sign::positive)).to(q.dtype());
+  }
+  return rank == 4 ? y : rank == 3 ? squeeze(y, 1) : squeeze(squeeze(y, 0), 0);
+} catch (Error& e) {
+  detail::locate(e, "scaled_dot_product_attention", query.where());
+  throw;
+}
+
+}  // namespace fovea

@@ -1,0 +1,51 @@
+// What the families of ops ask of their arguments, with one wording for each mistake.
+#pragma once
+#include <string>
+
+#include "autograd/op_def.h"
+
+namespace fovea::detail {
+
+// Adds the public function's name, the caller's line and the module to an error on its way out.
+inline void locate(Error& e, const char* op, std::source_location where) {
+  ThreadState& s = state();
+  e.locate(op, s.where ? *s.where : where, s.module ? s.module : "");
+}
+
+template <class E> [[noreturn]] void fail(const char* op, std::source_location where, const std::string& text) {
+  E e(text);
+  locate(e, op, where);
+  throw e;
+}
+
+// A tensor where a number or an undefined one would not do (ValueError).
+inline const Tensor& tensor_of(const Operand& x, const char* op) {
+  if (x.is_number() || !x.tensor().defined()) fail<ValueError>(op, x.where(), "expected a defined tensor");
+  return x.tensor();
+}
+
+// A tensor, or an undefined one for what is absent (ValueError for a number).
+inline const Tensor* optional_of(const Operand& x, const char* op) {
+  if (x.is_number()) fail<ValueError>(op, x.where(), "expected a tensor or none, got a number");
+  return x.pointer();
+}
+
+inline std::string describe(const View& v) { return to_string(shape_of(v)) + " " + name_of(v.dtype); }
+
+inline void check_floating(const View& v, const char* name) {
+  if (!is_floating(v.dtype))
+    throw DTypeError(std::string(name) + " is " + describe(v) + " (expected a floating dtype). Cast it with to(f32)");
+}
+inline void check_index(const View& v, const char* name) {
+  if (v.dtype != i64 && v.dtype != i32)
+    throw DTypeError(std::string(name) + " is " + describe(v) + " (expected i64 or i32). Cast it with to(i64)");
+}
+inline void check_dtype(const View& v, const char* name, DType t) {
+  if (v.dtype != t) throw DTypeError(std::string(name) + " is " + describe(v) + " (expected " + name_of(t) + ")");
+}
+inline void check_shape(const View& v, const char* name, const Shape& s) {
+  if (!(shape_of(v) == s))
+    throw ShapeError(std::string(name) + " is " + to_string(shape_of(v)) + " (expected " + to_string(s) + ")");
+}
+
+}  // namespace fovea::detail

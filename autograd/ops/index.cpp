@@ -1,0 +1,261 @@
+#include "autograd/ops/index.h"
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+using std::source_location;
+
+// `index` has x's rank and is no larger than x but on axis d.
+void check_places(const View& index, const char* name, const Shape& x, int d) {
+  detail::check_index(index, "index");
+  bool fits = index.rank == x.rank;
+  for (int i = 0; fits && i < x.rank; i++) fits = i == d || index.shape[i] <= x[i];
+  if (!fits)
+    throw ShapeError("index " + to_string(shape_of(index)) + " for " + name + " " + to_string(x) +
+                     " (expected as many axes, no larger but on axis " + std::to_string(d) + ")");
+}
+
+void infer_gather(Infer& c) {
+  Shape x = shape_of(c.x(0));
+  check_places(c.x(1), "x", x, wrap_dim(c.attrs<DimAttrs>().dim, x.rank));
+  c.set(0, c.x(0).dtype, shape_of(c.x(1)));
+}
+
+// Inputs base (absent: zeros), index, src.
+void infer_scatter(Infer& c) {
+  const auto& a = c.attrs<ScatterAttrs>();
+  const View &index = c.x(1), &src = c.x(2);
+  Shape y = shape_of(c.has(0) ? c.x(0) : src);
+  int d = wrap_dim(a.dim, y.rank);
+  if (!c.has(0)) {
+    if (a.size < 0)
+      throw ValueError("size is " + std::to_string(a.size) + " (expected the extent of axis " + std::to_string(d) +
+                       ", since there is no base)");
+    if (y.rank > 0) y[d] = a.size;
+  }
+  check_places(index, c.has(0) ? "x" : "zeros", y, d);
+  detail::check_shape(src, "src", shape_of(index));
+  if (c.has(0)) detail::check_dtype(src, "src", c.x(0).dtype);
+  c.out[0] = Meta(src.dtype, src.device, y);
+}
+
+// Adds src into zeros of this shape, which differs from index's on axis `dim` at least.
+Tensor add_into_zeros(const Shape& shape, int64_t dim, const Tensor& index, const Tensor& src) {
+  Shape s = index.shape();
+  int d = wrap_dim(dim, s.rank);
+  ScatterAttrs a{dim, s.rank ? shape[d] : 1};
+  if (s.rank) s[d] = shape[d];
+  Tensor base = s == shape ? Tensor() : zeros(shape, {.like = src});
+  return apply<op::scatter_add, 3>({&base, &index, &src}, a, source_location::current());
+}
+
+void gather_backward(Backward& b) { b.add(0, add_into_zeros(b.shape(0), b.attrs<DimAttrs>().dim, b.x(1), b.g())); }
+
+void scatter_add_backward(Backward& b) {
+  if (b.needs(0)) b.add(0, b.g());
+  if (b.needs(2)) b.add(2, gather(b.g(), b.attrs<ScatterAttrs>().dim, b.x(1)));
+}
+
+// What was overwritten gets nothing: of the base what src covers, of src all but the last written to a place. Who was
+// last is found by scattering their numbers.
+void scatter_backward(Backward& b) {
+  int64_t dim = b.attrs<ScatterAttrs>().dim;
+  Tensor index = b.x(1);
+  if (b.needs(0)) b.add(0, scatter(b.g(), dim, index, 0.0));
+  if (!b.needs(2)) return;
+  Tensor number = reshape(arange(double(index.numel()), {i64, index.device()}), index.shape());
+  Tensor last = gather(scatter(zeros(b.g().shape(), {i64, index.device()}), dim, index, number), dim, index);
+  b.add(2, where(eq(last, number), gather(b.g(), dim, index), 0.0));
+}
+
+// Views of an index [n] as one number per row of `shape`.
+Tensor along(const Tensor& index, const Shape& shape, int d) {
+  Shape narrow, wide = shape;
+  for (int i = 0; i < shape.rank; i++) narrow.push_back(i == d ? index.numel() : 1);
+  wide[d] = index.numel();
+  return expand(reshape(index, narrow), wide);
+}
+
+void infer_embedding(Infer& c) {
+  const View &ids = c.x(0), &weight = c.x(1);
+  detail::check_index(ids, "ids");
+  int64_t pad = c.attrs<EmbeddingAttrs>().padding_idx;
+  if (weight.rank != 2) throw ShapeError("weight is " + to_string(shape_of(weight)) + " (expected [V, C])");
+  if (pad < -1 || pad >= weight.shape[0])
+    throw IndexError("padding_idx " + std::to_string(pad) + " leaves weight " + to_string(shape_of(weight)));
+  Shape s = shape_of(ids);
+  s.push_back(weight.shape[1]);
+  c.set(0, weight.dtype, s);
+}
+
+void embedding_compose(Compose& c) {
+  const Tensor &ids = c.x(0), &weight = c.x(1);
+  Shape s = ids.shape();
+  s.push_back(weight.size(1));
+  int64_t n = ids.numel();
+  if (weight.size(1) > 1) gather(narrow(weight, 1, 0, 1), 0, reshape(ids, {n, 1}));  // a bad id is named by its place
+  c.out[0] = view(gather(weight, 0, along(reshape(ids, {n}), weight.shape(), 0)), s);
+}
+
+// Inputs g [..., C], ids [...]; output [V, C]: the rows of g added up by id.
+void infer_embedding_backward(Infer& c) {
+  const auto& a = c.attrs<EmbeddingBackwardAttrs>();
+  const View &g = c.x(0), &ids = c.x(1);
+  detail::check_index(ids, "ids");
+  Shape s = shape_of(g);
+  if (s.rank < 1) throw ShapeError("the gradient is 0-dim (expected [..., C])");
+  if (a.num_embeddings < 0)
+    throw ValueError("num_embeddings is " + std::to_string(a.num_embeddings) + " (expected 0 or more)");
+  detail::check_shape(ids, "ids", Shape(s.dims, size_t(s.rank - 1)));
+  c.set(0, g.dtype, {a.num_embeddings, s[s.rank - 1]});
+}
+
+void embedding_backward_compose(Compose& c) {
+  const auto& a = c.attrs<EmbeddingBackwardAttrs>();
+  const Tensor &g = c.x(0), &ids = c.x(1);
+  int64_t n = ids.numel(), width = g.size(-1);
+  Tensor rows = reshape(g, {n, width}), flat = reshape(ids, {n});
+  if (a.padding_idx >= 0) rows = where(eq(reshape(flat, {n, 1}), a.padding_idx), 0.0, rows);
+  c.out[0] = add_into_zeros({a.num_embeddings, width}, 0, along(flat, {a.num_embeddings, width}, 0), rows);
+}
+
+void embedding_backward_backward(Backward& b) {
+  int64_t pad = b.attrs<EmbeddingBackwardAttrs>().padding_idx;
+  Tensor ids = b.x(1), rows = embedding(ids, b.g());
+  b.add(0, pad < 0 ? rows : where(eq(unsqueeze(ids, -1), pad), 0.0, rows));
+}
+
+void infer_sort(Infer& c) {
+  wrap_dim(c.attrs<SortAttrs>().dim, c.x(0).rank);
+  c.like(0, c.x(0));
+  c.set(1, i64, shape_of(c.x(0)));
+}
+
+void sort_backward(Backward& b) { b.add(0, add_into_zeros(b.shape(0), b.attrs<SortAttrs>().dim, b.y(1), b.g())); }
+
+template <op::Id id>
+Tensor scatter_op(const char* name, const Operand& x, int64_t dim, const Operand& index, const Operand& src) try {
+  const Tensor &base = detail::tensor_of(x, name), &at = detail::tensor_of(index, name);
+  Tensor from;
+  if (src.is_number()) {
+    from = expand(src.number_beside(base.dtype(), base.device()), at.shape());
+    if (from.dtype() != base.dtype()) from = from.to(base.dtype());
+  } else {
+    from = detail::tensor_of(src, name);
+    if (from.dim() != at.dim())
+      throw ShapeError("src " + to_string(from.shape()) + " for index " + to_string(at.shape()) +
+                       " (expected as many axes)");
+    for (int i = 0; i < at.dim(); i++)
+      if (from.size(i) > at.size(i)) from = narrow(Operand(from, x.where()), i, 0, at.size(i));
+  }
+  return apply<id, 3>({&base, &at, &from}, {dim, -1}, x.where());
+} catch (Error& e) {
+  detail::locate(e, name, x.where());
+  throw;
+}
+
+}  // namespace
+
+void define_index_ops() {
+  define(op::gather, {.doc = "elements picked along an axis by index",
+                      .infer = infer_gather,
+                      .gradient = Gradient::backward,
+                      .backward = gather_backward});
+  define(op::scatter, {.doc = "elements written along an axis by index; the last in index order stays",
+                       .infer = infer_scatter,
+                       .gradient = Gradient::backward,
+                       .backward = scatter_backward});
+  define(op::scatter_add, {.doc = "elements added along an axis by index",
+                           .infer = infer_scatter,
+                           .gradient = Gradient::backward,
+                           .backward = scatter_add_backward});
+  define(op::embedding, {.doc = "rows of a table by id",
+                         .infer = infer_embedding,
+                         .compose = embedding_compose,
+                         .gradient = Gradient::backward,
+                         .backward = [](Backward& b) {
+                           Tensor ids = b.x(0);
+                           EmbeddingBackwardAttrs a{b.shape(1)[0], b.attrs<EmbeddingAttrs>().padding_idx};
+                           b.add(1, apply<op::embedding_backward, 2>({&b.g(), &ids}, a, source_location::current()));
+                         }});
+  define(op::embedding_backward, {.doc = "rows of the gradient added up by id",
+                                  .infer = infer_embedding_backward,
+                                  .compose = embedding_backward_compose,
+                                  .gradient = Gradient::backward,
+                                  .backward = embedding_backward_backward});
+  define(op::sort, {.doc = "sorted along an axis, and where each came from",
+                    .infer = infer_sort,
+                    .gradient = Gradient::backward,
+                    .backward = sort_backward,
+                    .fixed_outputs = 0b10});
+}
+
+Tensor gather(const Operand& x, int64_t dim, const Operand& index) {
+  return apply<op::gather, 2>({&detail::tensor_of(x, "gather"), &detail::tensor_of(index, "gather")}, {dim}, x.where());
+}
+
+Tensor scatter(const Operand& x, int64_t dim, const Operand& index, const Operand& src) {
+  return scatter_op<op::scatter>("scatter", x, dim, index, src);
+}
+Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Operand& src) {
+  return scatter_op<op::scatter_add>("scatter_add", x, dim, index, src);
+}
+
+Tensor index_select(const Operand& x, int64_t dim, const Operand& index) try {
+  const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
+  if (t.dim() == 0 || at.dim() > 1)
+    throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
+                     " (expected at least one axis, and an index [n])");
+  int d = wrap_dim(dim, t.dim());
+  return gather(x, d, Operand(along(at, t.shape(), d), x.where()));
+} catch (Error& e) {
+  detail::locate(e, "index_select", x.where());
+  throw;
+}
+
+Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o) {
+  const Tensor &i = detail::tensor_of(ids, "embedding"), &w = detail::tensor_of(weight, "embedding");
+  int64_t pad = o.padding_idx.value_or(-1), n = w.dim() > 0 ? w.size(0) : 0;
+  if (o.padding_idx && (pad < -n || pad >= n))
+    detail::fail<IndexError>("embedding", ids.where(),
+                             "padding_idx " + std::to_string(pad) + " leaves weight " + to_string(w.shape()));
+  return apply<op::embedding, 2>({&i, &w}, {o.padding_idx && pad < 0 ? pad + n : pad}, ids.where());
+}
+
+std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim, SortOptions o) {
+  const Tensor* in[1] = {&detail::tensor_of(x, "sort")};
+  SortAttrs a{dim, o.descending};
+  Tensor out[2];
+  detail::apply_any(state(), op::sort, in, 1, &a, x.where(), out);
+  return {out[0], out[1]};
+}
+
+Tensor argsort(const Operand& x, int64_t dim, SortOptions o) {
+  NoGrad guard;
+  return sort(x, dim, o).second;
+}
+
+std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim, TopkOptions o) try {
+  const Tensor& t = detail::tensor_of(x, "topk");
+  int d = wrap_dim(dim, t.dim());
+  int64_t n = t.dim() ? t.size(d) : 1;
+  if (k < 0 || k > n)
+    throw ValueError("k is " + std::to_string(k) + " (expected 0 to " + std::to_string(n) + ", axis " +
+                     std::to_string(d) + " of " + to_string(t.shape()) + ")");
+  auto [values, places] = sort(x, dim, {.descending = o.largest});
+  if (t.dim() == 0) {
+    if (k == 1) return {values, places};
+    throw ShapeError("a 0-dim tensor has one value only (expected k = 1)");
+  }
+  return {narrow(Operand(values, x.where()), d, 0, k), narrow(Operand(places, x.where()), d, 0, k)};
+} catch (Error& e) {
+  detail::locate(e, "topk", x.where());
+  throw;
+}
+
+}  // namespace fovea

@@ -1,0 +1,266 @@
+#include "autograd/ops/loss.h"
+
+#include <cmath>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+// The row takes input [N, C], target [N], weight [C]; cross_entropy() below brings the other forms to it.
+void check_classes(const View& x, const View& target, const View* weight, const CrossEntropyAttrs& a) {
+  detail::check_floating(x, "input");
+  detail::check_index(target, "target");
+  if (x.rank != 2) throw ShapeError("input is " + to_string(shape_of(x)) + " (expected [N, C])");
+  detail::check_shape(target, "target", {x.shape[0]});
+  if (weight) {
+    detail::check_shape(*weight, "weight", {x.shape[1]});
+    detail::check_dtype(*weight, "weight", x.dtype);
+  }
+  if (!(a.label_smoothing >= 0 && a.label_smoothing <= 1))
+    throw ValueError("label_smoothing is " + std::to_string(a.label_smoothing) + " (expected 0 to 1)");
+}
+
+void infer_cross_entropy(Infer& c) {
+  const auto& a = c.attrs<CrossEntropyAttrs>();
+  const View& x = c.x(0);
+  check_classes(x, c.x(1), c.has(2) ? &c.x(2) : nullptr, a);
+  c.set(0, x.dtype, a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
+  c.set(1, acc_dtype(x.dtype), {x.shape[0]});
+}
+
+void infer_cross_entropy_backward(Infer& c) {
+  const auto& a = c.attrs<CrossEntropyAttrs>();
+  const View& x = c.x(1);
+  check_classes(x, c.x(2), c.has(3) ? &c.x(3) : nullptr, a);
+  detail::check_shape(c.x(0), "the gradient", a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
+  c.like(0, x);
+}
+
+// What loss and gradient share: per row its class (0 where ignored), its weight, and what the sum is divided by.
+struct Targets {
+  Tensor valid, index, weight, divisor;
+
+  Targets(const Tensor& target, const Tensor& weights, DType t, const CrossEntropyAttrs& a) {
+    valid = ne(target, a.ignore_index);
+    index = where(valid, target, 0);
+    weight = weights.defined() ? gather(weights.to(t), 0, index) : ones(target.shape(), {t, target.device()});
+    weight = where(valid, weight, 0.0);
+    // Nothing is divided by zero where no target counts; weights that add up to zero are the caller's.
+    if (a.reduction == Reduction::mean) divisor = where(any(valid), sum(weight), 1.0);
+  }
+};
+
+Tensor column(const Tensor& rows) { return unsqueeze(rows, 1); }
+
+// Sum or mean of the rows' losses, or the rows themselves.
+Tensor reduce_rows(const Tensor& rows, const Targets& y, Reduction r) {
+  if (r == Reduction::none) return rows;
+  return r == Reduction::sum ? sum(rows) : sum(rows) / y.divisor;
+}
+
+// With e the label smoothing, over classes c:
+//   row loss = (1 - e) w_y nll_y + e / C sum_c w_c nll_c,   nll_c = log sum exp(x - max) - (x_c - max).
+void cross_entropy_compose(Compose& c) {
+  const auto& a = c.attrs<CrossEntropyAttrs>();
+  DType t = acc_dtype(c.x(0).dtype());
+  Tensor x = c.x(0).to(t), weights = c.has(2) ? c.x(2).to(t) : Tensor();
+  Targets y(c.x(1), weights, t, a);
+  Tensor m = zeros({x.size(0), 1}, {.like = x});
+  if (x.numel() > 0) {
+    m = amax(x.detach(), {1}, {.keepdim = true});
+    m = where(eq(m, -INFINITY), 0.0, m);
+  }
+  Tensor shifted = x - m, lse = log(sum(exp(shifted), {1}));
+  double e = a.label_smoothing;
+  Tensor rows = y.weight * (lse - squeeze(gather(shifted, 1, column(y.index)), 1));
+  if (e > 0) {
+    Tensor nll = column(lse) - shifted;
+    rows = rows * (1 - e) + sum(weights.defined() ? nll * weights : nll, {1}) * (e / double(x.size(1)));
+  }
+  rows = where(y.valid, rows, 0.0);
+  c.out[0] = reduce_rows(rows, y, a.reduction).to(c.x(0).dtype());
+  c.out[1] = lse + squeeze(m, 1);
+}
+
+// Inputs g, input, target, weight, lse, which is computed anew. With p = softmax(x):
+//   d row / d x_c = (1 - e) w_y (p_c - [c = y]) + e / C (p_c sum_k w_k - w_c), and 0 where ignored.
+void cross_entropy_backward_compose(Compose& c) {
+  const auto& a = c.attrs<CrossEntropyAttrs>();
+  DType t = acc_dtype(c.x(1).dtype());
+  Tensor x = c.x(1).to(t), g = c.x(0).to(t), weights = c.has(3) ? c.x(3).to(t) : Tensor();
+  Targets y(c.x(2), weights, t, a);
+  int64_t classes = x.size(1);
+  Tensor p = softmax(x, 1);
+  Tensor hit = cast(eq(arange(double(classes), {i64, x.device()}), column(y.index)), t);
+  Tensor slope = column(y.weight) * (p - hit);
+  double e = a.label_smoothing;
+  if (e > 0) {
+    Tensor spread = weights.defined() ? p * sum(weights) - weights : p * double(classes) - 1;
+    slope = slope * (1 - e) + spread * (e / double(classes));
+  }
+  Tensor scale = a.reduction == Reduction::none ? column(g) : a.reduction == Reduction::mean ? g / y.divisor : g;
+  c.out[0] = where(column(y.valid), slope * scale, 0.0).to(c.x(1).dtype());
+}
+
+// [C] -> [1, C]; [N, C, d...] -> [N d..., C]. `rows` becomes the shape of the targets.
+Tensor class_rows(const Tensor& x, Shape& rows, std::source_location where) {
+  if (x.dim() < 1) throw ShapeError("input is 0-dim (expected [N, C], [C] or [N, C, d1, ...])");
+  rows = Shape();
+  for (int i = 0; i < x.dim(); i++)
+    if (i != (x.dim() == 1 ? 0 : 1)) rows.push_back(x.size(i));
+  if (x.dim() == 2) return x;
+  if (x.dim() == 1) return unsqueeze(Operand(x, where), 0);
+  Shape order{0};
+  for (int i = 2; i < x.dim(); i++) order.push_back(i);
+  order.push_back(1);
+  return reshape(permute(Operand(x, where), order), {numel(rows), x.size(1)});
+}
+
+void check_target(const Tensor& target, const Shape& rows, const Tensor& input) {
+  if (!(target.shape() == rows))
+    throw ShapeError("target is " + to_string(target.shape()) + " (expected " + to_string(rows) + " for input " +
+                     to_string(input.shape()) + ")");
+}
+
+void check_constant(const Tensor& t, const char* name) {
+  if (t.defined() && t.requires_grad() && (state().mode & kGrad))
+    throw GradientError(std::string(name) + " requires gradients, but is a constant here. Pass " + name + ".detach()");
+}
+
+Tensor reduced(const Tensor& x, Reduction r) {
+  return r == Reduction::none ? x : r == Reduction::sum ? sum(x) : mean(x);
+}
+
+// Targets that are probabilities: -sum_c w_c t_c log p_c, t mixed with the uniform distribution.
+Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntropyOptions& o) {
+  check_target(target, x.shape(), x);
+  if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
+    throw ValueError("label_smoothing is " + std::to_string(o.label_smoothing) + " (expected 0 to 1)");
+  int axis = x.dim() == 1 ? 0 : 1;
+  Tensor t = target;
+  if (o.label_smoothing > 0) t = t * (1 - o.label_smoothing) + o.label_smoothing / double(x.size(axis));
+  Tensor terms = log_softmax(x, axis) * t;
+  if (o.weight.defined()) {
+    Shape s;
+    for (int i = 0; i < x.dim(); i++) s.push_back(i == axis ? x.size(axis) : 1);
+    terms = terms * reshape(o.weight, s);
+  }
+  Tensor rows = -sum(terms, {axis});
+  if (o.reduction != Reduction::mean || rows.numel() > 0) return reduced(rows, o.reduction);
+  return sum(rows);
+}
+
+}  // namespace
+
+void define_loss_ops() {
+  define(op::cross_entropy, {.doc = "-log softmax(input)[target], reduced; also the rows' log-sum-exp",
+                             .infer = infer_cross_entropy,
+                             .compose = cross_entropy_compose,
+                             .gradient = Gradient::backward,
+                             .backward =
+                                 [](Backward& b) {
+                                   Tensor x = b.x(0), target = b.x(1), weight = b.x(2), lse = b.y(1);
+                                   b.add(0, apply<op::cross_entropy_backward, 5>({&b.g(), &x, &target, &weight, &lse},
+                                                                                 b.attrs<CrossEntropyAttrs>(),
+                                                                                 std::source_location::current()));
+                                 },
+                             .fixed_outputs = 0b10});
+  define(op::cross_entropy_backward, {.doc = "the gradient of cross_entropy's input",
+                                      .infer = infer_cross_entropy_backward,
+                                      .compose = cross_entropy_backward_compose,
+                                      .gradient = Gradient::derived});
+}
+
+Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o) try {
+  const Tensor &x = detail::tensor_of(input, "cross_entropy"), &y = detail::tensor_of(target, "cross_entropy");
+  check_constant(o.weight, "weight");
+  if (is_floating(y.dtype())) return soft_cross_entropy(x, y, o);
+  Shape rows;
+  Tensor logits = class_rows(x, rows, input.where());
+  check_target(y, rows, x);
+  Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
+  Tensor loss = apply<op::cross_entropy, 3>({&logits, &flat, &o.weight},
+                                            {o.ignore_index, o.reduction, o.label_smoothing}, input.where());
+  return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
+} catch (Error& e) {
+  detail::locate(e, "cross_entropy", input.where());
+  throw;
+}
+
+Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o) try {
+  const Tensor &x = detail::tensor_of(input, "nll_loss"), &y = detail::tensor_of(target, "nll_loss");
+  check_constant(o.weight, "weight");
+  Shape rows;
+  Tensor logs = class_rows(x, rows, input.where());
+  check_target(y, rows, x);
+  Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
+  CrossEntropyAttrs a{o.ignore_index, o.reduction, 0};
+  check_classes(logs.array().view(), flat.array().view(), o.weight.defined() ? &o.weight.array().view() : nullptr, a);
+  Targets t(flat, o.weight, logs.dtype(), a);
+  Tensor losses = -squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1) * t.weight;
+  Tensor loss = reduce_rows(where(t.valid, losses, 0.0), t, o.reduction);
+  return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
+} catch (Error& e) {
+  detail::locate(e, "nll_loss", input.where());
+  throw;
+}
+
+Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) try {
+  return reduced(square(sub(input, target)), o.reduction);
+} catch (Error& e) {
+  detail::locate(e, "mse_loss", input.where());
+  throw;
+}
+
+Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) try {
+  return reduced(abs(sub(input, target)), o.reduction);
+} catch (Error& e) {
+  detail::locate(e, "l1_loss", input.where());
+  throw;
+}
+
+// min(d, delta) (d - min(d, delta) / 2): one formula for both parts, and no branch that overflows.
+Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) try {
+  if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
+  Tensor d = abs(sub(input, target)), near = minimum(d, o.delta);
+  return reduced(near * (d - near * 0.5), o.reduction);
+} catch (Error& e) {
+  detail::locate(e, "huber_loss", input.where());
+  throw;
+}
+
+Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o) try {
+  if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
+  if (o.beta == 0) return l1_loss(input, target, {o.reduction});
+  return huber_loss(input, target, {o.reduction, o.beta}) / o.beta;
+} catch (Error& e) {
+  detail::locate(e, "smooth_l1_loss", input.where());
+  throw;
+}
+
+// Written as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x). The branches of softplus meet smoothly at 0, so
+// derivatives of every order are right there too.
+Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o) try {
+  const char* name = "binary_cross_entropy_with_logits";
+  const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
+  if (!(x.shape() == t.shape()))
+    throw ShapeError("target is " + to_string(t.shape()) + " (expected " + to_string(x.shape()) + " as input)");
+  Tensor below = lt(Operand(x, input.where()), 0), down = where(below, x, -x);  // -|x|
+  Tensor softplus = where(below, down * -1, 0.0) + log1p(exp(down));
+  Tensor factor = o.pos_weight.defined() ? t * (o.pos_weight - 1) + 1 : Tensor();
+  Tensor loss = (1.0 - t) * x + (factor.defined() ? factor * softplus : softplus);
+  if (o.weight.defined()) loss = loss * o.weight;
+  return reduced(loss, o.reduction);
+} catch (Error& e) {
+  detail::locate(e, "binary_cross_entropy_with_logits", input.where());
+  throw;
+}
+
+}  // namespace fovea

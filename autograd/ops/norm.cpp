@@ -1,0 +1,148 @@
+#include "autograd/ops/norm.h"
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+// The first `x.rank - n` sizes, and the last n.
+Shape leading(const Shape& x, int64_t n) { return Shape(x.dims, size_t(x.rank - n)); }
+Shape trailing(const Shape& x, int64_t n) { return Shape(x.dims + x.rank - n, size_t(n)); }
+
+void check_layer_norm(const View& x, const LayerNormAttrs& a) {
+  detail::check_floating(x, "x");
+  if (a.normalized_dims < 1 || a.normalized_dims > x.rank)
+    throw ShapeError("normalized_shape has " + std::to_string(a.normalized_dims) + " axes (expected 1 to " +
+                     std::to_string(x.rank) + " for x " + to_string(shape_of(x)) + ")");
+}
+
+void check_affine(const View& v, const char* name, const View& x, const LayerNormAttrs& a) {
+  detail::check_shape(v, name, trailing(shape_of(x), a.normalized_dims));
+  detail::check_dtype(v, name, x.dtype);
+}
+
+// y like x; mean and rstd: the leading axes, in the accumulator's dtype.
+void infer_layer_norm(Infer& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  const View& x = c.x(0);
+  check_layer_norm(x, a);
+  if (c.has(1)) check_affine(c.x(1), "weight", x, a);
+  if (c.has(2)) check_affine(c.x(2), "bias", x, a);
+  c.like(0, x);
+  for (int k : {1, 2}) c.set(k, acc_dtype(x.dtype), leading(shape_of(x), a.normalized_dims));
+}
+
+// Inputs g, x, weight, mean, rstd; outputs dx, dweight, dbias. The last two have the normalised shape also where there
+// is no weight.
+void infer_layer_norm_backward(Infer& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  const View& x = c.x(1);
+  check_layer_norm(x, a);
+  detail::check_shape(c.x(0), "the gradient", shape_of(x));
+  detail::check_dtype(c.x(0), "the gradient", x.dtype);
+  if (c.has(2)) check_affine(c.x(2), "weight", x, a);
+  for (int k : {3, 4}) detail::check_shape(c.x(k), "a statistic", leading(shape_of(x), a.normalized_dims));
+  c.like(0, x);
+  for (int k : {1, 2}) c.set(k, x.dtype, trailing(shape_of(x), a.normalized_dims));
+}
+
+// x in the accumulator's dtype with mean 0 and variance 1 over its last axes; the statistics keep these axes, of size
+// 1.
+struct Normalized {
+  Tensor hat, mean, rstd;
+
+  Normalized(const Tensor& raw, const LayerNormAttrs& a) {
+    Tensor x = raw.to(acc_dtype(raw.dtype()));
+    Shape axes;
+    int64_t n = 1;
+    for (int i = x.dim() - int(a.normalized_dims); i < x.dim(); i++) axes.push_back(i), n *= x.size(i);
+    mean = fovea::mean(x, axes, {.keepdim = true});
+    Tensor d = x - mean;
+    // A mean that is large beside the spread was rounded: what is left of it is taken off too.
+    d = d - fovea::mean(d, axes, {.keepdim = true});
+    // Squares of numbers above 1 are taken in units of the largest, so that they do not overflow; the result does not
+    // depend on the unit.
+    Tensor unit = ones_like(mean);
+    if (n > 0 && mean.numel() > 0) unit = maximum(amax(abs(d.detach()), axes, {.keepdim = true}), 1.0);
+    Tensor var = fovea::mean(square(d / unit), axes, {.keepdim = true});
+    rstd = rsqrt(var + a.eps / unit / unit) / unit;
+    hat = d * rstd;
+  }
+};
+
+void layer_norm_compose(Compose& c) {
+  const Tensor& x = c.x(0);
+  Normalized s(x, c.attrs<LayerNormAttrs>());
+  DType t = s.hat.dtype();
+  Tensor y = s.hat;
+  if (c.has(1)) y = y * c.x(1).to(t);
+  if (c.has(2)) y = y + c.x(2).to(t);
+  Shape rows = leading(x.shape(), c.attrs<LayerNormAttrs>().normalized_dims);
+  c.out[0] = y.to(x.dtype());
+  c.out[1] = view(s.mean, rows);
+  c.out[2] = view(s.rstd, rows);
+}
+
+// With h = (x - mean) rstd and gw = g weight: dx = rstd (gw - mean(gw) - h mean(gw h)), dweight = sum of g h over the
+// leading axes, dbias = that of g. The statistics are computed anew.
+void layer_norm_backward_compose(Compose& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  const Tensor& x = c.x(1);
+  Normalized s(x, a);
+  DType t = s.hat.dtype();
+  Tensor g = c.x(0).to(t), gw = c.has(2) ? g * c.x(2).to(t) : g;
+  Shape axes, rows;
+  for (int i = 0; i < x.dim(); i++) (i < x.dim() - a.normalized_dims ? rows : axes).push_back(i);
+  auto mean_of = [&](const Tensor& v) { return mean(v, axes, {.keepdim = true}); };
+  auto sum_rows = [&](const Tensor& v) { return rows.rank ? sum(v, rows) : v; };
+  c.out[0] = ((gw - mean_of(gw) - s.hat * mean_of(gw * s.hat)) * s.rstd).to(x.dtype());
+  c.out[1] = sum_rows(g * s.hat).to(x.dtype());
+  c.out[2] = sum_rows(cast(g, t)).to(x.dtype());
+}
+
+void layer_norm_backward(Backward& b) {
+  const auto& a = b.attrs<LayerNormAttrs>();
+  if (!b.needs(0) && !b.needs(1)) {  // the bias alone: x was not kept
+    Shape rows;
+    for (int i = 0; i < b.g().dim() - a.normalized_dims; i++) rows.push_back(i);
+    return b.add(2, rows.rank ? sum(b.g(), rows) : b.g());
+  }
+  Tensor in[5] = {b.g(), b.x(0), b.x(1), b.y(1), b.y(2)}, out[3];
+  const Tensor* x[5] = {&in[0], &in[1], &in[2], &in[3], &in[4]};
+  detail::apply_any(state(), op::layer_norm_backward, x, 5, &a, std::source_location::current(), out);
+  for (int i = 0; i < 3; i++)
+    if (b.has(i) && b.needs(i)) b.add(i, out[i]);
+}
+
+}  // namespace
+
+void define_norm_ops() {
+  define(op::layer_norm, {.doc = "(x - mean) / sqrt(var + eps) * weight + bias over the last axes; also mean and rstd",
+                          .infer = infer_layer_norm,
+                          .compose = layer_norm_compose,
+                          .gradient = Gradient::backward,
+                          .backward = layer_norm_backward,
+                          .fixed_outputs = 0b110});
+  define(op::layer_norm_backward, {.doc = "the gradients of x, weight and bias",
+                                   .infer = infer_layer_norm_backward,
+                                   .compose = layer_norm_backward_compose,
+                                   .gradient = Gradient::derived});
+}
+
+Tensor layer_norm(const Operand& x, const Shape& normalized_shape, const Operand& weight, const Operand& bias,
+                  LayerNormOptions o) {
+  const Tensor& t = detail::tensor_of(x, "layer_norm");
+  int n = normalized_shape.rank;
+  if (n < 1 || n > t.dim() || !(trailing(t.shape(), n) == normalized_shape))
+    detail::fail<ShapeError>("layer_norm", x.where(),
+                             "x " + to_string(t.shape()) + " does not end in normalized_shape " +
+                                 to_string(normalized_shape) + " (expected the sizes of x's last axes)");
+  return apply<op::layer_norm, 3>(
+      {&t, detail::optional_of(weight, "layer_norm"), detail::optional_of(bias, "layer_norm")}, {n, o.eps}, x.where());
+}
+
+}  // namespace fovea

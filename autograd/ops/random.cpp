@@ -1,0 +1,232 @@
+#include "autograd/ops/random.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+#include "core/dispatch.h"
+
+namespace fovea {
+namespace {
+
+thread_local detail::DrawTape* innermost_tape = nullptr;
+
+// 64 bits an element.
+Tensor bits_of(const Tensor& draw, const Shape& shape) {
+  Array out = Array::empty(shape, i64, draw.device());
+  update(state(), op::random_bits, &draw.array(), 1, &kNoAttrs, &out, 1);
+  return Tensor(std::move(out));
+}
+
+// How many of them make a uniform number: as many as the dtype holds between 1/2 and 1, so that none is rounded to 1.
+int digits_of(DType t) { return t == f64 ? 53 : t == bf16 ? 8 : t == f16 ? 11 : 24; }
+
+Tensor uniform_from(const Tensor& bits, DType t) {
+  int n = digits_of(t);
+  return cast(shift_right(bits, 64 - n), t) * std::ldexp(1.0, -n);
+}
+
+// What the options come to: dtype, device, and the draw.
+struct Plan {
+  DType dtype;
+  Device device;
+  Tensor draw;
+  bool requires_grad;
+
+  Plan(const RandomOptions& o, DType otherwise)
+      : dtype(o.dtype            ? *o.dtype
+              : o.like.defined() ? o.like.dtype()
+                                 : otherwise),
+        device(o.like.defined() ? o.like.device() : o.device),
+        draw((o.generator ? *o.generator : default_generator()).draw(device)),
+        requires_grad(o.requires_grad) {}
+  void check_floating(const char* op) const {
+    if (!is_floating(dtype))
+      throw DTypeError(std::string(op) + ": dtype " + name_of(dtype) + " (expected a floating dtype)");
+  }
+  Tensor bits(const Shape& shape) const { return bits_of(draw, shape); }
+  Tensor done(const Tensor& x) const { return requires_grad ? x.requires_grad_() : x; }
+};
+
+Tensor uniform_numbers(const Plan& p, const Shape& shape) { return uniform_from(p.bits(shape), p.dtype); }
+
+// sqrt(-2 log u) cos(2 pi v). f32 and below: u from the top 40 bits, so |z| reaches 7.4, v from the low 24. f64: 53
+// bits each, of two words.
+Tensor normal_numbers(const Plan& p, const Shape& shape) {
+  bool wide = p.dtype == f64;
+  DType t = wide ? f64 : f32;
+  Tensor u, v;
+  auto fraction = [&](const Tensor& bits, int n) { return cast(bits, t) * std::ldexp(1.0, -n); };
+  if (wide) {
+    int64_t n = numel(shape);
+    Tensor words = p.bits({2, n});
+    u = fraction(shift_right(select(words, 0, 0), 11) + 1, 53);
+    v = fraction(shift_right(select(words, 0, 1), 11), 53);
+  } else {
+    Tensor words = p.bits(shape);
+    u = fraction(shift_right(words, 24) + 1, 40);
+    v = fraction(shift_right(words * (int64_t(1) << 40), 40), 24);
+  }
+  Tensor z = sqrt(log(u) * -2.0) * cos(v * (2 * std::numbers::pi));
+  return reshape(z, shape).to(p.dtype);
+}
+
+// The high 64 bits of u n, both unsigned, from products of 32-bit halves.
+Tensor high_product(const Tensor& u, uint64_t n) {
+  auto high = [](const Tensor& x) { return shift_right(x, 32); };
+  auto low = [&](const Tensor& x) { return shift_right(x * (int64_t(1) << 32), 32); };
+  int64_t n1 = int64_t(n >> 32), n0 = int64_t(n & 0xffffffff);
+  Tensor u1 = high(u), u0 = low(u);
+  Tensor middle = u1 * n0 + high(u0 * n0);
+  if (n1 == 0) return high(middle);
+  return u1 * n1 + high(middle) + high(u0 * n1 + low(middle));
+}
+
+void infer_dropout(Infer& c) {
+  double p = c.attrs<DropoutAttrs>().p;
+  detail::check_floating(c.x(0), "x");
+  if (!(p >= 0 && p <= 1)) throw ValueError("p is " + std::to_string(p) + " (expected 0 to 1)");
+  detail::check_dtype(c.x(1), "the draw", i64);
+  detail::check_shape(c.x(1), "the draw", {2});
+  c.like(0, c.x(0));
+}
+
+void dropout_compose(Compose& c) {
+  double p = c.attrs<DropoutAttrs>().p;
+  const Tensor& x = c.x(0);
+  Tensor keep = shift_right(bits_of(c.x(1), x.shape()), 40) >= int64_t(std::ceil(std::ldexp(p, 24)));
+  c.out[0] = where(keep, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
+}
+
+}  // namespace
+
+detail::DrawTape::DrawTape(std::vector<Generator>& draws, bool replay)
+    : draws_(draws), replay_(replay), outer_(innermost_tape) {
+  innermost_tape = this;
+}
+detail::DrawTape::~DrawTape() { innermost_tape = outer_; }
+
+Generator detail::DrawTape::next(Generator& from) {
+  DrawTape* source = innermost_tape;
+  while (source && !source->replay_) source = source->outer_;
+  Generator draw;
+  if (source) {
+    if (source->at_ == source->draws_.size())
+      throw GradientError("checkpoint: the function drew more random numbers when it ran again");
+    draw = source->draws_[source->at_++];
+  } else {
+    draw = from;
+    from.counter++;
+  }
+  for (DrawTape* t = innermost_tape; t != source; t = t->outer_) t->draws_.push_back(draw);
+  return draw;
+}
+
+Tensor Generator::draw(Device device) {
+  Generator g = detail::DrawTape::next(*this);
+  int64_t words[2] = {int64_t(g.seed), int64_t(g.counter)};
+  return tensor_from_host(words, i64, {2}, {.dtype = i64, .device = device});
+}
+
+Generator& default_generator() {
+  static thread_local Generator g;
+  return g;
+}
+void manual_seed(uint64_t seed) { default_generator() = {seed, 0}; }
+
+void define_random_ops() {
+  define(op::dropout,
+         {.doc = "zeroes elements with probability p and scales the others by 1 / (1 - p)",
+          .infer = infer_dropout,
+          .compose = dropout_compose,
+          .gradient = Gradient::backward,
+          .backward = [](Backward& b) {  // linear in x, with the same draw
+            Tensor draw = b.x(1);
+            b.add(0, apply<op::dropout, 2>({&b.g(), &draw}, b.attrs<DropoutAttrs>(), std::source_location::current()));
+          }});
+}
+
+Tensor rand(const Shape& shape, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, f32);
+  p.check_floating("rand");
+  return p.done(uniform_numbers(p, shape));
+}
+
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, f32);
+  p.check_floating("uniform");
+  if (!(low <= high) || !std::isfinite(high - low))
+    throw ValueError("uniform: low " + std::to_string(low) + ", high " + std::to_string(high) +
+                     " (expected finite numbers, low <= high)");
+  return p.done(uniform_numbers(p, shape) * (high - low) + low);
+}
+
+Tensor randn(const Shape& shape, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, f32);
+  p.check_floating("randn");
+  return p.done(normal_numbers(p, shape));
+}
+
+Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, f32);
+  p.check_floating("normal");
+  if (!(std >= 0)) throw ValueError("normal: std " + std::to_string(std) + " (expected 0 or more)");
+  return p.done(normal_numbers(p, shape) * std + mean);
+}
+
+Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, i64);
+  if (low >= high)
+    throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
+                     " (expected low < high)");
+  Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + low;
+  return p.done(x.to(p.dtype));
+}
+
+Tensor randperm(int64_t n, const RandomOptions& o) {
+  NoGrad guard;
+  Plan p(o, i64);
+  if (n < 0) throw ValueError("randperm: n " + std::to_string(n) + " (expected 0 or more)");
+  return p.done(argsort(p.bits({n})).to(p.dtype));
+}
+
+Tensor random_bits(const Shape& shape, const RandomOptions& o) {
+  Plan p(o, i64);
+  if (p.dtype != i64) throw DTypeError(std::string("random_bits: dtype ") + name_of(p.dtype) + " (expected i64)");
+  return p.bits(shape);
+}
+
+Tensor bernoulli(const Operand& p, Generator* generator) {
+  NoGrad guard;
+  Tensor odds = p.is_number() ? p.number_beside(f32, default_device()) : detail::tensor_of(p, "bernoulli");
+  if (!is_floating(odds.dtype()))
+    detail::fail<DTypeError>("bernoulli", p.where(),
+                             std::string("p is ") + name_of(odds.dtype()) + " (expected a floating dtype)");
+  if (on_host(odds.device()) && !odds.array().is_shape_only() && !all(logical_and(odds >= 0, odds <= 1)).item<bool>())
+    detail::fail<ValueError>("bernoulli", p.where(), "a probability is not in [0, 1]");
+  Tensor draw = (generator ? *generator : default_generator()).draw(odds.device());
+  DType t = odds.dtype() == f64 ? f64 : f32;
+  return cast(uniform_from(bits_of(draw, odds.shape()), t) < odds.to(t), odds.dtype());
+}
+
+Tensor dropout(const Operand& x, double p, DropoutOptions o) {
+  const Tensor& t = detail::tensor_of(x, "dropout");
+  if (!(p >= 0 && p <= 1))
+    detail::fail<ValueError>("dropout", x.where(), "p is " + std::to_string(p) + " (expected 0 to 1)");
+  if (!o.training || p == 0) return t;
+  Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
+  return apply<op::dropout, 2>({&t, &draw}, {p}, x.where());
+}
+
+}  // namespace fovea
