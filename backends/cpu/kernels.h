@@ -5,6 +5,12 @@
 
 namespace fovea::cpu {
 
+Status unary(const Call& c, const NoAttrs&);
+Status binary(const Call& c, const NoAttrs&);
+Status select(const Call& c, const NoAttrs&);
+Status gelu(const Call& c, const GeluAttrs& a);           // x
+Status gelu_backward(const Call& c, const GeluAttrs& a);  // g, x
+
 Status matmul(const Call& c, const NoAttrs&);
 int64_t matmul_scratch(const Call& c, const void*);
 Status linear(const Call& c, const NoAttrs&);

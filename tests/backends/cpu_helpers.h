@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,10 @@ template <class F> void with_threads(int n, F&& f) {
 // Memory of n elements between two bands, all filled with one value; broken() says whether a band was written.
 template <class T> class Guarded {
  public:
-  explicit Guarded(int64_t n, T fill = T(-12345)) : n_(n), fill_(fill), all_(size_t(n + 2 * kBand), fill) {}
-  T* data() { return all_.data() + kBand; }
+  explicit Guarded(int64_t n, T fill = T(-12345)) : n_(n), fill_(fill), all_(new T[size_t(n + 2 * kBand)]) {
+    for (int64_t i = 0; i < n + 2 * kBand; i++) all_[size_t(i)] = fill;
+  }
+  T* data() { return &all_[kBand]; }
   T& operator[](int64_t i) { return all_[size_t(i + kBand)]; }
   bool broken() const {
     for (int64_t i = 0; i < kBand; i++)
@@ -62,7 +65,7 @@ template <class T> class Guarded {
   static constexpr int64_t kBand = 67;
   int64_t n_;
   T fill_;
-  std::vector<T> all_;
+  std::unique_ptr<T[]> all_;
 };
 
 // Equal bits, NaN included.

@@ -1,0 +1,163 @@
+// Slots unary, binary, select, gelu, gelu_backward. Most calls are one contiguous row; what is strided goes through a
+// small buffer on the stack, so that every kind needs one kernel only.
+#include "backends/cpu/elementwise.h"
+
+#include <algorithm>
+
+#include "backends/common/loops.h"
+#include "backends/cpu/kernels.h"
+#include "backends/ref/kernels.h"
+#include "core/parallel.h"
+
+#define FOVEA_FAMILY "backends/cpu/elementwise_kernels.inc"
+#include "backends/cpu/levels.inc"
+
+namespace fovea::cpu {
+namespace {
+
+constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
+constexpr int64_t kChunk = 256;                       // elements of the buffers for strided rows
+
+template <class T> const ElementwiseKernels<T>& kernels() { return elementwise_kernels<T>(isa()); }
+
+// A row of one operand: its first element, as the kernels want it. Strided rows are copied to `buffer`, n <= kChunk.
+template <class T> struct Operand {
+  const T* p;
+  int64_t step;
+  Operand(const T* at, int64_t stride, int64_t n, T* buffer) : p(at), step(stride) {
+    if (stride == 0 || stride == 1 || n == 1) return;
+    for (int64_t i = 0; i < n; i++) buffer[i] = at[i * stride];
+    p = buffer, step = 1;
+  }
+};
+
+// Walks y and its operands; row(offsets, n) is called for contiguous rows of y, or on chunks of at most kChunk elements
+// where some stride is neither 0 nor 1 (`chunked`).
+template <int N, class Row> void walk(const Loops<N>& loops, int64_t grain, bool chunked, const Row& row) {
+  const int64_t rows = loops.rows(), inner = loops.inner();
+  auto cut = [&](const int64_t* at, int64_t begin, int64_t end) {
+    int64_t piece = chunked ? kChunk : end - begin;
+    for (int64_t i = begin; i < end; i += piece) {
+      int64_t from[N];
+      for (int k = 0; k < N; k++) from[k] = at[k] + i * loops.step(k);
+      row(from, std::min(piece, end - i));
+    }
+  };
+  if (rows == 1) {
+    const int64_t zero[N] = {};
+    parallel_for(0, inner, grain, [&](int64_t b, int64_t e) { cut(zero, b, e); });
+  } else if (rows > 0) {
+    parallel_for(0, rows, std::max<int64_t>(grain / inner, 1),
+                 [&](int64_t b, int64_t e) { loops.run(b, e, [&](const int64_t* at, int64_t n) { cut(at, 0, n); }); });
+  }
+}
+
+template <class T, class R> void put_row(R* y, int64_t stride, const R* from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i * stride] = from[i];
+}
+
+template <class T, class Kernel> void run1(const View& x, const View& y, int64_t grain, Kernel kernel) {
+  if (x.dense && y.dense && y.numel <= grain) return kernel(y.numel, x.as<T>(), y.as<T>());
+  Loops<2> loops({&y, &x});
+  const int64_t sy = loops.step(0), sx = loops.step(1);
+  walk(loops, grain, sx != 1 || sy != 1, [&](const int64_t* at, int64_t n) {
+    T in[kChunk], out[kChunk];
+    T* to = y.as<T>() + at[0];
+    if (sx == 0) in[0] = x.as<T>()[at[1]], std::fill(in + 1, in + n, in[0]);
+    Operand<T> a(sx == 0 ? in : x.as<T>() + at[1], sx == 0 ? 1 : sx, n, in);
+    kernel(n, a.p, sy == 1 ? to : out);
+    if (sy != 1) put_row<T>(to, sy, out, n);
+  });
+}
+
+// Kernels of two inputs whose result has type R.
+template <class T, class R, class Kernel>
+void run2(const View& a, const View& b, const View& y, int64_t grain, Kernel kernel) {
+  if (a.dense && b.dense && y.dense && y.numel <= grain) return kernel(y.numel, a.as<T>(), 1, b.as<T>(), 1, y.as<R>());
+  Loops<3> loops({&y, &a, &b});
+  const int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2);
+  walk(loops, grain, sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1, [&](const int64_t* at, int64_t n) {
+    T left[kChunk], right[kChunk];
+    R out[kChunk], *to = y.as<R>() + at[0];
+    Operand<T> p(a.as<T>() + at[1], sa, n, left), q(b.as<T>() + at[2], sb, n, right);
+    kernel(n, p.p, p.step, q.p, q.step, sy == 1 ? to : out);
+    if (sy != 1) put_row<T>(to, sy, out, n);
+  });
+}
+
+template <class F> Status f32_or_f64(DType t, F&& f) {
+  if (t == f32) return f.template operator()<float>(), Status{};
+  if (t == f64) return f.template operator()<double>(), Status{};
+  return {Status::unsupported, "no kernel for this dtype"};
+}
+
+constexpr bool is_cheap(Unary k) {
+  return k == Unary::neg || k == Unary::abs || k == Unary::sign || k == Unary::square || k == Unary::relu;
+}
+
+}  // namespace
+
+template <> const ElementwiseKernels<float>& elementwise_kernels(Isa level) {
+  static constexpr const ElementwiseKernels<float>* tables[] = {
+      &sse2::kElementwiseTable<float>, &avx2::kElementwiseTable<float>, &avx512::kElementwiseTable<float>};
+  return *tables[int(level)];
+}
+template <> const ElementwiseKernels<double>& elementwise_kernels(Isa level) {
+  static constexpr const ElementwiseKernels<double>* tables[] = {
+      &sse2::kElementwiseTable<double>, &avx2::kElementwiseTable<double>, &avx512::kElementwiseTable<double>};
+  return *tables[int(level)];
+}
+
+Status unary(const Call& c, const NoAttrs& a) {
+  const View &x = c.x(0), &y = c.y();
+  if (c.kind >= kUnaries || y.dtype != x.dtype || !kernels<float>().unary[c.kind]) return ref::unary(c, a);
+  return f32_or_f64(
+      x.dtype, [&]<class T>() { run1<T>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, kernels<T>().unary[c.kind]); });
+}
+
+Status binary(const Call& c, const NoAttrs& attrs) {
+  const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  bool known = c.kind < kBinaries && b.dtype == a.dtype;
+  if (known && y.dtype == a.dtype && kernels<float>().binary[c.kind])
+    return f32_or_f64(a.dtype, [&]<class T>() { run2<T, T>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });
+  if (known && y.dtype == boolean && kernels<float>().compare[c.kind])
+    return f32_or_f64(a.dtype, [&]<class T>() { run2<T, bool>(a, b, y, kCheap, kernels<T>().compare[c.kind]); });
+  return ref::binary(c, attrs);
+}
+
+Status gelu(const Call& c, const GeluAttrs& a) {
+  return f32_or_f64(c.x(0).dtype,
+                    [&]<class T>() { run1<T>(c.x(0), c.y(), kDear, kernels<T>().gelu[int(a.approximate)]); });
+}
+Status gelu_backward(const Call& c, const GeluAttrs& a) {
+  return f32_or_f64(c.x(0).dtype, [&]<class T>() {
+    run2<T, T>(c.x(0), c.x(1), c.y(), kDear, kernels<T>().gelu_backward[int(a.approximate)]);
+  });
+}
+
+// Numbers of 4 and 8 bytes are moved as floats, which loads and stores do not touch.
+Status select(const Call& c, const NoAttrs& attrs) {
+  const View &p = c.x(0), &a = c.x(1), &b = c.x(2), &y = c.y();
+  const int bytes = size_of(y.dtype);
+  if (p.dtype != boolean || a.dtype != y.dtype || b.dtype != y.dtype || (bytes != 4 && bytes != 8))
+    return ref::select(c, attrs);
+  return f32_or_f64(bytes == 4 ? f32 : f64, [&]<class T>() {
+    Loops<4> loops({&y, &p, &a, &b});
+    const int64_t sy = loops.step(0), sp = loops.step(1), sa = loops.step(2), sb = loops.step(3);
+    bool chunked = sy != 1 || sp != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1;
+    walk(loops, kCheap, chunked, [&](const int64_t* at, int64_t n) {
+      bool choice[kChunk];
+      T left[kChunk], right[kChunk], out[kChunk], *to = y.as<T>() + at[0];
+      const bool* choose = p.as<bool>() + at[1];
+      if (sp != 1) {
+        for (int64_t i = 0; i < n; i++) choice[i] = choose[i * sp];
+        choose = choice;
+      }
+      Operand<T> l(a.as<T>() + at[2], sa, n, left), r(b.as<T>() + at[3], sb, n, right);
+      kernels<T>().select(n, choose, l.p, l.step, r.p, r.step, sy == 1 ? to : out);
+      if (sy != 1) put_row<T>(to, sy, out, n);
+    });
+  });
+}
+
+}  // namespace fovea::cpu

@@ -1,0 +1,24 @@
+// Elementwise kernels of one row per level: contiguous in and out, operands of two-input kernels may be one repeated
+// value (step 0). elementwise.cpp walks views with them.
+#pragma once
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+#include "core/op_list.h"
+
+namespace fovea::cpu {
+
+inline constexpr int kUnaries = int(Unary::isfinite) + 1, kBinaries = int(Binary::shift_right) + 1;
+
+// Null where a level's table has no kernel for a kind: the reference's runs. In and out may be the same row.
+template <class T> struct ElementwiseKernels {
+  void (*unary[kUnaries])(int64_t n, const T* x, T* y);
+  void (*binary[kBinaries])(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
+  void (*compare[kBinaries])(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, bool* y);
+  void (*gelu[2])(int64_t n, const T* x, T* y);  // by fovea::Gelu
+  void (*gelu_backward[2])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx);
+  void (*select)(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
+};
+template <class T> const ElementwiseKernels<T>& elementwise_kernels(Isa level);
+
+}  // namespace fovea::cpu
