@@ -11,6 +11,11 @@ Status select(const Call& c, const NoAttrs&);
 Status gelu(const Call& c, const GeluAttrs& a);           // x
 Status gelu_backward(const Call& c, const GeluAttrs& a);  // g, x
 
+Status copy(const Call& c, const NoAttrs&);
+Status fill(const Call& c, const FillAttrs& a);
+Status reduce(const Call& c, const ReduceAttrs& a);
+int64_t reduce_scratch(const Call& c, const void* attrs);
+
 Status matmul(const Call& c, const NoAttrs&);
 int64_t matmul_scratch(const Call& c, const void*);
 Status linear(const Call& c, const NoAttrs&);

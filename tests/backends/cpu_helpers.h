@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 #include "backends/cpu/isa.h"
+#include "core/backend.h"
 #include "core/parallel.h"
 
 namespace fovea::cpu_test {
@@ -67,6 +68,35 @@ template <class T> class Guarded {
   T fill_;
   std::unique_ptr<T[]> all_;
 };
+
+// A view over numbers with its own shape and strides.
+struct Strided {
+  std::vector<int64_t> shape, strides;
+  View view;
+  Strided(void* data, DType t, std::vector<int64_t> s, std::vector<int64_t> st)
+      : shape(std::move(s)), strides(std::move(st)) {
+    int64_t dense = 1;
+    view.data = data, view.dtype = t, view.rank = int8_t(shape.size()), view.numel = 1;
+    for (size_t d = shape.size(); d-- > 0;) {
+      if (strides[d] != dense && shape[d] != 1) view.dense = false;
+      dense *= shape[d];
+    }
+    view.numel = dense;
+    view.shape = shape.data(), view.strides = strides.data();
+  }
+  Strided(const Strided&) = delete;
+};
+
+inline std::vector<int64_t> offsets(const Strided& s) {
+  std::vector<int64_t> all{0};
+  for (size_t d = 0; d < s.shape.size(); d++) {
+    std::vector<int64_t> next;
+    for (int64_t o : all)
+      for (int64_t i = 0; i < s.shape[d]; i++) next.push_back(o + i * s.strides[d]);
+    all = next;
+  }
+  return all;
+}
 
 // Equal bits, NaN included.
 template <class T> bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {

@@ -112,35 +112,6 @@ void check(const cpu::ElementwiseKernels<float>& table) {
   }
 }
 
-// A view over numbers with its own shape and strides.
-struct Strided {
-  std::vector<int64_t> shape, strides;
-  View view;
-  Strided(void* data, DType t, std::vector<int64_t> s, std::vector<int64_t> st)
-      : shape(std::move(s)), strides(std::move(st)) {
-    int64_t dense = 1;
-    view.data = data, view.dtype = t, view.rank = int8_t(shape.size()), view.numel = 1;
-    for (size_t d = shape.size(); d-- > 0;) {
-      if (strides[d] != dense && shape[d] != 1) view.dense = false;
-      dense *= shape[d];
-    }
-    view.numel = dense;
-    view.shape = shape.data(), view.strides = strides.data();
-  }
-  Strided(const Strided&) = delete;
-};
-
-template <class T> std::vector<int64_t> offsets(const Strided& s) {
-  std::vector<int64_t> all{0};
-  for (size_t d = 0; d < s.shape.size(); d++) {
-    std::vector<int64_t> next;
-    for (int64_t o : all)
-      for (int64_t i = 0; i < s.shape[d]; i++) next.push_back(o + i * s.strides[d]);
-    all = next;
-  }
-  return all;
-}
-
 struct Layouts {
   std::vector<int64_t> shape, y, a, b;
 };
@@ -211,7 +182,7 @@ TEST_CASE("binary kinds through the seam, with any strides") {
         const View *in[] = {&va.view, &vb.view}, *to[] = {&y.view};
         Call c{.in = in, .out = to, .inputs = 2, .outputs = 1, .kind = uint8_t(kind)};
         CHECK(cpu::binary(c, {}).code == Status::ok);
-        auto oy = offsets<float>(y), oa = offsets<float>(va), ob = offsets<float>(vb);
+        auto oy = offsets(y), oa = offsets(va), ob = offsets(vb);
         int wrong = 0;
         for (size_t i = 0; i < oy.size(); i++) {
           float p = a[size_t(40000 + oa[i])], q = b[size_t(40000 + ob[i])];
@@ -245,7 +216,7 @@ TEST_CASE("unary, gelu and select through the seam, with any strides") {
       Guarded<float> out(80000);
       Strided y(&out[0], f32, l.shape, l.y), va(&a[40000], f32, l.shape, l.a), vb(&b[40000], f32, l.shape, l.b);
       Strided vp(&p[40000], boolean, l.shape, l.b);
-      auto oy = offsets<float>(y), oa = offsets<float>(va), ob = offsets<float>(vb);
+      auto oy = offsets(y), oa = offsets(va), ob = offsets(vb);
       const View *one[] = {&va.view}, *two[] = {&va.view, &vb.view}, *three[] = {&vp.view, &va.view, &vb.view};
       const View* to[] = {&y.view};
       auto agree = [&](auto want) {

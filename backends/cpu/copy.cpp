@@ -1,0 +1,102 @@
+// Slots copy and fill where nothing is converted: rows by memcpy, transposes tile by tile, with threads. Casts are the
+// reference's.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backends/common/loops.h"
+#include "backends/cpu/kernels.h"
+#include "backends/ref/kernels.h"
+#include "core/parallel.h"
+
+namespace fovea::cpu {
+namespace {
+
+constexpr int64_t kGrain = 1 << 15;  // bytes that are worth a thread
+constexpr int64_t kTile = 16;        // of a transpose: a cache line of f32 each way
+
+// The two fastest axes of a copy that steps through one side in another order than through the other.
+struct Tiles {
+  int64_t rows = 0, columns = 0;  // elements; y runs along columns, x along rows
+  int64_t y_row = 0, x_column = 0;
+};
+
+template <class T>
+void copy_tile(const Tiles& t, const T* x, T* y, int64_t row, int64_t column) {
+  int64_t r1 = std::min(row + kTile, t.rows), c1 = std::min(column + kTile, t.columns);
+  for (int64_t r = row; r < r1; r++)
+    for (int64_t c = column; c < c1; c++) y[r * t.y_row + c] = x[r + c * t.x_column];
+}
+
+template <class T>
+void copy_same(const View& x, const View& y) {
+  const int64_t size = sizeof(T);
+  Loops<2> loops({&y, &x});
+  const int64_t sy = loops.step(0), sx = loops.step(1), inner = loops.inner(), rows = loops.rows();
+  auto row = [&](const int64_t* at, int64_t begin, int64_t end) {
+    T* to = y.as<T>() + at[0];
+    const T* from = x.as<T>() + at[1];
+    if (sy == 1 && sx == 1) std::memcpy(to + begin, from + begin, size_t((end - begin) * size));
+    else
+      for (int64_t i = begin; i < end; i++) to[i * sy] = from[i * sx];
+  };
+  if (rows == 0) return;
+  if (rows == 1) {
+    const int64_t zero[2] = {};
+    return parallel_for(0, inner, kGrain / size, [&](int64_t b, int64_t e) { row(zero, b, e); });
+  }
+  parallel_for(0, rows, std::max<int64_t>(kGrain / (inner * size), 1),
+               [&](int64_t b, int64_t e) { loops.run(b, e, [&](const int64_t* at, int64_t n) { row(at, 0, n); }); });
+}
+
+// True when y is dense, x is not, and some other axis of x has step 1: done tile by tile.
+template <class T>
+bool copy_transposed(const View& x, const View& y) {
+  const int last = y.rank - 1;
+  if (y.rank < 2 || y.strides[last] != 1 || y.shape[last] < kTile / 2) return false;
+  int fast = -1;
+  for (int d = 0; d < last; d++)
+    if (x.strides[d] == 1 && y.shape[d] >= kTile / 2) fast = d;
+  if (fast < 0 || x.strides[last] <= 1) return false;
+  Tiles t{y.shape[fast], y.shape[last], y.strides[fast], x.strides[last]};
+  int64_t shape[kMaxRank], sx[kMaxRank], sy[kMaxRank];
+  int rank = 0;
+  for (int d = 0; d < last; d++)
+    if (d != fast) shape[rank] = y.shape[d], sx[rank] = x.strides[d], sy[rank++] = y.strides[d];
+  Loops<2> outer(rank, shape, {sy, sx});
+  const int64_t down = (t.rows + kTile - 1) / kTile;
+  outer.run([&](const int64_t* at, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+      const T* from = x.as<T>() + at[1] + i * outer.step(1);
+      T* to = y.as<T>() + at[0] + i * outer.step(0);
+      int64_t grain = std::max<int64_t>(kGrain / (kTile * t.columns * int64_t(sizeof(T))), 1);
+      parallel_for(0, down, grain, [&](int64_t b, int64_t e) {
+        for (int64_t r = b * kTile; r < std::min(e * kTile, t.rows); r += kTile)
+          for (int64_t c = 0; c < t.columns; c += kTile) copy_tile(t, from, to, r, c);
+      });
+    }
+  });
+  return true;
+}
+
+}  // namespace
+
+Status copy(const Call& c, const NoAttrs& a) {
+  const View &x = c.x(0), &y = c.y();
+  if (x.dtype != y.dtype || y.numel == 0) return ref::copy(c, a);
+  return ref::by_size(y.dtype, [&]<class T>() {
+    if (x.dense || !copy_transposed<T>(x, y)) copy_same<T>(x, y);
+    return Status{};
+  });
+}
+
+Status fill(const Call& c, const FillAttrs& a) {
+  const View& y = c.y();
+  bool zero = is_floating(y.dtype) ? a.value == 0 && !std::signbit(a.value) : a.integer == 0;
+  if (!zero || !y.dense || is_dual(y.dtype)) return ref::fill(c, a);
+  const int64_t bytes = y.numel * size_of(y.dtype);
+  parallel_for(0, bytes, kGrain, [&](int64_t b, int64_t e) { std::memset(y.as<char>() + b, 0, size_t(e - b)); });
+  return {};
+}
+
+}  // namespace fovea::cpu

@@ -1,0 +1,226 @@
+// Slot reduce: sum, mean, amax, amin of f32 and f64 along contiguous rows or down columns; everything else is the
+// reference's. Long ranges are cut into pieces of fixed size, so the bits do not depend on the number of threads.
+#include "backends/cpu/reduce.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backends/common/loops.h"
+#include "backends/cpu/kernels.h"
+#include "backends/ref/kernels.h"
+#include "core/parallel.h"
+
+#define FOVEA_FAMILY "backends/cpu/reduce_kernels.inc"
+#include "backends/cpu/levels.inc"
+
+namespace fovea::cpu {
+namespace {
+
+constexpr int64_t kLong = 1 << 15;   // elements of a row that are one piece
+constexpr int64_t kTall = 1 << 12;   // rows of a matrix that are one piece
+constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+
+// A reduction as walks over kept axes and one range of `count` elements a `step` apart, and, when the elements of the
+// result lie side by side in x, `columns` of them at a time.
+struct Plan {
+  bool ok = false;
+  int64_t count = 1, step = 1, columns = 0, pieces = 1;
+  int kept_rank = 0;
+  int64_t kept[kMaxRank], kept_x[kMaxRank], kept_y[kMaxRank];
+
+  Plan(const View& x, const View& y, const bool* drop, bool keepdim) {
+    struct Axis {
+      int64_t size, x, y;
+      bool drop;
+    } axes[kMaxRank];
+    int n = 0;
+    for (int d = 0, k = 0; d < x.rank; d++) {
+      int64_t to = drop[d] ? 0 : y.strides[keepdim ? d : k];
+      if (!drop[d]) k++;
+      if (x.shape[d] == 1) continue;
+      if (x.strides[d] <= 0) return;
+      axes[n++] = {x.shape[d], x.strides[d], to, drop[d]};
+    }
+    // From the smallest step in x to the largest; neighbours that lie one behind the other become one.
+    std::stable_sort(axes, axes + n, [](const Axis& a, const Axis& b) { return a.x < b.x; });
+    int merged = 0;
+    for (int i = 0; i < n; i++) {
+      Axis* last = merged ? &axes[merged - 1] : nullptr;
+      bool joins = last && last->drop == axes[i].drop && axes[i].x == last->x * last->size &&
+                   (last->drop || axes[i].y == last->y * last->size);
+      if (joins) last->size *= axes[i].size;
+      else axes[merged++] = axes[i];
+    }
+    int ranges = 0;
+    for (int i = 0; i < merged; i++) {
+      if (axes[i].drop) ranges++, count = axes[i].size, step = axes[i].x;
+      else if (i == 0 && axes[i].x == 1 && axes[i].y == 1) columns = axes[i].size;
+      else kept[kept_rank] = axes[i].size, kept_x[kept_rank] = axes[i].x, kept_y[kept_rank++] = axes[i].y;
+    }
+    if (ranges > 1 || (columns == 0 && step != 1)) return;
+    std::reverse(kept, kept + kept_rank);
+    std::reverse(kept_x, kept_x + kept_rank);
+    std::reverse(kept_y, kept_y + kept_rank);
+    pieces = columns ? (count + kTall - 1) / kTall : (count + kLong - 1) / kLong;
+    ok = true;
+  }
+  Loops<2> outer() const { return Loops<2>(kept_rank, kept, {kept_y, kept_x}); }
+  int64_t outputs() const {
+    int64_t n = columns ? columns : 1;
+    for (int d = 0; d < kept_rank; d++) n *= kept[d];
+    return n;
+  }
+};
+
+double join(Fold f, double a, double b) {
+  if (f == Fold::sum) return a + b;
+  return a != a || (f == Fold::largest ? a > b : a < b) ? a : b;
+}
+double first_of(Fold f) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  return f == Fold::sum ? 0 : f == Fold::largest ? -inf : inf;
+}
+
+template <class T>
+struct Reduction {
+  const Plan& p;
+  Fold fold;
+  bool mean;
+  const ReduceKernels<T>& kernels;
+  double* partial;  // [outputs, pieces] where there is more than one piece
+
+  void put(T* y, double value) const { *y = T(mean ? value / double(p.count) : value); }
+
+  // f(y, x, index of the output): every range once, in any order.
+  template <class F>
+  void each_row(const View& x, const View& y, const F& f) const {
+    Loops<2> outer = p.outer();
+    int64_t inner = outer.inner(), rows = outer.rows();
+    auto cut = [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
+      for (int64_t i = begin; i < end; i++)
+        f(y.as<T>() + at[0] + i * outer.step(0), x.as<T>() + at[1] + i * outer.step(1), row * inner + i);
+    };
+    const int64_t zero[2] = {};
+    if (rows == 1) {
+      parallel_for(0, inner, std::max<int64_t>(kGrain / p.count, 1),
+                   [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
+    } else {
+      parallel_for(0, rows, std::max<int64_t>(kGrain / (p.count * inner), 1), [&](int64_t b, int64_t e) {
+        int64_t row = b;
+        outer.run(b, e, [&](const int64_t* at, int64_t n) { cut(at, 0, n, row++); });
+      });
+    }
+  }
+
+  void rows(const View& x, const View& y) const {
+    auto whole = kernels.row[int(fold)];
+    if (p.pieces == 1)
+      return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, whole(p.count, from)); });
+    // Few long ranges: their pieces are the tasks.
+    const int64_t length = (p.count + p.pieces - 1) / p.pieces;
+    Loops<2> outer = p.outer();
+    outer.run([&](const int64_t* at, int64_t n) {
+      for (int64_t i = 0; i < n; i++) {
+        const T* from = x.as<T>() + at[1] + i * outer.step(1);
+        parallel_for(0, p.pieces, 1, [&](int64_t b, int64_t e) {
+          for (int64_t q = b; q < e; q++)
+            partial[q] = whole(std::min(length, p.count - q * length), from + q * length);
+        });
+        double total = partial[0];
+        for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q]);
+        put(y.as<T>() + at[0] + i * outer.step(0), total);
+      }
+    });
+  }
+
+  // Tasks are blocks of columns, or where the matrix is tall, those of each piece of rows.
+  void columns(const View& x, const View& y) const {
+    const int64_t width = kernels.columns, blocks = (p.columns + width - 1) / width;
+    const int64_t height = (p.count + p.pieces - 1) / p.pieces;
+    Loops<2> outer = p.outer();
+    outer.run([&](const int64_t* at, int64_t n) {
+      for (int64_t i = 0; i < n; i++) {
+        const T* from = x.as<T>() + at[1] + i * outer.step(1);
+        T* to = y.as<T>() + at[0] + i * outer.step(0);
+        auto task = [&](int64_t b, int64_t e) {
+          for (int64_t t = b; t < e; t++) {
+            int64_t j = t % blocks * width, piece = t / blocks, m = std::min(width, p.columns - j);
+            double acc[64];
+            std::fill(acc, acc + m, first_of(fold));
+            kernels.down[int(fold)](std::min(height, p.count - piece * height), m, from + piece * height * p.step + j,
+                                    p.step, acc);
+            for (int64_t k = 0; k < m; k++) {
+              if (p.pieces == 1) put(to + j + k, acc[k]);
+              else partial[piece * p.columns + j + k] = acc[k];
+            }
+          }
+        };
+        parallel_for(0, blocks * p.pieces, std::max<int64_t>(kGrain / (height * width), 1), task);
+        for (int64_t j = 0; p.pieces > 1 && j < p.columns; j++) {
+          double total = partial[j];
+          for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q * p.columns + j]);
+          put(to + j, total);
+        }
+      }
+    });
+  }
+};
+
+Plan plan(const Call& c, const ReduceAttrs& a) {
+  const View &x = c.x(0), &y = c.y();
+  bool drop[kMaxRank] = {};
+  for (int d = 0; d < x.rank && a.dim.rank == 0; d++) drop[d] = true;
+  for (int64_t dim : a.dim) {
+    int d = ref::axis(dim, x.rank);
+    if (d >= 0 && x.rank > 0) drop[d] = true;
+  }
+  return Plan(x, y, drop, a.keepdim);
+}
+
+bool known(const Call& c) {
+  const View &x = c.x(0), &y = c.y();
+  Reduce k = Reduce(c.kind);
+  return (x.dtype == f32 || x.dtype == f64) && y.dtype == x.dtype && x.numel > 0 &&
+         (k == Reduce::sum || k == Reduce::mean || k == Reduce::amax || k == Reduce::amin);
+}
+
+}  // namespace
+
+template <>
+const ReduceKernels<float>& reduce_kernels(Isa level) {
+  static constexpr const ReduceKernels<float>* tables[] = {&sse2::kReduceTable<float>, &avx2::kReduceTable<float>,
+                                                           &avx512::kReduceTable<float>};
+  return *tables[int(level)];
+}
+template <>
+const ReduceKernels<double>& reduce_kernels(Isa level) {
+  static constexpr const ReduceKernels<double>* tables[] = {&sse2::kReduceTable<double>, &avx2::kReduceTable<double>,
+                                                            &avx512::kReduceTable<double>};
+  return *tables[int(level)];
+}
+
+int64_t reduce_scratch(const Call& c, const void* attrs) {
+  if (!known(c)) return 0;
+  Plan p = plan(c, *static_cast<const ReduceAttrs*>(attrs));
+  if (!p.ok || p.pieces == 1) return 0;
+  return p.pieces * std::max<int64_t>(p.columns, 1) * int64_t(sizeof(double));
+}
+
+Status reduce(const Call& c, const ReduceAttrs& a) {
+  if (!known(c)) return ref::reduce(c, a);
+  Plan p = plan(c, a);
+  if (!p.ok) return ref::reduce(c, a);
+  Reduce k = Reduce(c.kind);
+  Fold fold = k == Reduce::amax ? Fold::largest : k == Reduce::amin ? Fold::smallest : Fold::sum;
+  auto run = [&]<class T>() {
+    Reduction<T> r{p, fold, k == Reduce::mean, reduce_kernels<T>(isa()), static_cast<double*>(c.scratch)};
+    if (p.columns) r.columns(c.x(0), c.y());
+    else r.rows(c.x(0), c.y());
+  };
+  if (c.x(0).dtype == f32) run.template operator()<float>();
+  else run.template operator()<double>();
+  return {};
+}
+
+}  // namespace fovea::cpu

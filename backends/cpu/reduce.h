@@ -1,0 +1,24 @@
+// Reductions per level: along a contiguous row, and down the columns of a matrix. Rows and columns are summed in f32 in
+// blocks, blocks in f64, so that a sum of many numbers is as good as the reference's.
+#pragma once
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+
+namespace fovea::cpu {
+
+enum class Fold : uint8_t { sum, largest, smallest };
+inline constexpr int kFolds = 3;
+
+// A NaN among the numbers is the largest and the smallest.
+template <class T>
+struct ReduceKernels {
+  int columns;  // the most that `down` takes at once
+  double (*row[kFolds])(int64_t n, const T* x);
+  // acc[j] = acc[j] with x[i * stride + j] of all `rows` folded in, n columns.
+  void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, double* acc);
+};
+template <class T>
+const ReduceKernels<T>& reduce_kernels(Isa level);
+
+}  // namespace fovea::cpu

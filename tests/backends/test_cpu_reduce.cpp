@@ -1,0 +1,190 @@
+// Reductions, copies and fills of the CPU backend against naive loops: patterns of kept and dropped axes, strides,
+// tails, long ranges, NaN, and the same bits for any number of threads.
+#include <algorithm>
+
+#include "backends/cpu/kernels.h"
+#include "backends/cpu/reduce.h"
+#include "tests/backends/cpu_helpers.h"
+
+#define FOVEA_LOWERED
+#define FOVEA_FAMILY "backends/cpu/reduce_kernels.inc"
+#include "backends/cpu/levels.inc"
+
+using namespace fovea;
+using namespace fovea::cpu_test;
+
+namespace {
+
+struct Case {
+  std::vector<int64_t> shape, strides, drop;
+};
+std::vector<int64_t> dense(const std::vector<int64_t>& shape) {
+  std::vector<int64_t> s(shape.size());
+  int64_t n = 1;
+  for (size_t d = shape.size(); d-- > 0; n *= shape[d]) s[d] = n;
+  return s;
+}
+const std::vector<Case> kCases = {
+    {{}, {}, {}},
+    {{1}, {1}, {0}},
+    {{7}, {1}, {0}},
+    {{100003}, {1}, {0}},
+    {{33, 65}, {65, 1}, {1}},
+    {{33, 65}, {65, 1}, {0}},
+    {{33, 65}, {70, 1}, {0, 1}},
+    {{33, 65}, {1, 33}, {0}},   // transposed
+    {{33, 65}, {1, 33}, {1}},
+    {{33, 65}, {130, 2}, {1}},  // the reference's
+    {{9001, 70}, {70, 1}, {0}},
+    {{5, 6, 7}, {42, 7, 1}, {1}},
+    {{5, 6, 7}, {42, 7, 1}, {0, 2}},
+    {{5, 6, 7}, {42, 7, 1}, {0, 1}},
+    {{5, 6, 7}, {42, 7, 1}, {1, 2}},
+    {{4, 3, 5, 128}, {1920, 640, 128, 1}, {0, 1}},
+    {{4, 3, 5, 17}, {51, 17, 204, 1}, {2}},
+    {{6, 4}, {0, 1}, {0}},
+};
+
+// The result in f64, by the formula.
+std::vector<double> naive(const Case& c, const std::vector<float>& x, Reduce kind) {
+  std::vector<int64_t> kept_shape = c.shape;
+  for (int64_t d : c.drop) kept_shape[size_t(d)] = 1;
+  if (c.drop.empty()) std::fill(kept_shape.begin(), kept_shape.end(), 1);
+  std::vector<int64_t> st = dense(kept_shape);
+  int64_t outputs = 1, all = 1;
+  for (size_t d = 0; d < c.shape.size(); d++) outputs *= kept_shape[d], all *= c.shape[d];
+  std::vector<double> y(size_t(outputs), kind == Reduce::amax ? -INFINITY : kind == Reduce::amin ? INFINITY : 0);
+  for (int64_t i = 0; i < all; i++) {
+    int64_t rest = i, from = 0, to = 0;
+    for (size_t d = c.shape.size(); d-- > 0; rest /= c.shape[d]) {
+      from += rest % c.shape[d] * c.strides[d];
+      if (kept_shape[d] != 1) to += rest % c.shape[d] * st[d];
+    }
+    double v = x[size_t(from)], &t = y[size_t(to)];
+    if (kind == Reduce::amax) t = std::isnan(v) || std::isnan(t) ? NAN : std::max(t, v);
+    else if (kind == Reduce::amin) t = std::isnan(v) || std::isnan(t) ? NAN : std::min(t, v);
+    else t += v;
+  }
+  if (kind == Reduce::mean)
+    for (double& v : y) v /= double(all / outputs);
+  return y;
+}
+
+struct Run {
+  std::vector<float> result;
+  bool broken;
+};
+Run reduce(const Case& c, std::vector<float>& x, Reduce kind, bool keepdim) {
+  std::vector<int64_t> shape;
+  for (size_t d = 0; d < c.shape.size(); d++) {
+    bool drop = c.drop.empty() || std::count(c.drop.begin(), c.drop.end(), int64_t(d));
+    if (!drop) shape.push_back(c.shape[d]);
+    else if (keepdim) shape.push_back(1);
+  }
+  int64_t n = 1;
+  for (int64_t s : shape) n *= s;
+  Guarded<float> out(n);
+  Strided vx(x.data(), f32, c.shape, c.strides), vy(out.data(), f32, shape, dense(shape));
+  const View *in[] = {&vx.view}, *to[] = {&vy.view};
+  ReduceAttrs a{Shape(c.drop), keepdim};
+  Call call{.in = in, .out = to, .inputs = 1, .outputs = 1, .kind = uint8_t(kind)};
+  Guarded<char> scratch(cpu::reduce_scratch(call, &a));
+  call.scratch = scratch.data();
+  CHECK(cpu::reduce(call, a));
+  return {{out.data(), out.data() + n}, out.broken() || scratch.broken()};
+}
+
+}  // namespace
+
+TEST_CASE("reductions over every pattern of axes") {
+  for (const Case& c : kCases)
+    for (Reduce kind : {Reduce::sum, Reduce::mean, Reduce::amax, Reduce::amin})
+      for (bool nan : {false, true}) {
+        std::vector<float> x = numbers<float>(9001 * 70, 3);
+        if (nan) x[3] = NAN, x[14] = INFINITY;
+        std::vector<double> want = naive(c, x, kind);
+        double n = 1;  // of a range, and what rounding its blocks may cost
+        for (int64_t d : c.shape) n *= double(d);
+        double size = kind == Reduce::sum ? 4 + std::sqrt(n / double(want.size())) : 4;
+        at_every_isa([&](cpu::Isa) {
+          Run r = reduce(c, x, kind, nan);
+          CHECK(!r.broken);
+          int wrong = r.result.size() != want.size();
+          for (size_t i = 0; i < want.size() && !wrong; i++) {
+            double e = std::abs(r.result[i] - want[i]);
+            bool same = std::isfinite(want[i]) ? e <= 1e-7 * (std::abs(want[i]) + size)
+                                               : std::isnan(want[i]) ? std::isnan(r.result[i]) : r.result[i] == want[i];
+            wrong += !same;
+          }
+          INFO("rank ", c.shape.size(), " drops ", c.drop.size(), " kind ", int(kind));
+          CHECK(wrong == 0);
+        });
+      }
+}
+
+TEST_CASE("reduction kernels for 512-bit vectors, lowered to AVX2") {
+  if (cpu::best_isa() < cpu::Isa::avx2) return;
+  const auto& t = cpu::lowered::kReduceTable<float>;
+  for (int64_t n : {1, 15, 64, 77, 5000}) {
+    std::vector<float> x = numbers<float>(n, 1);
+    double sum = 0;
+    for (float v : x) sum += v;
+    CHECK(std::abs(t.row[0](n, x.data()) - sum) <= 1e-5);
+    CHECK(t.row[1](n, x.data()) == *std::max_element(x.begin(), x.end()));
+    std::vector<double> acc(64, 100);
+    t.down[2](n / 15, 15, x.data(), 15, acc.data());
+    for (int64_t j = 0; j < 15; j++) {
+      double least = 100;
+      for (int64_t i = 0; i < n / 15; i++) least = std::min<double>(least, x[size_t(i * 15 + j)]);
+      CHECK(acc[size_t(j)] == least);
+    }
+  }
+}
+
+TEST_CASE("a long sum is as good as one in f64, and its bits do not depend on threads") {
+  std::vector<float> x = numbers<float>(3000000, 4);
+  for (float& v : x) v += 1;  // sums that grow
+  for (const Case& c : {Case{{3000000}, {1}, {0}}, Case{{100000, 30}, {30, 1}, {0}}, Case{{30, 100000}, {100000, 1}, {1}}}) {
+    std::vector<double> want = naive(c, x, Reduce::sum);
+    std::vector<std::vector<float>> results;
+    for (int threads : {1, 2, 3, 7}) with_threads(threads, [&] { results.push_back(reduce(c, x, Reduce::sum, false).result); });
+    for (auto& r : results) CHECK(same_bits(r, results[0]));
+    for (size_t i = 0; i < want.size(); i++) CHECK(std::abs(results[0][i] - want[i]) <= 1.2e-7 * want[i]);
+  }
+}
+
+TEST_CASE("copies through any strides, fills, in every size of element") {
+  struct Layout {
+    std::vector<int64_t> shape, x, y;
+  };
+  const std::vector<Layout> layouts = {{{}, {}, {}},
+                                       {{100000}, {1}, {1}},
+                                       {{50, 70}, {1, 50}, {70, 1}},
+                                       {{50, 70}, {70, 1}, {1, 50}},
+                                       {{3, 37, 41}, {1517, 1, 37}, {1517, 41, 1}},
+                                       {{2, 64, 4, 32}, {8192, 32, 2048, 1}, {8192, 128, 32, 1}},
+                                       {{5, 9}, {-9, 2}, {9, 1}},
+                                       {{300, 20}, {0, 1}, {20, 1}},
+                                       {{4, 0}, {1, 1}, {1, 1}}};
+  for (const Layout& l : layouts)
+    for (DType t : {f32, f64, bf16, i64, u8, boolean}) {
+      std::vector<double> store = numbers<double>(200000, 5);
+      Guarded<double> out(100000, 0);
+      Strided x(&store[100000], t, l.shape, l.x), y(out.data(), t, l.shape, l.y);
+      const View *in[] = {&x.view}, *to[] = {&y.view};
+      CHECK(cpu::copy({.in = in, .out = to, .inputs = 1, .outputs = 1}, {}));
+      auto ox = offsets(x), oy = offsets(y);
+      int wrong = 0, size = size_of(t);
+      for (size_t i = 0; i < ox.size(); i++)
+        wrong += std::memcmp(x.view.as<char>() + ox[i] * size, y.view.as<char>() + oy[i] * size, size_t(size)) != 0;
+      CHECK(wrong == 0);
+      CHECK(!out.broken());
+      for (double value : {0.0, 1.0}) {
+        CHECK(cpu::fill({.out = to, .outputs = 1}, {value, int64_t(value)}));
+        CHECK(!out.broken());
+        if (t == f32)
+          for (int64_t o : oy) wrong += y.view.as<float>()[o] != float(value);
+        CHECK(wrong == 0);
+      }
+    }
+}
