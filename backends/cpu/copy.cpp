@@ -21,15 +21,13 @@ struct Tiles {
   int64_t y_row = 0, x_column = 0;
 };
 
-template <class T>
-void copy_tile(const Tiles& t, const T* x, T* y, int64_t row, int64_t column) {
+template <class T> void copy_tile(const Tiles& t, const T* x, T* y, int64_t row, int64_t column) {
   int64_t r1 = std::min(row + kTile, t.rows), c1 = std::min(column + kTile, t.columns);
   for (int64_t r = row; r < r1; r++)
     for (int64_t c = column; c < c1; c++) y[r * t.y_row + c] = x[r + c * t.x_column];
 }
 
-template <class T>
-void copy_same(const View& x, const View& y) {
+template <class T> void copy_same(const View& x, const View& y) {
   const int64_t size = sizeof(T);
   Loops<2> loops({&y, &x});
   const int64_t sy = loops.step(0), sx = loops.step(1), inner = loops.inner(), rows = loops.rows();
@@ -50,8 +48,7 @@ void copy_same(const View& x, const View& y) {
 }
 
 // True when y is dense, x is not, and some other axis of x has step 1: done tile by tile.
-template <class T>
-bool copy_transposed(const View& x, const View& y) {
+template <class T> bool copy_transposed(const View& x, const View& y) {
   const int last = y.rank - 1;
   if (y.rank < 2 || y.strides[last] != 1 || y.shape[last] < kTile / 2) return false;
   int fast = -1;

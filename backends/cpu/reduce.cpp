@@ -82,8 +82,7 @@ double first_of(Fold f) {
   return f == Fold::sum ? 0 : f == Fold::largest ? -inf : inf;
 }
 
-template <class T>
-struct Reduction {
+template <class T> struct Reduction {
   const Plan& p;
   Fold fold;
   bool mean;
@@ -93,8 +92,7 @@ struct Reduction {
   void put(T* y, double value) const { *y = T(mean ? value / double(p.count) : value); }
 
   // f(y, x, index of the output): every range once, in any order.
-  template <class F>
-  void each_row(const View& x, const View& y, const F& f) const {
+  template <class F> void each_row(const View& x, const View& y, const F& f) const {
     Loops<2> outer = p.outer();
     int64_t inner = outer.inner(), rows = outer.rows();
     auto cut = [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
@@ -103,8 +101,7 @@ struct Reduction {
     };
     const int64_t zero[2] = {};
     if (rows == 1) {
-      parallel_for(0, inner, std::max<int64_t>(kGrain / p.count, 1),
-                   [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
+      parallel_for(0, inner, std::max<int64_t>(kGrain / p.count, 1), [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
     } else {
       parallel_for(0, rows, std::max<int64_t>(kGrain / (p.count * inner), 1), [&](int64_t b, int64_t e) {
         int64_t row = b;
@@ -115,8 +112,7 @@ struct Reduction {
 
   void rows(const View& x, const View& y) const {
     auto whole = kernels.row[int(fold)];
-    if (p.pieces == 1)
-      return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, whole(p.count, from)); });
+    if (p.pieces == 1) return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, whole(p.count, from)); });
     // Few long ranges: their pieces are the tasks.
     const int64_t length = (p.count + p.pieces - 1) / p.pieces;
     Loops<2> outer = p.outer();
@@ -124,8 +120,7 @@ struct Reduction {
       for (int64_t i = 0; i < n; i++) {
         const T* from = x.as<T>() + at[1] + i * outer.step(1);
         parallel_for(0, p.pieces, 1, [&](int64_t b, int64_t e) {
-          for (int64_t q = b; q < e; q++)
-            partial[q] = whole(std::min(length, p.count - q * length), from + q * length);
+          for (int64_t q = b; q < e; q++) partial[q] = whole(std::min(length, p.count - q * length), from + q * length);
         });
         double total = partial[0];
         for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q]);
@@ -187,14 +182,12 @@ bool known(const Call& c) {
 
 }  // namespace
 
-template <>
-const ReduceKernels<float>& reduce_kernels(Isa level) {
+template <> const ReduceKernels<float>& reduce_kernels(Isa level) {
   static constexpr const ReduceKernels<float>* tables[] = {&sse2::kReduceTable<float>, &avx2::kReduceTable<float>,
                                                            &avx512::kReduceTable<float>};
   return *tables[int(level)];
 }
-template <>
-const ReduceKernels<double>& reduce_kernels(Isa level) {
+template <> const ReduceKernels<double>& reduce_kernels(Isa level) {
   static constexpr const ReduceKernels<double>* tables[] = {&sse2::kReduceTable<double>, &avx2::kReduceTable<double>,
                                                             &avx512::kReduceTable<double>};
   return *tables[int(level)];

@@ -11,14 +11,12 @@ enum class Fold : uint8_t { sum, largest, smallest };
 inline constexpr int kFolds = 3;
 
 // A NaN among the numbers is the largest and the smallest.
-template <class T>
-struct ReduceKernels {
+template <class T> struct ReduceKernels {
   int columns;  // the most that `down` takes at once
   double (*row[kFolds])(int64_t n, const T* x);
   // acc[j] = acc[j] with x[i * stride + j] of all `rows` folded in, n columns.
   void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, double* acc);
 };
-template <class T>
-const ReduceKernels<T>& reduce_kernels(Isa level);
+template <class T> const ReduceKernels<T>& reduce_kernels(Isa level);
 
 }  // namespace fovea::cpu
