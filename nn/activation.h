@@ -1,0 +1,30 @@
+// The activations a layer can be asked for by name.
+#pragma once
+#include <string>
+
+#include "autograd/ops/elementwise.h"
+
+namespace fovea::nn {
+
+enum class Activation : uint8_t { gelu, gelu_tanh, relu };
+
+inline Tensor activate(const Tensor& x, Activation a) {
+  switch (a) {
+    case Activation::gelu: return gelu(x);
+    case Activation::gelu_tanh: return gelu(x, {Gelu::tanh});
+    case Activation::relu: return relu(x);
+  }
+  throw ValueError("activation: no such kind");
+}
+
+inline const char* name_of(Activation a) {
+  constexpr const char* names[] = {"gelu", "gelu_tanh", "relu"};
+  return names[int(a)];
+}
+inline Activation activation_of(const std::string& name) {
+  for (Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::relu})
+    if (name == name_of(a)) return a;
+  throw ValueError("activation: unknown '" + name + "' (expected gelu, gelu_tanh or relu)");
+}
+
+}  // namespace fovea::nn

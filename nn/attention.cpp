@@ -1,0 +1,51 @@
+#include "nn/attention.h"
+
+#include "autograd/ops/view.h"
+
+namespace fovea::nn {
+namespace {
+
+const SelfAttentionOptions& checked(const SelfAttentionOptions& o) {
+  int64_t kv = o.kv_heads ? o.kv_heads : o.heads;
+  if (o.dim < 1 || o.heads < 1 || o.dim % o.heads)
+    throw ValueError("self_attention: dim " + std::to_string(o.dim) + " with " + std::to_string(o.heads) +
+                     " heads (expected heads that divide dim)");
+  if (kv < 1 || o.heads % kv)
+    throw ValueError("self_attention: " + std::to_string(o.heads) + " heads with " + std::to_string(o.kv_heads) +
+                     " kv_heads (expected kv_heads that divide heads)");
+  return o;
+}
+int64_t kv_heads(const SelfAttentionOptions& o) { return o.kv_heads ? o.kv_heads : o.heads; }
+int64_t fused(const SelfAttentionOptions& o) { return (o.heads + 2 * kv_heads(o)) * (o.dim / o.heads); }
+
+}  // namespace
+
+SelfAttention::SelfAttention(Parent parent, const Options& o)
+    : Module(std::move(parent)),
+      qkv(this, "qkv", checked(o).dim, fused(o), {o.bias}),
+      proj(this, "proj", o.dim, o.dim, {o.bias}),
+      drop(this, "drop", o.dropout),
+      dim_(o.dim),
+      heads_(o.heads),
+      kv_heads_(kv_heads(o)),
+      mask_(o.mask) {}
+
+Tensor SelfAttention::forward(const Tensor& x, KVCache::Layer* cache) {
+  if (x.dim() != 3 || x.size(2) != dim_)
+    throw ShapeError("self_attention: x " + fovea::to_string(x.shape()) + " (expected [B, T, " + std::to_string(dim_) + "])");
+  int64_t B = x.size(0), T = x.size(1), D = dim_ / heads_;
+  Tensor heads = transpose(view(qkv(x), {B, T, heads_ + 2 * kv_heads_, D}), 1, 2);  // [B, H + 2 Hkv, T, D]
+  Tensor q = narrow(heads, 1, 0, heads_);
+  Tensor k = narrow(heads, 1, heads_, kv_heads_), v = narrow(heads, 1, heads_ + kv_heads_, kv_heads_);
+  if (cache) {
+    if ((state().mode & kGrad) && x.requires_grad())
+      throw GradientError("self_attention: a cache cannot be differentiated through. Generate inside NoGrad");
+    cache->append(k, v);
+    k = cache->k();
+    v = cache->v();
+  }
+  Tensor y = attention(q, k, v, mask_);  // [B, H, T, D]
+  return drop(proj(reshape(transpose(y, 1, 2), {B, T, dim_})));
+}
+
+}  // namespace fovea::nn

@@ -1,0 +1,16 @@
+// Embedding: ids [...] of i64 or i32 -> rows of weight [V, C], as [..., C]. Starts as N(0, 1), as in PyTorch.
+#pragma once
+#include "nn/module.h"
+
+namespace fovea::nn {
+
+class Embedding final : public Layer<Embedding> {
+ public:
+  Embedding(Parent parent, int64_t entries, int64_t dim);
+  Embedding(ModuleBase* parent, const char* name, int64_t entries, int64_t dim) : Embedding({parent, name}, entries, dim) {}
+  Tensor forward(const Tensor& ids);
+
+  Ref<Parameter> weight;
+};
+
+}  // namespace fovea::nn
