@@ -39,6 +39,7 @@ class RefBackend final : public Backend {
     table.set<op::scatter_kind, ref::scatter>({.dtypes = kAllDTypes, .scratch = ref::scatter_scratch});
     table.set<op::random_bits, ref::random_bits>({.dtypes = only(i64)});
     table.set<op::sort, ref::sort>({.dtypes = kAllDTypes, .scratch = ref::sort_scratch});
+    table.set<op::adamw, ref::adamw>({.dtypes = kFloating});
   }
 
  private:

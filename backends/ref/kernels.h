@@ -22,6 +22,7 @@ int64_t scatter_scratch(const Call& c, const void* attrs);
 Status random_bits(const Call& c, const NoAttrs&);
 Status sort(const Call& c, const SortAttrs& a);
 int64_t sort_scratch(const Call& c, const void* attrs);
+Status adamw(const Call& c, const AdamWAttrs& a);
 
 inline constexpr Status kMixed{Status::invalid, "inputs and output differ in dtype"};
 inline constexpr Status kBadAxis{Status::invalid, "no such axis"};

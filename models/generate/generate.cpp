@@ -19,28 +19,28 @@ void check(const GenerateOptions& o) {
 
 }  // namespace
 
-int64_t sample(const std::vector<float>& logits, const GenerateOptions& o, Generator& generator) {
+int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Generator& generator) {
   for (float x : logits)
     if (std::isnan(x) || x == INFINITY) throw ValueError("generate: the model's logits are not finite");
-  int64_t best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+  int32_t best = int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
   if (o.greedy || logits.size() == 1) return best;
-  std::vector<int64_t> ids(logits.size());
+  std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   if (o.top_k > 0 && o.top_k < int64_t(ids.size())) {
-    auto likelier = [&](int64_t a, int64_t b) { return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b; };
+    auto likelier = [&](int32_t a, int32_t b) { return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b; };
     std::partial_sort(ids.begin(), ids.begin() + o.top_k, ids.end(), likelier);
     ids.resize(size_t(o.top_k));
   }
   double total = 0;
   std::vector<double> cumulative;
-  for (int64_t id : ids)
+  for (int32_t id : ids)
     cumulative.push_back(total += std::exp((double(logits[size_t(id)]) - double(logits[size_t(best)])) / o.temperature));
   double u = double(random_bits(generator.seed, generator.counter++, 0) >> 11) * 0x1p-53 * total;
   size_t at = size_t(std::upper_bound(cumulative.begin(), cumulative.end(), u) - cumulative.begin());
   return ids[std::min(at, ids.size() - 1)];
 }
 
-std::vector<int64_t> generate(Gpt& model, const std::vector<int64_t>& prompt, const GenerateOptions& o) {
+std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o) {
   check(o);
   const GptConfig& c = model.config();
   if (prompt.empty()) throw ValueError("generate: the prompt is empty");
@@ -56,7 +56,7 @@ std::vector<int64_t> generate(Gpt& model, const std::vector<int64_t>& prompt, co
   } eval(model);
   Generator& generator = o.generator ? *o.generator : default_generator();
   nn::KVCache cache = model.make_cache();
-  std::vector<int64_t> ids = prompt;
+  std::vector<int32_t> ids = prompt;
   size_t start = 0;  // the first token that the model still sees
   for (int64_t i = 0; i < o.max_new; i++) {
     if (int64_t(ids.size() - start) > c.context) {
@@ -64,10 +64,10 @@ std::vector<int64_t> generate(Gpt& model, const std::vector<int64_t>& prompt, co
       cache.clear();
     }
     size_t from = o.use_cache ? start + size_t(cache.length()) : start;
-    std::span<const int64_t> fresh(ids.data() + from, ids.size() - from);
-    Tensor x = Tensor::of<int64_t>(fresh, {1, int64_t(fresh.size())}, {.dtype = i64, .device = model.tok.weight->value().device()});
+    std::span<const int32_t> fresh(ids.data() + from, ids.size() - from);
+    Tensor x = Tensor::of<int32_t>(fresh, {1, int64_t(fresh.size())}, {.dtype = i32, .device = model.tok.weight->value().device()});
     Tensor logits = model(x, o.use_cache ? &cache : nullptr);
-    int64_t next = sample(select(select(logits, 0, 0), 0, int64_t(fresh.size()) - 1).to_vector<float>(), o, generator);
+    int32_t next = sample(select(select(logits, 0, 0), 0, int64_t(fresh.size()) - 1).to_vector<float>(), o, generator);
     ids.push_back(next);
     if (o.on_token) o.on_token(next);
     if (std::find(o.stop.begin(), o.stop.end(), next) != o.stop.end()) break;

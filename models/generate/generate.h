@@ -14,16 +14,16 @@ struct GenerateOptions {
   double temperature = 1;
   int64_t top_k = 0;     // 0: all
   bool use_cache = true;
-  std::vector<int64_t> stop = {};  // ends after one of these, which is kept
+  std::vector<int32_t> stop = {};  // ends after one of these, which is kept
   Generator* generator = nullptr;  // default_generator() when null
-  std::function<void(int64_t)> on_token = {};
+  std::function<void(int32_t)> on_token = {};
 };
 
 // The new tokens. Beyond the model's context the older half of what was seen is forgotten. ValueError for an empty prompt, one longer
 // than the context, or logits that are not finite.
-std::vector<int64_t> generate(Gpt& model, const std::vector<int64_t>& prompt, const GenerateOptions& o = {});
+std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o = {});
 
 // One draw from logits; ties go to the smaller id.
-int64_t sample(const std::vector<float>& logits, const GenerateOptions& o, Generator& generator);
+int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Generator& generator);
 
 }  // namespace fovea

@@ -1,0 +1,61 @@
+// Training a language model in a run folder: checkpoint.h5, metrics.jsonl. A run goes on where its checkpoint stands, with the same bits
+// as if it had never stopped: batches are functions of the step, and weights, moments, step and generator are in the file.
+#pragma once
+#include <atomic>
+#include <functional>
+
+#include "models/data/source.h"
+#include "models/gpt.h"
+#include "nn/checkpoint.h"
+#include "nn/optim/schedule.h"
+
+namespace fovea::train {
+
+struct TrainOptions {
+  int64_t steps = 1000, batch = 16, warmup = 100, accumulate = 1, save_every = 500, eval_every = 250;
+  double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, clip = 1;
+  std::string schedule = "cosine";
+  DType dtype = f32;
+  uint64_t seed = 1;
+
+  void check() const;  // ValueError naming the key
+  io::Json to_json() const;
+};
+
+struct Report {
+  int64_t step = 0, steps = 0;  // steps done, and to do in all
+  double loss = 0, lr = 0, norm = 0, seconds = 0, tokens_per_s = 0;
+  bool evaluated = false;
+  double eval_loss = 0;
+};
+
+struct LmRun {
+  std::string folder;   // made if need be
+  bool fresh = false;   // forget what the folder holds
+  GptConfig model;
+  TrainOptions train;
+  io::Json data;        // what the source was made from, for telling runs apart
+  const text::Tokenizer* tokenizer = nullptr;
+  const data::LmSource* source = nullptr;
+  std::function<void(const Report&)> on_step = {};
+  std::function<void(const std::string&)> note = {};  // one line for people
+  const std::atomic<bool>* stop = nullptr;            // set by a signal: a checkpoint is written after the step that runs
+};
+
+struct LmResult {
+  int64_t step = 0;
+  double loss = 0, eval_loss = 0;
+  bool interrupted = false;
+};
+
+// FileError when the folder cannot be written or holds another run (naming the key that differs); ValueError when the loss or a gradient
+// is not finite: the last checkpoint stays.
+LmResult train_lm(const LmRun& run);
+
+// Mean loss over batches, in nats per counted token, without gradients, in eval mode.
+double evaluate(Gpt& model, const std::vector<data::Batch>& batches);
+
+// cross_entropy of the model's logits, the mean over targets that count.
+Tensor lm_loss(Gpt& model, const data::Batch& batch);
+
+}  // namespace fovea::train
