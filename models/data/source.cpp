@@ -19,9 +19,10 @@ std::vector<Batch> in_batches(const std::vector<std::vector<int32_t>>& rows, con
   return batches;
 }
 
-void check(const WindowOptions& o) {
+const WindowOptions& checked(const WindowOptions& o) {
   if (o.context < 1) throw ValueError("windows: context is " + std::to_string(o.context) + " (expected 1 or more)");
   if (o.batch < 1) throw ValueError("windows: batch is " + std::to_string(o.batch) + " (expected 1 or more)");
+  return o;
 }
 
 }  // namespace
@@ -56,33 +57,24 @@ void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std:
   }
 }
 
-TextSource::TextSource(std::vector<int32_t> tokens, const WindowOptions& o) : o_(o), tokens_(std::move(tokens)) {
-  check(o);
-  int64_t n = int64_t(tokens_.size());
-  train_ = n - n / 10;
-  if (train_ < o.context + 1)
-    throw ValueError("text: " + std::to_string(n) + " tokens, of which a tenth is held out (expected more than the context of " +
-                     std::to_string(o.context) + " in the rest)");
-}
+TextSource::TextSource(std::vector<int32_t> tokens, const WindowOptions& o)
+    : o_(checked(o)), tokens_(std::move(tokens)), split_(split_tokens(tokens_, 0.1, o.context)), windows_(split_.train, o.context, o.seed) {}
 
 Batch TextSource::batch(int64_t number) const {
-  std::vector<std::vector<int32_t>> rows;
-  for (int64_t b = 0; b < o_.batch; b++) {
-    int64_t at = int64_t(random_bits(o_.seed, uint64_t(number), uint64_t(b)) % uint64_t(train_ - o_.context));
-    rows.emplace_back(tokens_.begin() + at, tokens_.begin() + at + o_.context + 1);
-  }
-  return pack(rows, std::vector<int64_t>(rows.size(), o_.context), o_.context);
+  TokenBatch b = windows_.batch(number * o_.batch, o_.batch);
+  Shape shape{b.batch, b.context};
+  return {Tensor::of(b.inputs, shape), Tensor::of(b.targets, shape), numel(shape)};
 }
 
 std::vector<Batch> TextSource::evaluation() const {
   std::vector<std::vector<int32_t>> rows;
   std::vector<int64_t> counted;
-  int64_t end = std::min(int64_t(tokens_.size()), train_ + o_.evaluation_tokens);
-  if (end - train_ >= 2) cut({tokens_.begin() + train_, tokens_.begin() + end}, o_.context, rows, counted);
+  auto held = split_.validation.first(std::min(split_.validation.size(), size_t(o_.evaluation_tokens)));
+  cut({held.begin(), held.end()}, o_.context, rows, counted);
   return in_batches(rows, counted, o_);
 }
 
-GrammarSource::GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o) : o_(o), tokenizer_(tokenizer) { check(o); }
+GrammarSource::GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o) : o_(checked(o)), tokenizer_(tokenizer) {}
 
 Batch GrammarSource::batch(int64_t number) const {
   std::vector<std::vector<int32_t>> rows;

@@ -6,6 +6,7 @@
 
 #include "autograd/tensor.h"
 #include "models/data/grammar.h"
+#include "models/data/windows.h"
 #include "models/text/tokenizer.h"
 
 namespace fovea::data {
@@ -32,7 +33,7 @@ class LmSource {
   virtual double entropy() const { return std::numeric_limits<double>::quiet_NaN(); }
 };
 
-// Windows at random places of a text; its last tenth is held out. ValueError when it is shorter than a window.
+// Windows of a text, each once an epoch, in another order in each; the text's last tenth is held out. ValueError when that is too short.
 class TextSource final : public LmSource {
  public:
   TextSource(std::vector<int32_t> tokens, const WindowOptions& o);
@@ -42,7 +43,8 @@ class TextSource final : public LmSource {
  private:
   WindowOptions o_;
   std::vector<int32_t> tokens_;
-  int64_t train_;  // tokens before the held-out part
+  Split split_;
+  TokenWindows windows_;
 };
 
 // Endless documents of the embedded grammar, each followed by its separator. Half of the windows begin at a document's start. The

@@ -258,6 +258,37 @@ Json TrainOptions::to_json() const {
   return j;
 }
 
+TrainOptions TrainOptions::from_json(const Json& j) {
+  TrainOptions o;
+  auto integer = [&](const char* key, int64_t& x) {
+    if (const Json* v = j.find(key)) x = v->as_int();
+  };
+  auto real = [&](const char* key, double& x) {
+    if (const Json* v = j.find(key)) x = v->as_real();
+  };
+  integer("steps", o.steps);
+  integer("batch", o.batch);
+  integer("warmup", o.warmup);
+  integer("accumulate", o.accumulate);
+  integer("save_every", o.save_every);
+  integer("eval_every", o.eval_every);
+  real("lr", o.lr);
+  real("min_lr", o.min_lr);
+  real("weight_decay", o.weight_decay);
+  real("beta1", o.beta1);
+  real("beta2", o.beta2);
+  real("clip", o.clip);
+  if (const Json* v = j.find("schedule")) o.schedule = v->as_string();
+  if (const Json* v = j.find("seed")) o.seed = uint64_t(v->as_int());
+  if (const Json* v = j.find("dtype")) {
+    bool known = false;
+    for (DType t : {f32, f64, bf16, f16})
+      if (v->as_string() == name_of(t)) o.dtype = t, known = true;
+    if (!known) throw ValueError("train.dtype is '" + v->as_string() + "' (expected f32, f64, bf16 or f16)");
+  }
+  return o;
+}
+
 Tensor lm_loss(Gpt& model, const data::Batch& batch) {
   return cross_entropy(flatten(model(batch.inputs), 0, 1), flatten(batch.targets), {.ignore_index = data::kIgnored});
 }

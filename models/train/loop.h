@@ -20,6 +20,7 @@ struct TrainOptions {
 
   void check() const;  // ValueError naming the key
   io::Json to_json() const;
+  static TrainOptions from_json(const io::Json& j);
 };
 
 struct Report {

@@ -1,0 +1,68 @@
+#include "tools/cli/verb.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "autograd/ops/random.h"
+#include "core/device.h"
+#include "core/mode.h"
+#include "core/parallel.h"
+
+namespace fovea::cli {
+
+std::string Args::text(const std::string& name, const std::string& otherwise) const {
+  auto at = values.find(name);
+  return at == values.end() || at->second.empty() ? otherwise : at->second[0];
+}
+
+const std::vector<std::string>& Args::texts(const std::string& name) const {
+  static const std::vector<std::string> kNone;
+  auto at = values.find(name);
+  return at == values.end() ? kNone : at->second;
+}
+
+int64_t Args::integer(const std::string& name, int64_t otherwise) const {
+  if (!has(name)) return otherwise;
+  std::string t = text(name);
+  char* end = nullptr;
+  errno = 0;
+  long long v = std::strtoll(t.c_str(), &end, 10);
+  if (t.empty() || *end || errno) throw UsageError(name + " is '" + t + "' (expected an integer)");
+  return v;
+}
+
+double Args::real(const std::string& name, double otherwise) const {
+  if (!has(name)) return otherwise;
+  std::string t = text(name);
+  char* end = nullptr;
+  double v = std::strtod(t.c_str(), &end);
+  if (t.empty() || *end || !std::isfinite(v)) throw UsageError(name + " is '" + t + "' (expected a number)");
+  return v;
+}
+
+void set_up(const Args& args) {
+  for (const std::string& path : args.texts("--plugin")) load_backend_plugin(path);
+  std::string name = args.text("--device", "auto");
+  if (name != "auto") set_default_device(device(name));
+  if (args.has("--threads")) {
+    int64_t n = args.integer("--threads", 1);
+    if (n < 1 || n > 4096) throw UsageError("--threads is " + std::to_string(n) + " (expected 1 to 4096)");
+    set_thread_count(int(n));
+  }
+  if (args.has("--seed")) {
+    int64_t seed = args.integer("--seed", 0);
+    if (seed < 0) throw UsageError("--seed is " + std::to_string(seed) + " (expected 0 or more)");
+    manual_seed(uint64_t(seed));
+  }
+  if (args.has("--deterministic")) state().mode |= kDeterministic;
+}
+
+void print_line(const std::string& text) {
+  if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) throw FileError("stdout: cannot be written");
+}
+void print_json(const io::Json& j) { print_line(j.dump()); }
+void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+
+}  // namespace fovea::cli

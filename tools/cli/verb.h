@@ -1,0 +1,55 @@
+// A verb of the program as plain data: its options, and the function that runs it. main.cpp turns the table into a command line; verbs see
+// values only. Verbs are one file each, `<verb>.cpp`, and are listed in verbs.h.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "nn/io/json.h"
+
+namespace fovea::cli {
+
+// Wrong usage: exit status 2.
+struct UsageError : Error { using Error::Error; };
+
+struct Option {
+  enum Kind : uint8_t { flag, text, integer, real, texts /* may come again and again */ };
+  const char* name;  // "-o,--out", or "FILES" for what stands without a name
+  Kind kind;
+  const char* help;
+  bool required = false;
+};
+
+// What the user wrote; asked for by an option's long name ("--steps") or its place ("FILES").
+class Args {
+ public:
+  std::map<std::string, std::vector<std::string>> values;
+
+  bool has(const std::string& name) const { return values.count(name) > 0; }
+  std::string text(const std::string& name, const std::string& otherwise = "") const;
+  const std::vector<std::string>& texts(const std::string& name) const;
+  int64_t integer(const std::string& name, int64_t otherwise) const;  // UsageError for what is no integer
+  double real(const std::string& name, double otherwise) const;
+  bool json() const { return has("--json"); }
+};
+
+struct Verb {
+  const char* name;  // "train lm"
+  const char* help;
+  std::vector<Option> options;
+  bool computes = false;  // takes --device, --dtype, --threads, --seed, ...
+  int (*run)(const Args&);
+};
+
+// --device, --plugin, --threads, --seed, --deterministic: what every verb that computes does first.
+void set_up(const Args& args);
+
+// One line of results on stdout.
+void print_json(const io::Json& j);
+void print_line(const std::string& text);
+// One line for people on stderr.
+void note(const std::string& text);
+
+}  // namespace fovea::cli

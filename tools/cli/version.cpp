@@ -1,0 +1,64 @@
+// version, devices: what this program is made of, and what it can compute on.
+#include <fmt/core.h>
+#include <xxhash.h>
+
+#include "core/device.h"
+#include "core/parallel.h"
+#include "nn/io/hdf5.h"
+#include "tools/cli/verbs.h"
+
+namespace fovea::cli {
+namespace {
+
+int run_version(const Args& args) {
+  unsigned xx = XXH_versionNumber();
+  const std::pair<const char*, std::string> all[] = {
+      {"fovea", FOVEA_VERSION},
+      {"compiler", __VERSION__},
+      {"hdf5", io::hdf5_version()},
+      {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
+      {"xxhash", fmt::format("{}.{}.{}", xx / 10000, xx / 100 % 100, xx % 100)},
+  };
+  io::Json j{io::Json::Object{}};
+  for (auto& [name, version] : all) {
+    if (!args.json()) print_line(fmt::format("{:9} {}", name, version));
+    j.set(name, version);
+  }
+  if (args.json()) print_json(j);
+  return 0;
+}
+
+int run_devices(const Args& args) {
+  Device chosen = default_device();
+  for (int b = 0; b < backend_count(); b++) {
+    Backend& backend = *detail::backends[b].backend;
+    int n = backend.device_count();
+    for (int i = 0; i < n || i == 0; i++) {
+      std::string name = n > 1 ? fmt::format("{}:{}", backend.name(), i) : backend.name();
+      bool is_default = chosen == Device{uint8_t(b), uint8_t(i)};
+      const char* why = n > 0 ? nullptr : backend.unavailable();
+      if (args.json()) {
+        io::Json j{io::Json::Object{}};
+        j.set("device", name);
+        j.set("usable", n > 0);
+        j.set("default", is_default);
+        j.set("threads", detail::backends[b].host ? thread_count() : 0);
+        if (n == 0) j.set("why", why ? why : "it has no device");
+        print_json(j);
+      } else if (n > 0) {
+        print_line(fmt::format("{:9} usable{}{}", name, detail::backends[b].host ? fmt::format(", {} threads", thread_count()) : "",
+                               is_default ? ", the default" : ""));
+      } else {
+        print_line(fmt::format("{:9} not usable: {}", name, why ? why : "it has no device"));
+      }
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+const Verb kVersion = {"version", "versions of every library in use", {}, false, run_version};
+const Verb kDevices = {"devices", "what can compute here, and why not", {}, true, run_devices};
+
+}  // namespace fovea::cli
