@@ -58,7 +58,7 @@ class Writer {
  private:
   void note(const std::string& path, const char* dtype, const Shape& shape, int element, const std::string& d) {
     Json::Array sizes;
-    for (int64_t n : shape) sizes.push_back(n);
+    for (int64_t n : shape) sizes.emplace_back(n);
     Json entry{Json::Object{}};
     entry.set("dtype", dtype);
     entry.set("shape", sizes);

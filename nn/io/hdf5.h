@@ -37,6 +37,7 @@ class H5Writer {
 
  private:
   std::string dataset(const std::string& path, DType t, const Shape& shape, const void* data, const H5Attributes& attributes);
+  void check_disk(const char* what);  // FileError when a write was lost
   std::string path_;
   int64_t file_ = -1;
 };

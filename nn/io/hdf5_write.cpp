@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/dispatch.h"
 #include "nn/io/hdf5.h"
@@ -38,9 +39,7 @@ H5Writer::H5Writer(const std::string& path) : path_(path) {
   Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path_, "cannot be created");
   check(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST), path_, "cannot be created");
   check(H5Pset_alignment(access, 64 << 10, 4096), path_, "cannot be created");
-#if H5_VERSION_GE(1, 10, 7)
-  check(H5Pset_file_locking(access, false, true), path_, "cannot be created");  // locks break on network file systems
-#endif
+  h5::use_careful_driver(access, path_);
   Id create(H5Pcreate(H5P_FILE_CREATE), H5Pclose, path_, "cannot be created");
   file_ = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, create, access);
   if (file_ < 0) fail(path_, "cannot be created");
@@ -52,13 +51,18 @@ H5Writer::~H5Writer() {
   H5Fclose(file_);
 }
 
+void H5Writer::check_disk(const char* what) {
+  if (int error = h5::careful_driver_error(file_)) throw FileError(path_ + ": " + what + ": " + std::strerror(error));
+}
+
 void H5Writer::close() {
   h5::Lock lock;
-  int64_t file = file_;
-  file_ = -1;
-  bool flushed = H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
+  int64_t file = std::exchange(file_, -1);
+  bool flushed = H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0;
   std::string why = flushed ? "" : h5::last_error();
+  int error = h5::careful_driver_error(file);
   bool closed = H5Fclose(file) >= 0;
+  if (error) throw FileError(path_ + ": writing failed: " + std::strerror(error));
   if (!flushed) throw FileError(path_ + ": writing failed: " + why);
   if (!closed) fail(path_, "closing failed");
 }
@@ -97,6 +101,7 @@ std::string H5Writer::dataset(const std::string& path, DType t, const Shape& sha
   if (bytes) check(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), path_, text);
   for (auto& [name, value] : attributes) write_attribute(set, path_, name, value);
   if (!set.close()) fail(path_, what);
+  check_disk(text);
   return digest(data, bytes);
 }
 

@@ -14,9 +14,9 @@ void require(bool ok, const char* what, double value, const char* expected) {
   if (!ok) throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
 }
 
-// The definition of the row `adamw`, for backends without a kernel. In f32 or better; writes through assign.
+// The definition of the row `adamw`, for backends without a kernel. Scalars in f64, the rest in the moments' dtype.
 void composed(const Array* in, int n, const AdamWAttrs& a, Array* out) {
-  Tensor lr(in[0]), step(in[1]), scale(in[2]);
+  Tensor lr = Tensor(in[0]).to(f64), step = Tensor(in[1]).to(f64), scale = Tensor(in[2]).to(f64);
   Tensor correction1 = 1 - pow(full({}, a.beta1, {.like = step}), step);
   Tensor correction2 = sqrt(1 - pow(full({}, a.beta2, {.like = step}), step));
   for (int i = 0; i < n; i++) {

@@ -14,7 +14,7 @@ using nn::checkpoint::File;
 
 Json sizes(const Shape& shape) {
   Json::Array a;
-  for (int64_t n : shape) a.push_back(n);
+  for (int64_t n : shape) a.emplace_back(n);
   return a;
 }
 
