@@ -38,7 +38,8 @@ void GptConfig::check() const {
   auto text = [](auto x) { return io::Json(x).dump(); };
   auto size = [&](const char* key, int64_t x, int64_t most) {
     if (x < 1 || x > most)
-      throw ValueError(std::string("model.") + key + " is " + std::to_string(x) + " (expected 1 to " + std::to_string(most) + ")");
+      throw ValueError(std::string("model.") + key + " is " + std::to_string(x) + " (expected 1 to " +
+                       std::to_string(most) + ")");
   };
   size("layers", layers, 10000);
   size("dim", dim, 1 << 20);
@@ -46,9 +47,12 @@ void GptConfig::check() const {
   size("context", context, 1 << 30);
   size("vocab", vocab, 1 << 30);
   if (dim % heads)
-    throw ValueError("model.heads is " + std::to_string(heads) + ", which does not divide model.dim " + std::to_string(dim));
-  require(kv_heads >= 0 && (kv_heads == 0 || heads % kv_heads == 0), "kv_heads", text(kv_heads), "0, or a divisor of model.heads");
-  require(std::isfinite(ffn_mult) && ffn_mult > 0 && ffn_mult <= 1000, "ffn_mult", std::to_string(ffn_mult), "above 0, at most 1000");
+    throw ValueError("model.heads is " + std::to_string(heads) + ", which does not divide model.dim " +
+                     std::to_string(dim));
+  require(kv_heads >= 0 && (kv_heads == 0 || heads % kv_heads == 0), "kv_heads", text(kv_heads),
+          "0, or a divisor of model.heads");
+  require(std::isfinite(ffn_mult) && ffn_mult > 0 && ffn_mult <= 1000, "ffn_mult", std::to_string(ffn_mult),
+          "above 0, at most 1000");
   require(std::llround(ffn_mult * double(dim)) >= 1, "ffn_mult", std::to_string(ffn_mult), "at least one hidden unit");
   require(dropout >= 0 && dropout < 1, "dropout", std::to_string(dropout), "0 <= dropout < 1");
   require(window >= 0, "window", text(window), "0 or more");
@@ -92,7 +96,8 @@ GptConfig GptConfig::from_json(const io::Json& j) {
   real("ffn_mult", c.ffn_mult);
   real("dropout", c.dropout);
   if (const io::Json* v = j.find("norm_position")) {
-    require(v->as_string() == "pre" || v->as_string() == "post", "norm_position", "'" + v->as_string() + "'", "pre or post");
+    require(v->as_string() == "pre" || v->as_string() == "post", "norm_position", "'" + v->as_string() + "'",
+            "pre or post");
     c.norm_position = v->as_string() == "pre" ? nn::NormPosition::pre : nn::NormPosition::post;
   }
   if (const io::Json* v = j.find("activation")) c.activation = nn::activation_of(v->as_string());
@@ -108,8 +113,8 @@ GptConfig gpt_preset(const std::string& name) {
     int64_t layers, dim, heads;
   };
   std::string known;
-  for (const Preset& p : {Preset{"gpt2-small", 12, 768, 12}, Preset{"gpt2-medium", 24, 1024, 16}, Preset{"gpt2-large", 36, 1280, 20},
-                          Preset{"gpt2-xl", 48, 1600, 25}}) {
+  for (const Preset& p : {Preset{"gpt2-small", 12, 768, 12}, Preset{"gpt2-medium", 24, 1024, 16},
+                          Preset{"gpt2-large", 36, 1280, 20}, Preset{"gpt2-xl", 48, 1600, 25}}) {
     if (name == p.name) return {.layers = p.layers, .dim = p.dim, .heads = p.heads, .context = 1024, .vocab = 50257};
     known += std::string(known.empty() ? "" : ", ") + p.name;
   }

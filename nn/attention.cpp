@@ -32,7 +32,8 @@ SelfAttention::SelfAttention(Parent parent, const Options& o)
 
 Tensor SelfAttention::forward(const Tensor& x, KVCache::Layer* cache) {
   if (x.dim() != 3 || x.size(2) != dim_)
-    throw ShapeError("self_attention: x " + fovea::to_string(x.shape()) + " (expected [B, T, " + std::to_string(dim_) + "])");
+    throw ShapeError("self_attention: x " + fovea::to_string(x.shape()) + " (expected [B, T, " + std::to_string(dim_) +
+                     "])");
   int64_t B = x.size(0), T = x.size(1), D = dim_ / heads_;
   Tensor heads = transpose(view(qkv(x), {B, T, heads_ + 2 * kv_heads_, D}), 1, 2);  // [B, H + 2 Hkv, T, D]
   Tensor q = narrow(heads, 1, 0, heads_);

@@ -1,5 +1,6 @@
-// SelfAttention: x [B, T, C] -> [B, T, C]. One fused projection gives q, k and v, which are views of it ([B, H, T, D] and, for grouped
-// queries, [B, Hkv, T, D]); the op does the rest. With a cache, x holds the newest positions and the keys before them come from it.
+// SelfAttention: x [B, T, C] -> [B, T, C]. One fused projection gives q, k and v, which are views of it ([B, H, T, D]
+// and, for grouped queries, [B, Hkv, T, D]); the op does the rest. With a cache, x holds the newest positions and the
+// keys before them come from it.
 #pragma once
 #include "autograd/ops/attention.h"
 #include "nn/dropout.h"

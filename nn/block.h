@@ -1,4 +1,5 @@
-// TransformerBlock: self-attention and a feed-forward layer, each inside a residual with its norm. x [B, T, C] -> [B, T, C].
+// TransformerBlock: self-attention and a feed-forward layer, each inside a residual with its norm. x [B, T, C] -> [B,
+// T, C].
 #pragma once
 #include "nn/attention.h"
 #include "nn/feed_forward.h"
@@ -23,8 +24,10 @@ class TransformerBlock final : public Layer<TransformerBlock> {
   using Options = TransformerBlockOptions;
   TransformerBlock(Parent parent, const Options& o)
       : Module(std::move(parent)),
-        attn(this, "attn", {o.dim, o.norm_position, o.eps, o.bias}, {o.dim, o.heads, o.kv_heads, o.mask, o.dropout, o.bias}),
-        mlp(this, "mlp", {o.dim, o.norm_position, o.eps, o.bias}, {o.dim, o.ffn_mult, o.activation, o.dropout, o.bias}) {}
+        attn(this, "attn", {o.dim, o.norm_position, o.eps, o.bias},
+             {o.dim, o.heads, o.kv_heads, o.mask, o.dropout, o.bias}),
+        mlp(this, "mlp", {o.dim, o.norm_position, o.eps, o.bias},
+            {o.dim, o.ffn_mult, o.activation, o.dropout, o.bias}) {}
   TransformerBlock(ModuleBase* parent, const char* name, const Options& o) : TransformerBlock({parent, name}, o) {}
 
   Tensor forward(const Tensor& x, KVCache::Layer* cache = nullptr) { return mlp(attn(x, cache)); }

@@ -88,7 +88,8 @@ Json optimizer_json(const optim::AdamW& adam) {
 
 uint64_t bytes_to_write(const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
   uint64_t n = state.tokenizer.size() + (1 << 20);
-  for (auto& [name, p] : model.named_state()) n += uint64_t(p->value().numel()) * uint64_t(size_of(p->value().dtype())) + 8192;
+  for (auto& [name, p] : model.named_state())
+    n += uint64_t(p->value().numel()) * uint64_t(size_of(p->value().dtype())) + 8192;
   if (adam)
     for (const auto& s : adam->slots())
       if (s.m) n += 2 * (uint64_t(s.m.numel()) * uint64_t(size_of(s.m.dtype())) + 8192);
@@ -210,7 +211,8 @@ std::vector<std::string> File::verify() const {
       for (const Json& n : entry["shape"].as_array()) shape.push_back(n.as_int());
       if (entry["dtype"].as_string() != io::hdf5_name_of(e->dtype) || !(shape == e->shape) ||
           entry["bytes"].as_int() != int64_t(e->bytes))
-        problems.push_back("'" + path + "' is " + describe(e->shape, e->dtype) + ", which is not what the manifest says");
+        problems.push_back("'" + path + "' is " + describe(e->shape, e->dtype) +
+                           ", which is not what the manifest says");
       read(*e);
     } catch (const FileError& e) {
       std::string text = e.what(), own = reader_.path() + ": ";
@@ -234,7 +236,8 @@ std::vector<std::string> File::verify() const {
 }
 
 void File::load(ModuleBase& model, const LoadOptions& o) const {
-  Names missing("missing in the file"), extra("not in the model"), shapes("of another shape"), dtypes("of another dtype");
+  Names missing("missing in the file"), extra("not in the model"), shapes("of another shape"),
+      dtypes("of another dtype");
   NamedParameters wanted = model.named_state();
   std::set<std::string> used;
   std::vector<const io::H5Entry*> found;
@@ -249,7 +252,8 @@ void File::load(ModuleBase& model, const LoadOptions& o) const {
     const Tensor& value = p->value();
     bool castable = o.cast && is_floating(e->dtype) && is_floating(value.dtype());
     if (!(e->shape == value.shape()))
-      shapes.add(name + " is " + fovea::to_string(e->shape) + " (the model has " + fovea::to_string(value.shape()) + ")");
+      shapes.add(name + " is " + fovea::to_string(e->shape) + " (the model has " + fovea::to_string(value.shape()) +
+                 ")");
     else if (e->dtype != value.dtype() && !castable)
       dtypes.add(name + " is " + name_of(e->dtype) + " (the model has " + name_of(value.dtype()) + ")");
   }
@@ -289,12 +293,13 @@ void File::load(optim::AdamW& adam) const {
       all.push_back({{}, {}, 0});  // never updated
       continue;
     }
-    const io::H5Entry &m = reader_.at("optimizer/" + slashed(s.name) + "/m"), &v = reader_.at("optimizer/" + slashed(s.name) + "/v");
+    const io::H5Entry &m = reader_.at("optimizer/" + slashed(s.name) + "/m"),
+                      &v = reader_.at("optimizer/" + slashed(s.name) + "/v");
     const Tensor& p = s.parameter->value();
     for (const io::H5Entry* e : {&m, &v})
       if (!(e->shape == p.shape()) || e->dtype != acc_dtype(p.dtype()))
-        throw FileError(reader_.path() + ": '" + e->path + "' is " + describe(e->shape, e->dtype) + " (the model needs " +
-                        describe(p.shape(), acc_dtype(p.dtype())) + ")");
+        throw FileError(reader_.path() + ": '" + e->path + "' is " + describe(e->shape, e->dtype) +
+                        " (the model needs " + describe(p.shape(), acc_dtype(p.dtype())) + ")");
     all.push_back({to_device(read(m), p.device()), to_device(read(v), p.device()), step->as_int()});
   }
   for (auto& [name, step] : steps.as_object()) {

@@ -1,7 +1,8 @@
-// A run's whole state as one HDF5 file: weights, optimizer, config, tokenizer, step, generators, data position. h5dump reads it.
-//   params/blocks/0/mlp/up/weight   optimizer/blocks/0/mlp/up/weight/{m,v}   train/state   config   tokenizer   manifest
-// The manifest has shape, dtype and XXH3-128 of every array. A save writes another file beside, closes it, reads it back, fsyncs and
-// renames; whatever fails leaves the old file as it was.
+// A run's whole state as one HDF5 file: weights, optimizer, config, tokenizer, step, generators, data position. h5dump
+// reads it.
+//   params/blocks/0/mlp/up/weight   optimizer/blocks/0/mlp/up/weight/{m,v}   train/state   config   tokenizer manifest
+// The manifest has shape, dtype and XXH3-128 of every array. A save writes another file beside, closes it, reads it
+// back, fsyncs and renames; whatever fails leaves the old file as it was.
 #pragma once
 #include "nn/io/hdf5.h"
 #include "nn/io/json.h"
@@ -20,7 +21,8 @@ struct RunState {
 // FileError when anything goes wrong; `path` then still is what it was.
 void save(const std::string& path, const ModuleBase& model, const optim::AdamW* optimizer, const RunState& state = {});
 inline void save(const std::string& path, const ModuleBase& model) { save(path, model, nullptr); }
-inline void save(const std::string& path, const ModuleBase& model, const optim::AdamW& optimizer, const RunState& state = {}) {
+inline void save(const std::string& path, const ModuleBase& model, const optim::AdamW& optimizer,
+                 const RunState& state = {}) {
   save(path, model, &optimizer, state);
 }
 
@@ -29,7 +31,8 @@ struct LoadOptions {
   bool cast = false;   // another floating dtype in the file is converted instead of refused
 };
 
-// A file opened for reading; the constructor throws FileError for what is not a checkpoint of ours, or of a later format.
+// A file opened for reading; the constructor throws FileError for what is not a checkpoint of ours, or of a later
+// format.
 class File {
  public:
   explicit File(const std::string& path);
@@ -38,8 +41,8 @@ class File {
   const io::H5Reader& reader() const { return reader_; }
   const io::Json& manifest() const { return manifest_; }
 
-  // Gives the parameters their values; digests are compared on the way. FileError tells the whole difference in one line, and nothing has
-  // changed then.
+  // Gives the parameters their values; digests are compared on the way. FileError tells the whole difference in one
+  // line, and nothing has changed then.
   void load(ModuleBase& model, const LoadOptions& o = {}) const;
   void load(optim::AdamW& optimizer) const;
   // Everything that contradicts the manifest; empty when nothing does. Reads every byte.

@@ -1,5 +1,5 @@
-// Dropout: in training each element is 0 with probability p, else x / (1 - p); the identity in eval(). Draws come from the thread's
-// default generator, so a restored generator gives the same masks.
+// Dropout: in training each element is 0 with probability p, else x / (1 - p); the identity in eval(). Draws come from
+// the thread's default generator, so a restored generator gives the same masks.
 #pragma once
 #include "autograd/ops/random.h"
 #include "nn/module.h"

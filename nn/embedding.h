@@ -7,7 +7,8 @@ namespace fovea::nn {
 class Embedding final : public Layer<Embedding> {
  public:
   Embedding(Parent parent, int64_t entries, int64_t dim);
-  Embedding(ModuleBase* parent, const char* name, int64_t entries, int64_t dim) : Embedding({parent, name}, entries, dim) {}
+  Embedding(ModuleBase* parent, const char* name, int64_t entries, int64_t dim)
+      : Embedding({parent, name}, entries, dim) {}
   Tensor forward(const Tensor& ids);
 
   Ref<Parameter> weight;

@@ -8,8 +8,8 @@ namespace {
 int64_t hidden_size(const FeedForwardOptions& o) {
   double hidden = std::round(double(o.dim) * o.multiplier);
   if (o.dim < 1 || !(hidden >= 1 && hidden < 1e12))
-    throw ValueError("feed_forward: dim " + std::to_string(o.dim) + " times multiplier " + std::to_string(o.multiplier) +
-                     " (expected both above 0)");
+    throw ValueError("feed_forward: dim " + std::to_string(o.dim) + " times multiplier " +
+                     std::to_string(o.multiplier) + " (expected both above 0)");
   return int64_t(hidden);
 }
 

@@ -67,7 +67,8 @@ void gpt2(ModuleBase& model, int64_t layers, const std::vector<std::string>& res
   for (auto& [name, p] : model.named_parameters()) {
     if (p->role() == Role::bias) reset(*p, zeros());
     if (p->role() != Role::weight && p->role() != Role::embedding) continue;
-    bool writes = std::any_of(residual_globs.begin(), residual_globs.end(), [&, n = name](auto& g) { return glob_match(g, n); });
+    bool writes =
+        std::any_of(residual_globs.begin(), residual_globs.end(), [&, n = name](auto& g) { return glob_match(g, n); });
     reset(*p, normal(writes ? residual : 0.02));
   }
 }

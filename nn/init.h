@@ -1,6 +1,7 @@
-// First values of parameters, as functions from a shape: `add_parameter("weight", Role::weight, {out, in}, init::xavier_normal())`.
-// Numbers come from the thread's default generator (manual_seed), in the order in which modules are made. Fans follow PyTorch: axis 0 of
-// a weight is its outputs, axis 1 its inputs, further axes count in both.
+// First values of parameters, as functions from a shape: `add_parameter("weight", Role::weight, {out, in},
+// init::xavier_normal())`. Numbers come from the thread's default generator (manual_seed), in the order in which
+// modules are made. Fans follow PyTorch: axis 0 of a weight is its outputs, axis 1 its inputs, further axes count in
+// both.
 #pragma once
 #include "nn/module.h"
 
@@ -21,8 +22,8 @@ Initializer kaiming_normal(double a = 0);
 // Gives a parameter a fresh value of its dtype. Optimizers and ties see it.
 void reset(Parameter& parameter, const Initializer& init);
 
-// GPT-2's: weights and embeddings N(0, 0.02), biases 0, norms 1 and 0; the projections that write into the residual stream, named by the
-// globs, N(0, 0.02 / sqrt(2 layers)) (Radford et al., 2019).
+// GPT-2's: weights and embeddings N(0, 0.02), biases 0, norms 1 and 0; the projections that write into the residual
+// stream, named by the globs, N(0, 0.02 / sqrt(2 layers)) (Radford et al., 2019).
 void gpt2(ModuleBase& model, int64_t layers, const std::vector<std::string>& residual_globs);
 
 }  // namespace fovea::nn::init

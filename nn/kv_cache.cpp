@@ -6,7 +6,8 @@ namespace fovea::nn {
 
 KVCache::KVCache(int64_t layers, int64_t capacity) : capacity_(capacity) {
   if (layers < 1 || capacity < 1)
-    throw ValueError("kv_cache: " + std::to_string(layers) + " layers of " + std::to_string(capacity) + " positions (expected 1 or more)");
+    throw ValueError("kv_cache: " + std::to_string(layers) + " layers of " + std::to_string(capacity) +
+                     " positions (expected 1 or more)");
   layers_.resize(size_t(layers));
   for (Layer& l : layers_) l.capacity_ = capacity;
 }
@@ -18,8 +19,8 @@ void KVCache::clear() {
 void KVCache::Layer::append(const Tensor& k, const Tensor& v) {
   int64_t t = k.size(2);
   if (length_ + t > capacity_)
-    throw ShapeError("kv_cache: " + std::to_string(length_) + " positions and " + std::to_string(t) + " more (capacity " +
-                     std::to_string(capacity_) + ")");
+    throw ShapeError("kv_cache: " + std::to_string(length_) + " positions and " + std::to_string(t) +
+                     " more (capacity " + std::to_string(capacity_) + ")");
   if (!k_) {
     k_ = Array::empty({k.size(0), k.size(1), capacity_, k.size(3)}, k.dtype(), k.device());
     v_ = Array::empty({v.size(0), v.size(1), capacity_, v.size(3)}, v.dtype(), v.device());

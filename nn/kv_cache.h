@@ -1,5 +1,6 @@
-// KVCache: the keys and values that attention layers have seen, so that the next token costs one row. Full: it keeps every position up to
-// `capacity`. One Layer per attention layer; memory is taken at the first append. For generation only: nothing is recorded.
+// KVCache: the keys and values that attention layers have seen, so that the next token costs one row. Full: it keeps
+// every position up to `capacity`. One Layer per attention layer; memory is taken at the first append. For generation
+// only: nothing is recorded.
 #pragma once
 #include <vector>
 

@@ -1,4 +1,5 @@
-// Linear: x [..., in] -> x W^T + b [..., out]. weight [out, in], bias [out]; both start as U(-1/sqrt(in), 1/sqrt(in)), as in PyTorch.
+// Linear: x [..., in] -> x W^T + b [..., out]. weight [out, in], bias [out]; both start as U(-1/sqrt(in), 1/sqrt(in)),
+// as in PyTorch.
 #pragma once
 #include "nn/module.h"
 

@@ -70,7 +70,8 @@ ModuleBase::~ModuleBase() {
 
 void ModuleBase::check_name(const std::string& name) {
   if (name.empty() || name.find_first_of(".*/ ") != name.npos)
-    throw ValueError("module: '" + name + "' cannot name a member of " + path_ + " (expected no dots, stars, slashes or blanks)");
+    throw ValueError("module: '" + name + "' cannot name a member of " + path_ +
+                     " (expected no dots, stars, slashes or blanks)");
   ModuleBase* owner = this;  // an unnamed module shares the names of its parent
   while (owner->parent_ && owner->name_.empty()) owner = owner->parent_;
   if (owner->has(name)) throw ValueError("module: " + std::string(path_) + " has a member '" + name + "' already");
@@ -117,8 +118,8 @@ Ref<Parameter> ModuleBase::add_parameter(const std::string& name, Role role, con
   } else {
     value = init(shape);
     if (!(value.shape() == shape))
-      throw ShapeError("module: the initialiser of '" + join(path_, name) + "' gave " + fovea::to_string(value.shape()) +
-                       " (expected " + fovea::to_string(shape) + ")");
+      throw ShapeError("module: the initialiser of '" + join(path_, name) + "' gave " +
+                       fovea::to_string(value.shape()) + " (expected " + fovea::to_string(shape) + ")");
     if (is_floating(dtype) && value.dtype() != dtype) value = value.to(dtype);
   }
   auto p = make_ref<Parameter>(full(name), role, value);
@@ -179,7 +180,8 @@ ModuleBase& ModuleBase::find(const std::string& dotted) {
     size_t dot = std::min(dotted.find('.', at), dotted.size());
     std::string part = dotted.substr(at, dot - at), known;
     ModuleBase* next = m->member(part, known);
-    if (!next) throw ValueError("module: " + std::string(m->path_) + " has no member '" + part + "' (it has: " + known + ")");
+    if (!next)
+      throw ValueError("module: " + std::string(m->path_) + " has no member '" + part + "' (it has: " + known + ")");
     m = next;
     at = dot + 1;
   }
@@ -198,7 +200,8 @@ void ModuleBase::train(bool on) {
 }
 
 void ModuleBase::to(DType dtype) {
-  if (!is_floating(dtype)) throw DTypeError(std::string("module: to(") + name_of(dtype) + ") (expected a floating dtype)");
+  if (!is_floating(dtype))
+    throw DTypeError(std::string("module: to(") + name_of(dtype) + ") (expected a floating dtype)");
   NoGrad guard;
   for (auto& [name, p] : named_state())
     if (is_floating(p->value().dtype()) && p->value().dtype() != dtype) p->set(p->value().to(dtype));

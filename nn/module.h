@@ -1,7 +1,8 @@
-// Modules own parameters. `struct Net : nn::Module<Net> { nn::Linear out{this, "out", 128, 256}; Tensor forward(...); };`
-// Members register themselves with their parent, so every parameter has a dotted path from the root. Calling `net(x)` opens the module's
-// scope (errors, traces and memory name its path), runs hooks, then `forward`. A nested module says `using Module::Module;`, one with
-// options has a constructor `(nn::Parent, Options)`. Modules are final and neither copy nor move.
+// Modules own parameters. `struct Net : nn::Module<Net> { nn::Linear out{this, "out", 128, 256}; Tensor forward(...);
+// };` Members register themselves with their parent, so every parameter has a dotted path from the root. Calling
+// `net(x)` opens the module's scope (errors, traces and memory name its path), runs hooks, then `forward`. A nested
+// module says `using Module::Module;`, one with options has a constructor `(nn::Parent, Options)`. Modules are final
+// and neither copy nor move.
 #pragma once
 #include <functional>
 #include <memory>
@@ -45,8 +46,8 @@ class ModuleBase {
   ModuleBase(const ModuleBase&) = delete;
   ModuleBase& operator=(const ModuleBase&) = delete;
 
-  const char* path() const { return path_; }             // "gpt.blocks.3.mlp", the root's name first; lives for ever
-  const std::string& name() const { return name_; }      // "mlp"
+  const char* path() const { return path_; }               // "gpt.blocks.3.mlp", the root's name first; lives for ever
+  const std::string& name() const { return name_; }        // "mlp"
   const char* type_name() const { return type_.c_str(); }  // "FeedForward"
   const std::vector<ModuleBase*>& children() const { return children_; }
   // The module at a dotted path below this one; ValueError names what there is.
@@ -65,15 +66,17 @@ class ModuleBase {
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
-  // Casts or moves every floating parameter and buffer. What holds the parameters (optimizers, ties) sees the new values.
+  // Casts or moves every floating parameter and buffer. What holds the parameters (optimizers, ties) sees the new
+  // values.
   void to(DType dtype);
   void to(Device device);
-  // Stops (or resumes) training of what the glob names; * stands for any characters. Returns how many; ValueError when none.
+  // Stops (or resumes) training of what the glob names; * stands for any characters. Returns how many; ValueError when
+  // none.
   int freeze(const std::string& glob, bool frozen = true);
   void zero_grad();  // drops the gradients
 
-  // Hooks run round every call of this module, in the order of registration; the number removes them. A forward hook may return another
-  // result. Only modules whose forward returns a Tensor take forward hooks.
+  // Hooks run round every call of this module, in the order of registration; the number removes them. A forward hook
+  // may return another result. Only modules whose forward returns a Tensor take forward hooks.
   using PreHook = std::function<void(ModuleBase&, std::span<const Tensor* const> inputs)>;
   using ForwardHook = std::function<Tensor(ModuleBase&, const Tensor& result)>;
   int on_call(PreHook hook);
@@ -85,7 +88,8 @@ class ModuleBase {
   virtual ~ModuleBase();
 
   // A new parameter of this module. ValueError when the name is taken or malformed.
-  Ref<Parameter> add_parameter(const std::string& name, Role role, const Shape& shape, const Initializer& init, DType dtype = f32);
+  Ref<Parameter> add_parameter(const std::string& name, Role role, const Shape& shape, const Initializer& init,
+                               DType dtype = f32);
   // A parameter of another module under a name of this one.
   void tie(const std::string& name, const Ref<Parameter>& parameter);
 
@@ -109,8 +113,8 @@ class ModuleBase {
       module_ = state_.module;
       where_ = state_.where;
       state_.module = m.path_;
-      if (!lent) state_.where = nullptr;           // a user's module: its own lines count
-      else if (!where_) state_.where = lent;       // ours: the caller's
+      if (!lent) state_.where = nullptr;      // a user's module: its own lines count
+      else if (!where_) state_.where = lent;  // ours: the caller's
     }
     ~Scope() {
       state_.module = module_;
@@ -151,32 +155,27 @@ class ModuleBase {
 };
 
 namespace detail {
-template <class T>
-const Tensor* as_tensor(const T& t) {
+template <class T> const Tensor* as_tensor(const T& t) {
   if constexpr (std::is_convertible_v<const T*, const Tensor*>) return &t;
   else return nullptr;
 }
 }  // namespace detail
 
 // The base of every module. `kLends` is for modules of the library: errors inside name the line of their caller.
-template <class Net, bool kLends = false>
-class Module : public ModuleBase {
+template <class Net, bool kLends = false> class Module : public ModuleBase {
  public:
   Module() : ModuleBase({}, typeid(Net)) {}
   explicit Module(Parent parent) : ModuleBase(std::move(parent), typeid(Net)) {}
   Module(ModuleBase* parent, std::string name) : ModuleBase({parent, std::move(name)}, typeid(Net)) {}
 
   using Where = std::source_location;
-  template <class A>
-  decltype(auto) operator()(A&& a, Where w = Where::current()) {
+  template <class A> decltype(auto) operator()(A&& a, Where w = Where::current()) {
     return call(w, std::forward<A>(a));
   }
-  template <class A, class B>
-  decltype(auto) operator()(A&& a, B&& b, Where w = Where::current()) {
+  template <class A, class B> decltype(auto) operator()(A&& a, B&& b, Where w = Where::current()) {
     return call(w, std::forward<A>(a), std::forward<B>(b));
   }
-  template <class A, class B, class C>
-  decltype(auto) operator()(A&& a, B&& b, C&& c, Where w = Where::current()) {
+  template <class A, class B, class C> decltype(auto) operator()(A&& a, B&& b, C&& c, Where w = Where::current()) {
     return call(w, std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
   }
   template <class A, class B, class C, class D>
@@ -194,8 +193,7 @@ class Module : public ModuleBase {
   }
 
  private:
-  template <class... A>
-  decltype(auto) call(const Where& where, A&&... a) {
+  template <class... A> decltype(auto) call(const Where& where, A&&... a) {
     Scope scope(*this, typeid(Net), kLends ? &where : nullptr);
     Net& net = static_cast<Net&>(*this);
     if (hooks_) [[unlikely]] {
@@ -209,8 +207,7 @@ class Module : public ModuleBase {
 };
 
 // A module of nn or models.
-template <class Net>
-using Layer = Module<Net, true>;
+template <class Net> using Layer = Module<Net, true>;
 
 // Does `glob` (with * for any characters) match the whole of `text`?
 bool glob_match(const std::string& glob, const std::string& text);

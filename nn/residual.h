@@ -1,5 +1,5 @@
-// Residual<M>: x + M(norm(x)) (pre-norm) or norm(x + M(x)) (post-norm). M stands in the place of the residual, so its parameters are
-// named `attn.qkv.weight` beside `attn.norm.weight`. Further arguments go to M.
+// Residual<M>: x + M(norm(x)) (pre-norm) or norm(x + M(x)) (post-norm). M stands in the place of the residual, so its
+// parameters are named `attn.qkv.weight` beside `attn.norm.weight`. Further arguments go to M.
 #pragma once
 #include <optional>
 
@@ -17,8 +17,7 @@ struct ResidualOptions {
   bool bias = true;
 };
 
-template <class M>
-class Residual final : public Layer<Residual<M>> {
+template <class M> class Residual final : public Layer<Residual<M>> {
  public:
   Residual(Parent parent, const ResidualOptions& o, const typename M::Options& body_options)
       : Layer<Residual<M>>(std::move(parent)),
@@ -28,8 +27,7 @@ class Residual final : public Layer<Residual<M>> {
   Residual(ModuleBase* parent, const char* name, const ResidualOptions& o, const typename M::Options& body_options)
       : Residual(Parent{parent, name}, o, body_options) {}
 
-  template <class... More>
-  Tensor forward(const Tensor& x, More&&... more) {
+  template <class... More> Tensor forward(const Tensor& x, More&&... more) {
     if (position_ == NormPosition::pre) return x + body(norm(x), std::forward<More>(more)...);
     return norm(x + body(x, std::forward<More>(more)...));
   }

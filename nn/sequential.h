@@ -6,32 +6,28 @@ namespace fovea::nn {
 
 namespace detail {
 struct NoOptions {};
+template <class M> struct OptionsOf { using type = NoOptions; };
 template <class M>
-struct OptionsOf {
-  using type = NoOptions;
-};
-template <class M>
-  requires requires { typename M::Options; }
+requires requires { typename M::Options; }
 struct OptionsOf<M> {
   using type = typename M::Options;
 };
 }  // namespace detail
 
-// `List<TransformerBlock> blocks{this, "blocks", 4, {.dim = 128}}`: members blocks.0 to blocks.3, made by `M(Parent, arguments...)`.
-template <class M>
-class List final : public Layer<List<M>> {
+// `List<TransformerBlock> blocks{this, "blocks", 4, {.dim = 128}}`: members blocks.0 to blocks.3, made by `M(Parent,
+// arguments...)`.
+template <class M> class List final : public Layer<List<M>> {
  public:
   List(ModuleBase* parent, const char* name) : Layer<List<M>>(parent, name) {}
-  List(ModuleBase* parent, const char* name, int64_t n, const typename detail::OptionsOf<M>::type& o) : List(parent, name) {
+  List(ModuleBase* parent, const char* name, int64_t n, const typename detail::OptionsOf<M>::type& o)
+      : List(parent, name) {
     for (int64_t i = 0; i < checked(n); i++) append(o);
   }
-  template <class... A>
-  List(ModuleBase* parent, const char* name, int64_t n, const A&... a) : List(parent, name) {
+  template <class... A> List(ModuleBase* parent, const char* name, int64_t n, const A&... a) : List(parent, name) {
     for (int64_t i = 0; i < checked(n); i++) append(a...);
   }
 
-  template <class... A>
-  M& append(const A&... a) {
+  template <class... A> M& append(const A&... a) {
     items_.push_back(std::make_unique<M>(Parent{this, std::to_string(items_.size())}, a...));
     return *items_.back();
   }
@@ -68,8 +64,7 @@ class Sequential final : public Layer<Sequential> {
  public:
   using Module::Module;
 
-  template <class M, class... A>
-  M& add(const A&... a) {
+  template <class M, class... A> M& add(const A&... a) {
     auto m = std::make_shared<M>(Parent{this, std::to_string(calls_.size())}, a...);
     calls_.push_back([m](const Tensor& x) { return (*m)(x); });
     return *m;

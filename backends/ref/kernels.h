@@ -50,21 +50,14 @@ struct Bytes16 {
 struct Bytes32 {
   uint64_t b[4];
 };
-template <class F>
-Status by_size(DType t, F&& f) {
+template <class F> Status by_size(DType t, F&& f) {
   switch (size_of(t)) {
-    case 1:
-      return f.template operator()<uint8_t>();
-    case 2:
-      return f.template operator()<uint16_t>();
-    case 4:
-      return f.template operator()<uint32_t>();
-    case 8:
-      return f.template operator()<uint64_t>();
-    case 16:
-      return f.template operator()<Bytes16>();
-    default:
-      return f.template operator()<Bytes32>();
+    case 1: return f.template operator()<uint8_t>();
+    case 2: return f.template operator()<uint16_t>();
+    case 4: return f.template operator()<uint32_t>();
+    case 8: return f.template operator()<uint64_t>();
+    case 16: return f.template operator()<Bytes16>();
+    default: return f.template operator()<Bytes32>();
   }
 }
 

@@ -1,5 +1,5 @@
-// adamw: one step of AdamW (Loshchilov and Hutter, 2019) over n parameters, in f64. Inputs are learning rate, step number and gradient
-// scale (0-dim f32), then n gradients; it writes n parameters, n first and n second moments.
+// adamw: one step of AdamW (Loshchilov and Hutter, 2019) over n parameters, in f64. Inputs are learning rate, step
+// number and gradient scale (0-dim f32), then n gradients; it writes n parameters, n first and n second moments.
 #include <cmath>
 
 #include "backends/ref/kernels.h"
@@ -8,7 +8,8 @@ namespace fovea::ref {
 
 Status adamw(const Call& c, const AdamWAttrs& a) {
   int n = c.inputs - 3;
-  if (c.outputs != 3 * n) return {Status::invalid, "as many parameters, first and second moments as gradients are needed"};
+  if (c.outputs != 3 * n)
+    return {Status::invalid, "as many parameters, first and second moments as gradients are needed"};
   for (int i = 0; i < 3; i++)
     if (c.x(i).dtype != DType::f32 || c.x(i).numel != 1) return {Status::invalid, "lr, step and scale are 0-dim f32"};
   double lr = *c.x(0).as<float>(), step = *c.x(1).as<float>(), scale = *c.x(2).as<float>();
@@ -31,7 +32,8 @@ Status adamw(const Call& c, const AdamWAttrs& a) {
           double v1 = a.beta2 * double(second[k * sv]) + (1 - a.beta2) * x * x;
           first[k * sm] = M(m1);
           second[k * sv] = M(v1);
-          to[k * sp] = T(M(double(M(to[k * sp])) * keep - lr / correction1 * m1 / (std::sqrt(v1) / correction2 + a.eps)));
+          to[k * sp] =
+              T(M(double(M(to[k * sp])) * keep - lr / correction1 * m1 / (std::sqrt(v1) / correction2 + a.eps)));
         }
       });
       return {};

@@ -9,12 +9,14 @@ namespace {
 
 constexpr uint64_t kEvaluation = 1ull << 62;  // documents from here on are held out
 
-std::vector<Batch> in_batches(const std::vector<std::vector<int32_t>>& rows, const std::vector<int64_t>& counted, const WindowOptions& o) {
+std::vector<Batch> in_batches(const std::vector<std::vector<int32_t>>& rows, const std::vector<int64_t>& counted,
+                              const WindowOptions& o) {
   std::vector<Batch> batches;
   for (size_t at = 0; at < rows.size(); at += size_t(o.batch)) {
     size_t end = std::min(rows.size(), at + size_t(o.batch));
     auto from = ptrdiff_t(at), to = ptrdiff_t(end);
-    batches.push_back(pack({rows.begin() + from, rows.begin() + to}, {counted.begin() + from, counted.begin() + to}, o.context));
+    batches.push_back(
+        pack({rows.begin() + from, rows.begin() + to}, {counted.begin() + from, counted.begin() + to}, o.context));
   }
   return batches;
 }
@@ -47,8 +49,10 @@ Batch pack(const std::vector<std::vector<int32_t>>& rows, const std::vector<int6
   return batch;
 }
 
-void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std::vector<int32_t>>& rows, std::vector<int64_t>& counted) {
-  int64_t n = int64_t(sequence.size()) - 1, stride = std::max<int64_t>(context / 2, 1), done = 0;  // targets predicted so far
+void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std::vector<int32_t>>& rows,
+         std::vector<int64_t>& counted) {
+  int64_t n = int64_t(sequence.size()) - 1, stride = std::max<int64_t>(context / 2, 1),
+          done = 0;  // targets predicted so far
   for (int64_t start = 0; done < n; start += stride) {
     int64_t end = std::min(start + context, n);
     rows.emplace_back(sequence.begin() + start, sequence.begin() + end + 1);
@@ -58,7 +62,10 @@ void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std:
 }
 
 TextSource::TextSource(std::vector<int32_t> tokens, const WindowOptions& o)
-    : o_(checked(o)), tokens_(std::move(tokens)), split_(split_tokens(tokens_, 0.1, o.context)), windows_(split_.train, o.context, o.seed) {}
+    : o_(checked(o)),
+      tokens_(std::move(tokens)),
+      split_(split_tokens(tokens_, 0.1, o.context)),
+      windows_(split_.train, o.context, o.seed) {}
 
 Batch TextSource::batch(int64_t number) const {
   TokenBatch b = windows_.batch(number * o_.batch, o_.batch);
@@ -74,7 +81,8 @@ std::vector<Batch> TextSource::evaluation() const {
   return in_batches(rows, counted, o_);
 }
 
-GrammarSource::GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o) : o_(checked(o)), tokenizer_(tokenizer) {}
+GrammarSource::GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o)
+    : o_(checked(o)), tokenizer_(tokenizer) {}
 
 Batch GrammarSource::batch(int64_t number) const {
   std::vector<std::vector<int32_t>> rows;
@@ -85,7 +93,8 @@ Batch GrammarSource::batch(int64_t number) const {
     uint64_t row = uint64_t(number) * uint64_t(o_.batch) + uint64_t(b);
     uint64_t draw = random_bits(o_.seed, uint64_t(number), uint64_t(b));
     size_t skip = draw & 1 ? 0 : size_t((draw >> 1) % span);
-    std::string text = Grammar::kSeparator + grammar_.sample_text(o_.seed, row * documents % kEvaluation, skip + length);
+    std::string text =
+        Grammar::kSeparator + grammar_.sample_text(o_.seed, row * documents % kEvaluation, skip + length);
     rows.push_back(tokenizer_.encode(std::string_view(text).substr(skip, length)));
   }
   return pack(rows, std::vector<int64_t>(rows.size(), o_.context), o_.context);

@@ -1,5 +1,5 @@
-// Where a language model's training and evaluation batches come from. Batch number n is a function of (seed, n) alone, so a resumed run
-// needs no cursor but its step. Text files and the embedded grammar are two sources.
+// Where a language model's training and evaluation batches come from. Batch number n is a function of (seed, n) alone,
+// so a resumed run needs no cursor but its step. Text files and the embedded grammar are two sources.
 #pragma once
 #include <limits>
 #include <memory>
@@ -33,7 +33,8 @@ class LmSource {
   virtual double entropy() const { return std::numeric_limits<double>::quiet_NaN(); }
 };
 
-// Windows of a text, each once an epoch, in another order in each; the text's last tenth is held out. ValueError when that is too short.
+// Windows of a text, each once an epoch, in another order in each; the text's last tenth is held out. ValueError when
+// that is too short.
 class TextSource final : public LmSource {
  public:
   TextSource(std::vector<int32_t> tokens, const WindowOptions& o);
@@ -47,8 +48,8 @@ class TextSource final : public LmSource {
   TokenWindows windows_;
 };
 
-// Endless documents of the embedded grammar, each followed by its separator. Half of the windows begin at a document's start. The
-// evaluation runs over whole documents from their start, which is what the entropy is about.
+// Endless documents of the embedded grammar, each followed by its separator. Half of the windows begin at a document's
+// start. The evaluation runs over whole documents from their start, which is what the entropy is about.
 class GrammarSource final : public LmSource {
  public:
   GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o);
@@ -65,8 +66,9 @@ class GrammarSource final : public LmSource {
 // One batch of rows, each at most `context` + 1 tokens: padded, and only the last `counted[i]` targets of row i count.
 Batch pack(const std::vector<std::vector<int32_t>>& rows, const std::vector<int64_t>& counted, int64_t context);
 
-// Cuts a sequence into windows of `context` + 1 tokens that overlap by half, so that each next token is predicted once, with at least
-// half a context before it (or the sequence's start).
-void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std::vector<int32_t>>& rows, std::vector<int64_t>& counted);
+// Cuts a sequence into windows of `context` + 1 tokens that overlap by half, so that each next token is predicted once,
+// with at least half a context before it (or the sequence's start).
+void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std::vector<int32_t>>& rows,
+         std::vector<int64_t>& counted);
 
 }  // namespace fovea::data

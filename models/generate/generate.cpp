@@ -27,14 +27,17 @@ int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Gener
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   if (o.top_k > 0 && o.top_k < int64_t(ids.size())) {
-    auto likelier = [&](int32_t a, int32_t b) { return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b; };
+    auto likelier = [&](int32_t a, int32_t b) {
+      return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b;
+    };
     std::partial_sort(ids.begin(), ids.begin() + o.top_k, ids.end(), likelier);
     ids.resize(size_t(o.top_k));
   }
   double total = 0;
   std::vector<double> cumulative;
   for (int32_t id : ids)
-    cumulative.push_back(total += std::exp((double(logits[size_t(id)]) - double(logits[size_t(best)])) / o.temperature));
+    cumulative.push_back(total +=
+                         std::exp((double(logits[size_t(id)]) - double(logits[size_t(best)])) / o.temperature));
   double u = double(random_bits(generator.seed, generator.counter++, 0) >> 11) * 0x1p-53 * total;
   size_t at = size_t(std::upper_bound(cumulative.begin(), cumulative.end(), u) - cumulative.begin());
   return ids[std::min(at, ids.size() - 1)];
@@ -65,7 +68,8 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
     }
     size_t from = o.use_cache ? start + size_t(cache.length()) : start;
     std::span<const int32_t> fresh(ids.data() + from, ids.size() - from);
-    Tensor x = Tensor::of<int32_t>(fresh, {1, int64_t(fresh.size())}, {.dtype = i32, .device = model.tok.weight->value().device()});
+    Tensor x = Tensor::of<int32_t>(fresh, {1, int64_t(fresh.size())},
+                                   {.dtype = i32, .device = model.tok.weight->value().device()});
     Tensor logits = model(x, o.use_cache ? &cache : nullptr);
     int32_t next = sample(select(select(logits, 0, 0), 0, int64_t(fresh.size()) - 1).to_vector<float>(), o, generator);
     ids.push_back(next);

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <optional>
 
 #include "autograd/ops/elementwise.h"
@@ -14,6 +13,8 @@
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
+#include "models/train/metrics.h"
+#include "models/train/plot.h"
 
 namespace fovea::train {
 namespace {
@@ -51,25 +52,6 @@ std::string difference(const Json& then, const Json& now, const std::string& pre
   return "";
 }
 
-// Lines of a run's metrics beyond a step are of a run that was killed after its last checkpoint.
-void forget_lines_after(const std::string& path, int64_t step) {
-  std::ifstream in(path);
-  if (!in) return;
-  std::string kept;
-  for (std::string line; std::getline(in, line);) {
-    if (in.eof()) break;  // a line without its end: cut off in the middle
-    try {
-      if (Json::parse(line)["step"].as_int() > step) break;
-    } catch (const Error&) {
-      break;
-    }
-    kept += line + "\n";
-  }
-  in.close();
-  std::ofstream out(path, std::ios::trunc);
-  if (!(out << kept).flush()) throw FileError(path + ": cannot be written: " + std::strerror(errno));
-}
-
 class Trainer {
  public:
   explicit Trainer(const LmRun& run)
@@ -85,7 +67,8 @@ class Trainer {
     if (before) {
       const Json& then = before->state().config;
       std::string d = then.is_object() ? difference(then, config_, "") : "it says nothing about its config";
-      if (!d.empty()) throw FileError(file_ + ": is another run: " + d + ". Use --fresh to start over, or another folder");
+      if (!d.empty())
+        throw FileError(file_ + ": is another run: " + d + ". Use --fresh to start over, or another folder");
       nn::ShapesOnly no_data;
       model_.emplace(run.model);
     } else {
@@ -93,13 +76,12 @@ class Trainer {
       model_.emplace(run.model);
     }
     if (o_.dtype != f32) model_->to(o_.dtype);
-    adam_.emplace(*model_, optim::AdamWOptions{.lr = o_.lr, .beta1 = o_.beta1, .beta2 = o_.beta2, .weight_decay = o_.weight_decay,
-                                               .clip = o_.clip});
+    adam_.emplace(
+        *model_,
+        optim::AdamWOptions{
+            .lr = o_.lr, .beta1 = o_.beta1, .beta2 = o_.beta2, .weight_decay = o_.weight_decay, .clip = o_.clip});
     if (before) resume(*before);
-    else if (run.fresh) std::remove(metrics_.c_str());
-    forget_lines_after(metrics_, step_);
-    out_.open(metrics_, std::ios::app);
-    if (!out_) throw FileError(metrics_ + ": cannot be written: " + std::strerror(errno));
+    out_.emplace(metrics_, step_);
     evaluation_ = run.source->evaluation();
   }
 
@@ -160,7 +142,8 @@ class Trainer {
 
   [[noreturn]] void not_finite(const std::string& what) {
     throw ValueError("train: step " + std::to_string(step_ + 1) + ": " + what + ". " +
-                     (exists(file_) ? file_ + " keeps the last good state" : "Nothing was saved yet") + "; a smaller train.lr may help");
+                     (exists(file_) ? file_ + " keeps the last good state" : "Nothing was saved yet") +
+                     "; a smaller train.lr may help");
   }
 
   void save() {
@@ -178,11 +161,23 @@ class Trainer {
     generator.set("counter", int64_t(default_generator().counter));
     state.train.set("generator", generator);
     nn::checkpoint::save(file_, *model_, *adam_, state);
+    draw();
+  }
+
+  void draw() {
+    LossPlot plot = loss_plot(read_metrics(metrics_));
+    plot.title = run_.title;
+    if (double floor = run_.source->entropy(); std::isfinite(floor)) {
+      plot.floor = floor;
+      plot.floor_label = "entropy of the corpus";
+    }
+    save_svg(plot, run_.folder + "/loss.svg");
   }
 
   void resume(const nn::checkpoint::File& before) {
     if (before.state().tokenizer != run_.tokenizer->to_json())
-      throw FileError(file_ + ": has another tokenizer than the data gives. Use --fresh to start over, or another folder");
+      throw FileError(file_ +
+                      ": has another tokenizer than the data gives. Use --fresh to start over, or another folder");
     before.load(*model_);
     before.load(*adam_);
     const Json& train = before.state().train;
@@ -203,8 +198,8 @@ class Trainer {
     line.set("lr", r.lr);
     if (std::isfinite(r.norm)) line.set("grad_norm", r.norm);
     line.set("tokens_per_s", r.tokens_per_s);
-    if (r.evaluated) line.set("eval_loss", r.eval_loss);
-    if (!(out_ << line.dump() << "\n").flush()) throw FileError(metrics_ + ": cannot be written: " + std::strerror(errno));
+    if (r.evaluated) line.set("val_loss", r.eval_loss);
+    out_->write(line);
   }
 
   const LmRun& run_;
@@ -214,7 +209,7 @@ class Trainer {
   std::optional<Gpt> model_;
   std::optional<optim::AdamW> adam_;
   std::vector<data::Batch> evaluation_;
-  std::ofstream out_;
+  std::optional<MetricsWriter> out_;
   int64_t step_ = 0;
 };
 
@@ -223,7 +218,8 @@ class Trainer {
 void TrainOptions::check() const {
   auto at_least = [](const char* key, double x, double least) {
     if (!(x >= least) || !std::isfinite(x))
-      throw ValueError(std::string("train.") + key + " is " + Json(x).dump() + " (expected " + Json(least).dump() + " or more)");
+      throw ValueError(std::string("train.") + key + " is " + Json(x).dump() + " (expected " + Json(least).dump() +
+                       " or more)");
   };
   at_least("steps", double(steps), 1);
   at_least("batch", double(batch), 1);

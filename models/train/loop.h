@@ -1,5 +1,6 @@
-// Training a language model in a run folder: checkpoint.h5, metrics.jsonl. A run goes on where its checkpoint stands, with the same bits
-// as if it had never stopped: batches are functions of the step, and weights, moments, step and generator are in the file.
+// Training a language model in a run folder: checkpoint.h5, metrics.jsonl, loss.svg. A run goes on where its checkpoint
+// stands, with the same bits as if it had never stopped: batches are functions of the step, and weights, moments, step
+// and generator are in the file.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -31,16 +32,17 @@ struct Report {
 };
 
 struct LmRun {
-  std::string folder;   // made if need be
-  bool fresh = false;   // forget what the folder holds
+  std::string folder;  // made if need be
+  std::string title;   // of loss.svg
+  bool fresh = false;  // forget what the folder holds
   GptConfig model;
   TrainOptions train;
-  io::Json data;        // what the source was made from, for telling runs apart
+  io::Json data;  // what the source was made from, for telling runs apart
   const text::Tokenizer* tokenizer = nullptr;
   const data::LmSource* source = nullptr;
   std::function<void(const Report&)> on_step = {};
   std::function<void(const std::string&)> note = {};  // one line for people
-  const std::atomic<bool>* stop = nullptr;            // set by a signal: a checkpoint is written after the step that runs
+  const std::atomic<bool>* stop = nullptr;  // set by a signal: a checkpoint is written after the step that runs
 };
 
 struct LmResult {
@@ -49,8 +51,8 @@ struct LmResult {
   bool interrupted = false;
 };
 
-// FileError when the folder cannot be written or holds another run (naming the key that differs); ValueError when the loss or a gradient
-// is not finite: the last checkpoint stays.
+// FileError when the folder cannot be written or holds another run (naming the key that differs); ValueError when the
+// loss or a gradient is not finite: the last checkpoint stays.
 LmResult train_lm(const LmRun& run);
 
 // Mean loss over batches, in nats per counted token, without gradients, in eval mode.

@@ -1,6 +1,6 @@
 // HDF5 files of arrays: a writer and a strict reader over the C API. Called by nn/checkpoint and the `ckpt` verbs.
-// The library is neither thread-safe nor made for hostile files: one mutex stands round every call, and the reader walks the whole file
-// (hard links only, contiguous, known types, sizes that add up) before it gives out a byte.
+// The library is neither thread-safe nor made for hostile files: one mutex stands round every call, and the reader
+// walks the whole file (hard links only, contiguous, known types, sizes that add up) before it gives out a byte.
 #pragma once
 #include <map>
 #include <string>
@@ -26,17 +26,19 @@ class H5Writer {
   H5Writer(const H5Writer&) = delete;
   H5Writer& operator=(const H5Writer&) = delete;
 
-  // A contiguous dataset of any dtype and layout (packed and brought to the host first); returns its digest. The attribute `dtype` is
-  // added ("float32", "bfloat16", ...).
+  // A contiguous dataset of any dtype and layout (packed and brought to the host first); returns its digest. The
+  // attribute `dtype` is added ("float32", "bfloat16", ...).
   std::string array(const std::string& path, const Array& a, const H5Attributes& attributes = {});
   std::string bytes(const std::string& path, std::string_view text);  // a dataset [n] of unsigned bytes
   void link(const std::string& path, const std::string& existing);    // a second name of a dataset
   void group(const std::string& path);
-  void attribute(const std::string& object, const std::string& name, const std::string& value);  // a fixed-length string
-  void close();                                                                                  // flushes
+  void attribute(const std::string& object, const std::string& name,
+                 const std::string& value);  // a fixed-length string
+  void close();                              // flushes
 
  private:
-  std::string dataset(const std::string& path, DType t, const Shape& shape, const void* data, const H5Attributes& attributes);
+  std::string dataset(const std::string& path, DType t, const Shape& shape, const void* data,
+                      const H5Attributes& attributes);
   void check_disk(const char* what);  // FileError when a write was lost
   std::string path_;
   int64_t file_ = -1;
@@ -51,7 +53,8 @@ struct H5Entry {
   std::map<std::string, std::string> attributes;
 };
 
-// Opens and checks a file; throws FileError in one line when it is missing, truncated, not HDF5, or has anything the gate refuses.
+// Opens and checks a file; throws FileError in one line when it is missing, truncated, not HDF5, or has anything the
+// gate refuses.
 class H5Reader {
  public:
   explicit H5Reader(const std::string& path);
@@ -60,7 +63,7 @@ class H5Reader {
   H5Reader& operator=(const H5Reader&) = delete;
 
   const std::string& path() const { return path_; }
-  const std::vector<H5Entry>& entries() const { return entries_; }           // sorted by path
+  const std::vector<H5Entry>& entries() const { return entries_; }                // sorted by path
   const std::map<std::string, std::string>& attributes() const { return root_; }  // of the root group
   const H5Entry* find(const std::string& path) const;
   const H5Entry& at(const std::string& path) const;  // FileError when there is none

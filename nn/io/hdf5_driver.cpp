@@ -1,5 +1,6 @@
-// The file driver of our writer. HDF5 crashes at exit when it could not flush a file (a full disk is enough), so to the library no write
-// of this driver ever fails: the first error is remembered, later writes are dropped, and the writer asks before it trusts the file.
+// The file driver of our writer. HDF5 crashes at exit when it could not flush a file (a full disk is enough), so to the
+// library no write of this driver ever fails: the first error is remembered, later writes are dropped, and the writer
+// asks before it trusts the file.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,7 +29,8 @@ const Driver* of(const H5FD_t* f) { return reinterpret_cast<const Driver*>(f); }
 H5FD_t* open_file(const char* name, unsigned, hid_t, haddr_t) {
   int fd = ::open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) {
-    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_FILE, H5E_CANTOPENFILE, "%s", std::strerror(errno));
+    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_FILE, H5E_CANTOPENFILE, "%s",
+             std::strerror(errno));
     return nullptr;
   }
   auto* d = new Driver{};
@@ -43,8 +45,8 @@ herr_t close_file(H5FD_t* f) {
 }
 
 herr_t query(const H5FD_t*, unsigned long* flags) {
-  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_AGGREGATE_SMALLDATA |
-           H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+           H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// What the HDF5 writer and reader share: identifiers that close themselves, the mutex, error texts and types. Internal to nn/io.
+// What the HDF5 writer and reader share: identifiers that close themselves, the mutex, error texts and types. Internal
+// to nn/io.
 #pragma once
 #include <hdf5.h>
 
@@ -50,7 +51,8 @@ inline void check(herr_t status, const std::string& path, const char* what) {
   if (status < 0) fail(path, what);
 }
 
-// Makes files opened with these access properties use the driver of hdf5_driver.cpp, and what it remembers: an errno, 0 for none.
+// Makes files opened with these access properties use the driver of hdf5_driver.cpp, and what it remembers: an errno, 0
+// for none.
 void use_careful_driver(hid_t access, const std::string& path);
 int careful_driver_error(hid_t file);
 

@@ -28,7 +28,8 @@ uint64_t check_signature(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   char first[8] = {};
   if (!in.read(first, 8) && in.gcount() == 0) throw FileError(path + ": cannot be read: " + std::strerror(errno));
-  if (in.gcount() < 8 || std::memcmp(first, "\211HDF\r\n\032\n", 8) != 0) throw FileError(path + ": is not an HDF5 file");
+  if (in.gcount() < 8 || std::memcmp(first, "\211HDF\r\n\032\n", 8) != 0)
+    throw FileError(path + ": is not an HDF5 file");
   return uint64_t(st.st_size);
 }
 
@@ -78,14 +79,15 @@ class Gate {
     if (H5Oget_info(object, &info) < 0) fail(path_, "is damaged at " + where);
     if (info.num_attrs > 64) refuse(where, "too many attributes");
     for (hsize_t i = 0; i < info.num_attrs; i++) {
-      Id a(H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_NATIVE, i, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, path_, "is damaged");
+      Id a(H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_NATIVE, i, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, path_,
+           "is damaged");
       char name[128] = {};
       if (H5Aget_name(a, sizeof name, name) < 0) fail(path_, "is damaged at " + where);
       Id type(H5Aget_type(a), H5Tclose, path_, "is damaged");
       Id space(H5Aget_space(a), H5Sclose, path_, "is damaged");
       size_t size = H5Tget_size(type);
-      if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || H5Sget_simple_extent_npoints(space) != 1 ||
-          size > kMaxAttribute)
+      if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
+          H5Sget_simple_extent_npoints(space) != 1 || size > kMaxAttribute)
         refuse(where, "an attribute that is not a short fixed string");
       std::string value(size, '\0');
       if (H5Aread(a, type, value.data()) < 0) fail(path_, "is damaged at " + where);
@@ -112,13 +114,15 @@ class Gate {
     if (!h5::dtype_of(type, e.dtype)) refuse(full, "an unknown element type");
     H5S_class_t kind = H5Sget_simple_extent_type(space);
     int rank = kind == H5S_SCALAR ? 0 : H5Sget_simple_extent_ndims(space);
-    if ((kind != H5S_SCALAR && kind != H5S_SIMPLE) || rank < 0 || rank > kMaxRank) refuse(full, "more than eight axes, or none at all");
+    if ((kind != H5S_SCALAR && kind != H5S_SIMPLE) || rank < 0 || rank > kMaxRank)
+      refuse(full, "more than eight axes, or none at all");
     hsize_t dims[kMaxRank] = {}, most[kMaxRank] = {};
     if (rank && H5Sget_simple_extent_dims(space, dims, most) < 0) fail(path_, "is damaged at " + full);
     uint64_t n = uint64_t(size_of(e.dtype));
     for (int i = 0; i < rank; i++) {
       if (dims[i] != most[i]) refuse(full, "its size can grow");
-      if (dims[i] > size_ || __builtin_mul_overflow(n, uint64_t(dims[i]), &n)) refuse(full, "its shape is larger than the file");
+      if (dims[i] > size_ || __builtin_mul_overflow(n, uint64_t(dims[i]), &n))
+        refuse(full, "its shape is larger than the file");
       e.shape.push_back(int64_t(dims[i]));
     }
     e.bytes = n;
@@ -126,7 +130,8 @@ class Gate {
     if (stored != n) refuse(full, "its stored size does not fit its shape");
     if (n > 0) {
       haddr_t offset = H5Dget_offset(set);
-      if (offset == HADDR_UNDEF || offset > size_ || n > size_ - offset) refuse(full, "its data lies beyond the end of the file");
+      if (offset == HADDR_UNDEF || offset > size_ || n > size_ - offset)
+        refuse(full, "its data lies beyond the end of the file");
       if (data_.insert(offset).second && (total_ += n) > size_) refuse(full, "its arrays overlap");
     }
     attributes(set, full, e.attributes);
@@ -158,7 +163,8 @@ H5Reader::H5Reader(const std::string& path) : path_(path) {
   hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access);
   if (file < 0) {
     std::string why = h5::last_error();
-    if (why.find("truncated") != why.npos || why.find("past end of file") != why.npos || why.find("addr overflow") != why.npos)
+    if (why.find("truncated") != why.npos || why.find("past end of file") != why.npos ||
+        why.find("addr overflow") != why.npos)
       throw FileError(path_ + ": is truncated: it has " + std::to_string(size) + " bytes and says it should have more");
     throw FileError(path_ + ": is a damaged HDF5 file: " + why);
   }
@@ -185,7 +191,8 @@ void H5Reader::close() {
 }
 
 const H5Entry* H5Reader::find(const std::string& path) const {
-  auto at = std::lower_bound(entries_.begin(), entries_.end(), path, [](const H5Entry& e, const std::string& p) { return e.path < p; });
+  auto at = std::lower_bound(entries_.begin(), entries_.end(), path,
+                             [](const H5Entry& e, const std::string& p) { return e.path < p; });
   return at != entries_.end() && at->path == path ? &*at : nullptr;
 }
 
@@ -201,7 +208,8 @@ Array H5Reader::read(const H5Entry& e) const {
   h5::Lock lock;
   Id set(H5Dopen2(hid_t(file_), e.path.c_str(), H5P_DEFAULT), H5Dclose, path_, "reading failed");
   Id type(H5Dget_type(set), H5Tclose, path_, "reading failed");  // the file's own: no conversion by the library
-  if (H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, a.view().data) < 0) fail(path_, "reading " + e.path + " failed");
+  if (H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, a.view().data) < 0)
+    fail(path_, "reading " + e.path + " failed");
   return a;
 }
 

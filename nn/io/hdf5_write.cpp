@@ -30,7 +30,8 @@ std::string digest(const void* data, size_t bytes) {
 }
 
 const char* hdf5_name_of(DType t) {
-  constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16", "int64", "int32", "uint8", "int8", "bool"};
+  constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16", "int64",
+                                   "int32",   "uint8",   "int8",     "bool"};
   return int(t) < 9 ? names[int(t)] : "";
 }
 
@@ -74,7 +75,8 @@ void write_attribute(hid_t object, const std::string& file, const std::string& n
   check(H5Tset_size(type, value.size() + 1), file, "writing an attribute failed");
   check(H5Tset_cset(type, H5T_CSET_UTF8), file, "writing an attribute failed");
   Id space(H5Screate(H5S_SCALAR), H5Sclose, file, "writing an attribute failed");
-  Id at(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, file, "writing an attribute failed");
+  Id at(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, file,
+        "writing an attribute failed");
   check(H5Awrite(at, type, value.c_str()), file, "writing an attribute failed");
 }
 

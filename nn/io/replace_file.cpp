@@ -27,7 +27,8 @@ void replace_file(const std::string& path, uint64_t bytes, const std::function<v
   auto slash = path.rfind('/');
   std::string folder = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   struct statvfs space;
-  if (statvfs(folder.c_str(), &space) != 0) throw FileError(path + ": cannot be written: " + folder + ": " + std::strerror(errno));
+  if (statvfs(folder.c_str(), &space) != 0)
+    throw FileError(path + ": cannot be written: " + folder + ": " + std::strerror(errno));
   uint64_t available = uint64_t(space.f_bavail) * space.f_frsize;
   if (available < bytes)
     throw FileError(path + ": cannot be written: it needs " + std::to_string((bytes >> 20) + 1) + " MB and " +
@@ -37,7 +38,8 @@ void replace_file(const std::string& path, uint64_t bytes, const std::function<v
   try {
     write(temporary);
     sync(temporary, O_RDONLY, path);
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) throw FileError(path + ": cannot be replaced: " + std::strerror(errno));
+    if (std::rename(temporary.c_str(), path.c_str()) != 0)
+      throw FileError(path + ": cannot be replaced: " + std::strerror(errno));
   } catch (...) {
     unlink(temporary.c_str());
     throw;

@@ -1,4 +1,5 @@
-// Replaces a file in one step or not at all: what is written goes to another name beside it first. Used by checkpoints and tables.
+// Replaces a file in one step or not at all: what is written goes to another name beside it first. Used by checkpoints
+// and tables.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -6,8 +7,10 @@
 
 namespace fovea::io {
 
-// Calls write(temporary name), then fsyncs that file, renames it to `path` and fsyncs the folder. Whatever fails (FileError, or what
-// `write` throws) removes the temporary file and leaves `path` as it was. `bytes` is what will be written: a full disk is noticed first.
-void replace_file(const std::string& path, uint64_t bytes, const std::function<void(const std::string& temporary)>& write);
+// Calls write(temporary name), then fsyncs that file, renames it to `path` and fsyncs the folder. Whatever fails
+// (FileError, or what `write` throws) removes the temporary file and leaves `path` as it was. `bytes` is what will be
+// written: a full disk is noticed first.
+void replace_file(const std::string& path, uint64_t bytes,
+                  const std::function<void(const std::string& temporary)>& write);
 
 }  // namespace fovea::io

@@ -11,7 +11,8 @@ namespace fovea::optim {
 namespace {
 
 void require(bool ok, const char* what, double value, const char* expected) {
-  if (!ok) throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
+  if (!ok)
+    throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
 }
 
 // The definition of the row `adamw`, for backends without a kernel. Scalars in f64, the rest in the moments' dtype.
@@ -116,8 +117,7 @@ void AdamW::update_group(const std::vector<Slot*>& group, double scale) {
   for (Slot* s : ordered) out.push_back(s->v);
   if (kernels_of(device).slots[op::adamw].thunk && !forced_to_compose(op::adamw))
     update(state(), op::adamw, in.data(), int(in.size()), &attrs, out.data(), int(out.size()));
-  else
-    composed(in.data(), int(ordered.size()), attrs, out.data());
+  else composed(in.data(), int(ordered.size()), attrs, out.data());
   for (Slot* s : ordered) s->step++;
 }
 

@@ -1,6 +1,6 @@
-// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), one fused update for all parameters where the backend has the
-// kernel. State belongs to Ref<Parameter>, so it survives to(bf16), loading and ties. Learning rate, step number and gradient scale
-// reach the kernel as arrays.
+// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), one fused update for all parameters where the
+// backend has the kernel. State belongs to Ref<Parameter>, so it survives to(bf16), loading and ties. Learning rate,
+// step number and gradient scale reach the kernel as arrays.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,7 +12,8 @@ namespace fovea::optim {
 struct AdamWOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
   double clip = 0;  // largest global norm of the gradients; 0: no clipping
-  // Parameters with two axes or more decay; biases, norms and what these globs name do not. decay_all follows PyTorch's default instead.
+  // Parameters with two axes or more decay; biases, norms and what these globs name do not. decay_all follows PyTorch's
+  // default instead.
   std::vector<std::string> no_decay = {};
   bool decay_all = false;
 };
@@ -32,8 +33,8 @@ class AdamW {
   AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o);
 
   void zero_grad();  // drops the gradients
-  // Updates every parameter that has a gradient. Clips first when asked to; a gradient that is not finite then throws ValueError naming
-  // its parameter, and nothing has changed.
+  // Updates every parameter that has a gradient. Clips first when asked to; a gradient that is not finite then throws
+  // ValueError naming its parameter, and nothing has changed.
   void step();
 
   double lr() const { return o_.lr; }

@@ -9,7 +9,8 @@
 
 namespace fovea::optim {
 
-// Linear warm-up from lr/warmup to lr over `warmup` steps, then `kind` down to min_lr at step `steps - 1`; beyond it, min_lr.
+// Linear warm-up from lr/warmup to lr over `warmup` steps, then `kind` down to min_lr at step `steps - 1`; beyond it,
+// min_lr.
 struct Schedule {
   enum Kind : uint8_t { cosine, linear, constant };
   double lr = 1e-3, min_lr = 0;

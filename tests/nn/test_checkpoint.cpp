@@ -140,8 +140,9 @@ TEST_CASE("a file that does not fit says all that differs, and changes nothing")
   Other other;
   auto before = other.out.weight->value().to_vector<float>();
   std::string text = error_of([&] { checkpoint::load(path, other); });
-  CHECK(has(text, "c.h5: does not fit the model: missing in the file: extra.weight, extra.bias; "
-                  "not in the model: out.bias, seen; of another shape: tok.weight is [10,4] (the model has [10,5])"));
+  CHECK(has(text,
+            "c.h5: does not fit the model: missing in the file: extra.weight, extra.bias; "
+            "not in the model: out.bias, seen; of another shape: tok.weight is [10,4] (the model has [10,5])"));
   CHECK(other.out.weight->value().to_vector<float>() == before);
   CHECK(has(error_of([&] { checkpoint::load(path, other, {.strict = false}); }), "of another shape"));
   optim::AdamW adam(net);

@@ -124,56 +124,67 @@ TEST_CASE("the gate refuses links, growing, chunked, external and unknown things
     std::function<void(hid_t)> make;
   };
   auto plain = [&](hid_t f, const char* name) {
-    hid_t s = H5Screate_simple(1, &two, nullptr), d = H5Dcreate2(f, name, H5T_IEEE_F32LE, s, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t s = H5Screate_simple(1, &two, nullptr),
+          d = H5Dcreate2(f, name, H5T_IEEE_F32LE, s, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     float x[2] = {1, 2};
     H5Dwrite(d, H5T_IEEE_F32LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, x);
     H5Dclose(d);
     H5Sclose(s);
   };
   const Row rows[] = {
-      {"soft", "a link that is not hard", [&](hid_t f) { plain(f, "a"), H5Lcreate_soft("/a", f, "b", H5P_DEFAULT, H5P_DEFAULT); }},
-      {"external", "a link that is not hard", [&](hid_t f) { H5Lcreate_external("other.h5", "/a", f, "b", H5P_DEFAULT, H5P_DEFAULT); }},
-      {"cycle", "a cycle", [&](hid_t f) {
+      {"soft", "a link that is not hard",
+       [&](hid_t f) { plain(f, "a"), H5Lcreate_soft("/a", f, "b", H5P_DEFAULT, H5P_DEFAULT); }},
+      {"external", "a link that is not hard",
+       [&](hid_t f) { H5Lcreate_external("other.h5", "/a", f, "b", H5P_DEFAULT, H5P_DEFAULT); }},
+      {"cycle", "a cycle",
+       [&](hid_t f) {
          hid_t g = H5Gcreate2(f, "g", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
          H5Lcreate_hard(f, "g", g, "again", H5P_DEFAULT, H5P_DEFAULT);
          H5Gclose(g);
        }},
-      {"chunked", "not contiguous", [&](hid_t f) {
+      {"chunked", "not contiguous",
+       [&](hid_t f) {
          hid_t s = H5Screate_simple(1, &two, &unlimited), p = H5Pcreate(H5P_DATASET_CREATE);
          H5Pset_chunk(p, 1, &two);
          H5Dclose(H5Dcreate2(f, "a", H5T_IEEE_F32LE, s, H5P_DEFAULT, p, H5P_DEFAULT));
          H5Pclose(p);
          H5Sclose(s);
        }},
-      {"outside", "in another file", [&](hid_t f) {
+      {"outside", "in another file",
+       [&](hid_t f) {
          hid_t s = H5Screate_simple(1, &two, nullptr), p = H5Pcreate(H5P_DATASET_CREATE);
          H5Pset_external(p, "/etc/hostname", 0, 8);
          H5Dclose(H5Dcreate2(f, "a", H5T_IEEE_F32LE, s, H5P_DEFAULT, p, H5P_DEFAULT));
          H5Pclose(p);
          H5Sclose(s);
        }},
-      {"big_endian", "unknown element type", [&](hid_t f) {
+      {"big_endian", "unknown element type",
+       [&](hid_t f) {
          hid_t s = H5Screate_simple(1, &two, nullptr);
          H5Dclose(H5Dcreate2(f, "a", H5T_IEEE_F32BE, s, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
          H5Sclose(s);
        }},
-      {"never_written", "stored size", [&](hid_t f) {
+      {"never_written", "stored size",
+       [&](hid_t f) {
          hid_t s = H5Screate_simple(1, &two, nullptr);
          H5Dclose(H5Dcreate2(f, "a", H5T_IEEE_F32LE, s, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
          H5Sclose(s);
        }},
-      {"bomb", "larger than the file", [&](hid_t f) {
+      {"bomb", "larger than the file",
+       [&](hid_t f) {
          hsize_t huge[2] = {1ull << 40, 1ull << 40};
          hid_t s = H5Screate_simple(2, huge, nullptr);
          H5Dclose(H5Dcreate2(f, "a", H5T_IEEE_F32LE, s, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
          H5Sclose(s);
        }},
-      {"type", "neither a group nor an array", [&](hid_t f) {
+      {"type", "neither a group nor an array",
+       [&](hid_t f) {
          hid_t t = H5Tcopy(H5T_IEEE_F32LE);
          H5Tcommit2(f, "t", t, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
          H5Tclose(t);
        }},
-      {"number", "not a short fixed string", [&](hid_t f) {
+      {"number", "not a short fixed string",
+       [&](hid_t f) {
          hid_t s = H5Screate(H5S_SCALAR), a = H5Acreate2(f, "n", H5T_STD_I32LE, s, H5P_DEFAULT, H5P_DEFAULT);
          int x = 1;
          H5Awrite(a, H5T_NATIVE_INT, &x);
@@ -194,9 +205,7 @@ TEST_CASE("the gate refuses links, growing, chunked, external and unknown things
 TEST_CASE("a file is replaced whole or not at all") {
   Folder dir;
   std::string path = dir / "f";
-  auto write = [](const char* text) {
-    return [=](const std::string& t) { std::ofstream(t) << text; };
-  };
+  auto write = [](const char* text) { return [=](const std::string& t) { std::ofstream(t) << text; }; };
   auto content = [&] {
     std::string s;
     std::getline(std::ifstream(path), s);
@@ -206,7 +215,12 @@ TEST_CASE("a file is replaced whole or not at all") {
   CHECK(content() == "one");
   io::replace_file(path, 10, write("two"));
   CHECK(content() == "two");
-  CHECK_THROWS_AS(io::replace_file(path, 10, [](const std::string& t) { std::ofstream(t) << "x"; throw ValueError("no"); }), ValueError);
+  CHECK_THROWS_AS(io::replace_file(path, 10,
+                                   [](const std::string& t) {
+                                     std::ofstream(t) << "x";
+                                     throw ValueError("no");
+                                   }),
+                  ValueError);
   CHECK(content() == "two");
   CHECK(has(error_of([&] { io::replace_file(path, 1ull << 60, write("three")); }), "MB are free"));
   CHECK(has(error_of([&] { io::replace_file(dir / "no/f", 1, write("x")); }), "No such file or directory"));

@@ -70,7 +70,8 @@ TEST_CASE("self-attention is the formula, head by head") {
 
 TEST_CASE("grouped queries share keys: equal to repeating them") {
   manual_seed(2);
-  nn::SelfAttention grouped(nn::Parent{}, {.dim = 12, .heads = 6, .kv_heads = 2}), full(nn::Parent{}, {.dim = 12, .heads = 6});
+  nn::SelfAttention grouped(nn::Parent{}, {.dim = 12, .heads = 6, .kv_heads = 2}),
+      full(nn::Parent{}, {.dim = 12, .heads = 6});
   CHECK(grouped.qkv.weight->value().shape() == Shape{20, 12});
   // Rows of the full projection: 6 query heads of 2, then each of 2 key heads three times, then the same of values.
   auto widen = [](const Tensor& w) {
@@ -96,7 +97,8 @@ TEST_CASE("cached attention equals the uncached path, in pieces of any size") {
   for (int64_t piece : {1, 2, 4, 9}) {
     nn::KVCache cache(1, 9);
     std::vector<Tensor> parts;
-    for (int64_t at = 0; at < 9; at += piece) parts.push_back(block(narrow(x, 1, at, std::min(piece, 9 - at)), cache.layer(0)));
+    for (int64_t at = 0; at < 9; at += piece)
+      parts.push_back(block(narrow(x, 1, at, std::min(piece, 9 - at)), cache.layer(0)));
     INFO(piece);
     CHECK(furthest(cat(parts, 1), whole) <= 1e-5);
     CHECK(cache.length() == 9);
@@ -108,12 +110,14 @@ TEST_CASE("residuals put the norm before or behind") {
   manual_seed(4);
   Tensor x = normal(0, 1, {3, 8});
   nn::Residual<nn::FeedForward> pre(nn::Parent{}, {.dim = 8}, {.dim = 8, .multiplier = 2});
-  nn::Residual<nn::FeedForward> post(nn::Parent{}, {.dim = 8, .position = nn::NormPosition::post}, {.dim = 8, .multiplier = 2});
+  nn::Residual<nn::FeedForward> post(nn::Parent{}, {.dim = 8, .position = nn::NormPosition::post},
+                                     {.dim = 8, .multiplier = 2});
   CHECK(furthest(pre(x), x + pre.body(pre.norm(x))) == 0);
   CHECK(furthest(post(x), post.norm(x + post.body(x))) == 0);
   std::vector<std::string> names;
   for (auto& [name, p] : pre.named_parameters()) names.push_back(name);
-  CHECK(names == std::vector<std::string>{"norm.weight", "norm.bias", "up.weight", "up.bias", "down.weight", "down.bias"});
+  CHECK(names ==
+        std::vector<std::string>{"norm.weight", "norm.bias", "up.weight", "up.bias", "down.weight", "down.bias"});
 }
 
 TEST_CASE("dropout follows the generator, and eval turns it off") {
@@ -143,7 +147,8 @@ TEST_CASE("sizes that make no layer are refused") {
 TEST_CASE("a block's gradient reaches every parameter") {
   manual_seed(6);
   for (auto position : {nn::NormPosition::pre, nn::NormPosition::post}) {
-    nn::TransformerBlock block(nn::Parent{}, {.dim = 8, .heads = 2, .norm_position = position, .activation = nn::Activation::gelu_tanh});
+    nn::TransformerBlock block(
+        nn::Parent{}, {.dim = 8, .heads = 2, .norm_position = position, .activation = nn::Activation::gelu_tanh});
     Tensor weights = normal(0, 1, {2, 4, 8});
     sum(block(normal(0, 1, {2, 4, 8})) * weights).backward();
     CHECK(gradient_report(block.parameters()).unreached.empty());

@@ -55,10 +55,10 @@ std::string error_of(auto&& f) {
 
 TEST_CASE("members register themselves under dotted paths") {
   Net net;
-  std::vector<std::string> expected = {"gain",          "first.a.weight",  "first.a.bias",    "first.b.weight",  "first.b.bias",
-                                       "more.0.a.weight", "more.0.a.bias", "more.0.b.weight", "more.0.b.bias",   "more.1.a.weight",
-                                       "more.1.a.bias", "more.1.b.weight", "more.1.b.bias",   "plain.0.weight",  "plain.0.bias",
-                                       "plain.1.weight", "plain.1.bias"};
+  std::vector<std::string> expected = {
+      "gain",          "first.a.weight",  "first.a.bias",  "first.b.weight",  "first.b.bias",  "more.0.a.weight",
+      "more.0.a.bias", "more.0.b.weight", "more.0.b.bias", "more.1.a.weight", "more.1.a.bias", "more.1.b.weight",
+      "more.1.b.bias", "plain.0.weight",  "plain.0.bias",  "plain.1.weight",  "plain.1.bias"};
   CHECK(names(net.named_parameters()) == expected);
   for (auto& [name, p] : net.named_parameters()) CHECK(p->name() == name);
   CHECK(net.named_state().size() == expected.size() + 1);
@@ -101,7 +101,8 @@ TEST_CASE("a module type is final") {
   struct Derived : Base {};
   Derived d;
   CHECK(error_of([&] { d(Tensor{1}); }) ==
-        "module: Derived derives from Base, whose forward would run. Module types are final: hold one as a member instead");
+        "module: Derived derives from Base, whose forward would run. Module types are final: hold one as a member "
+        "instead");
 }
 
 TEST_CASE("an error inside names the module's path and the user's line") {

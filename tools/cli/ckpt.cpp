@@ -65,7 +65,8 @@ int run_show(const Args& args) {
                          file.has_optimizer() ? "with optimizer state" : "without optimizer state"));
   if (!s.train.is_null()) print_line("train " + s.train.dump());
   if (!s.config.is_null()) print_line("config " + s.config.dump(2));
-  if (const Json* kind = tokenizer.is_object() ? tokenizer.find("kind") : nullptr) print_line("tokenizer " + kind->dump());
+  if (const Json* kind = tokenizer.is_object() ? tokenizer.find("kind") : nullptr)
+    print_line("tokenizer " + kind->dump());
   return 0;
 }
 
@@ -97,8 +98,8 @@ std::string first_difference(const io::H5Reader& a, const io::H5Reader& b) {
     const io::H5Entry* f = b.find(e.path);
     if (!f) return "'" + e.path + "' is only in the first";
     if (e.dtype != f->dtype || !(e.shape == f->shape))
-      return fmt::format("'{}' is {} {} in the first and {} {} in the second", e.path, to_string(e.shape), name_of(e.dtype),
-                         to_string(f->shape), name_of(f->dtype));
+      return fmt::format("'{}' is {} {} in the first and {} {} in the second", e.path, to_string(e.shape),
+                         name_of(e.dtype), to_string(f->shape), name_of(f->dtype));
     Array x = a.read(e), y = b.read(*f);
     const char *p = static_cast<const char*>(x.view().data), *q = static_cast<const char*>(y.view().data);
     if (e.bytes == 0 || std::memcmp(p, q, e.bytes) == 0) continue;

@@ -14,7 +14,8 @@ using io::Json;
 int run_generate(const Args& args) {
   nn::checkpoint::File file(args.text("MODEL"));
   const auto& s = file.state();
-  if (!s.config.is_object() || !s.config.find("model")) throw FileError(file.reader().path() + ": says nothing about its model");
+  if (!s.config.is_object() || !s.config.find("model"))
+    throw FileError(file.reader().path() + ": says nothing about its model");
   if (s.tokenizer.empty()) throw FileError(file.reader().path() + ": has no tokenizer");
   auto tokenizer = text::Tokenizer::from_json(s.tokenizer);
   std::optional<Gpt> model;

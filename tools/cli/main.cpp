@@ -8,7 +8,7 @@ using cli::Option, cli::Verb, cli::Args;
 
 namespace {
 
-const Verb* const kVerbs[] = {&cli::kVersion, &cli::kDevices, &cli::kTrainLm,    &cli::kGenerate,
+const Verb* const kVerbs[] = {&cli::kVersion, &cli::kDevices,  &cli::kTrainLm,    &cli::kGenerate,
                               &cli::kCkptLs,  &cli::kCkptShow, &cli::kCkptVerify, &cli::kCkptDiff};
 
 const std::vector<Option> kComputing = {

@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <csignal>
+#include <optional>
 
 #include "models/data/text_file.h"
 #include "models/text/byte_tokenizer.h"
 #include "models/text/char_tokenizer.h"
 #include "models/train/loop.h"
+#include "models/train/progress.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -51,6 +53,7 @@ int run_train(const Args& args) {
   if (config["data"]["tokenizer"].as_string() == "byte") tokenizer = std::make_unique<text::ByteTokenizer>();
   else tokenizer = std::make_unique<text::CharTokenizer>(text);
   run.folder = args.text("--out");
+  run.title = files.empty() ? "the embedded corpus" : files[0];
   run.fresh = args.has("--fresh");
   run.train = train::TrainOptions::from_json(config["train"]);
   if (args.has("--seed")) run.train.seed = uint64_t(args.integer("--seed", 1));
@@ -67,18 +70,21 @@ int run_train(const Args& args) {
   if (files.empty()) source = std::make_unique<data::GrammarSource>(*tokenizer, windows);
   else source = std::make_unique<data::TextSource>(tokenizer->encode(text), windows);
   run.source = source.get();
-  run.note = note;
+  std::optional<train::Progress> progress;
+  run.note = [&](const std::string& text) { progress ? progress->note(text) : note(text); };
   run.on_step = [&](const train::Report& r) {
-    if (r.evaluated || r.step % 50 == 0 || r.step == r.steps)
-      note(fmt::format("step {}/{} loss {:.4f} lr {:.2e} {:.0f} tokens/s{}", r.step, r.steps, r.loss, r.lr, r.tokens_per_s,
-                       r.evaluated ? fmt::format(" eval {:.4f}", r.eval_loss) : ""));
+    if (!progress) progress.emplace(r.step - 1, r.steps);
+    progress->update(r.step, r.loss, r.tokens_per_s);
+    if (r.evaluated) progress->note(fmt::format("step {}: validation loss {:.4f}", r.step, r.eval_loss));
   };
   run.stop = &interrupted;
   std::signal(SIGINT, [](int) { interrupted = true; });
   train::LmResult result = train::train_lm(run);
   std::signal(SIGINT, SIG_DFL);
+  if (progress) progress->finish();
   if (result.interrupted) {
-    note(fmt::format("stopped at step {}; {}/checkpoint.h5 is written, the same command goes on", result.step, run.folder));
+    note(fmt::format("stopped at step {}; {}/checkpoint.h5 is written, the same command goes on", result.step,
+                     run.folder));
     return 130;
   }
   return 0;

@@ -1,5 +1,5 @@
-// A verb of the program as plain data: its options, and the function that runs it. main.cpp turns the table into a command line; verbs see
-// values only. Verbs are one file each, `<verb>.cpp`, and are listed in verbs.h.
+// A verb of the program as plain data: its options, and the function that runs it. main.cpp turns the table into a
+// command line; verbs see values only. Verbs are one file each, `<verb>.cpp`, and are listed in verbs.h.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -12,7 +12,9 @@
 namespace fovea::cli {
 
 // Wrong usage: exit status 2.
-struct UsageError : Error { using Error::Error; };
+struct UsageError : Error {
+  using Error::Error;
+};
 
 struct Option {
   enum Kind : uint8_t { flag, text, integer, real, texts /* may come again and again */ };

@@ -46,7 +46,8 @@ int run_devices(const Args& args) {
         if (n == 0) j.set("why", why ? why : "it has no device");
         print_json(j);
       } else if (n > 0) {
-        print_line(fmt::format("{:9} usable{}{}", name, detail::backends[b].host ? fmt::format(", {} threads", thread_count()) : "",
+        print_line(fmt::format("{:9} usable{}{}", name,
+                               detail::backends[b].host ? fmt::format(", {} threads", thread_count()) : "",
                                is_default ? ", the default" : ""));
       } else {
         print_line(fmt::format("{:9} not usable: {}", name, why ? why : "it has no device"));
