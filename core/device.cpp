@@ -92,6 +92,7 @@ int register_backend(Backend& b, std::vector<std::string>* refused) {
   if (n > 0 && b.starts_from_reference()) {
     *table = *detail::backends[0].table;
     for (Slot& s : table->slots) s.reference = s.thunk != nullptr;
+    table->rest = new KernelTable(*table);
   }
   Registrar registrar(*table, refused);
   b.kernels(registrar);

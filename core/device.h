@@ -10,9 +10,11 @@ namespace fovea {
 
 inline constexpr int kMaxBackends = 16, kMaxOps = 1024;
 
-// A backend's kernels by op id. Empty slots compose.
+// A backend's kernels by op id. Empty slots compose. `rest`: the reference's table, where the backend started from it;
+// it serves the dtypes that a slot which was overwritten does not.
 struct KernelTable {
   Slot slots[kMaxOps];
+  const KernelTable* rest = nullptr;
 };
 
 namespace detail {

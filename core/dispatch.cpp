@@ -171,8 +171,13 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
 }
 
 const Slot* find_slot(const OpRow& r, const View& d) {
-  const Slot& slot = kernels_of(d.device).slots[r.slot];
-  return slot.thunk && contains(slot.dtypes, d.dtype) ? &slot : nullptr;
+  const KernelTable& table = kernels_of(d.device);
+  const Slot& slot = table.slots[r.slot];
+  if (slot.thunk && contains(slot.dtypes, d.dtype)) [[likely]]
+    return &slot;
+  if (!slot.thunk || !table.rest) return nullptr;
+  const Slot& spare = table.rest->slots[r.slot];
+  return spare.thunk && contains(spare.dtypes, d.dtype) ? &spare : nullptr;
 }
 
 View meta_view(const Meta& m) {

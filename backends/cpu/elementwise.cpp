@@ -15,10 +15,13 @@
 namespace fovea::cpu {
 namespace {
 
+template <class T>
+constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwiseTable<T>, &avx2::kElementwiseTable<T>,
+                                                              &avx512::kElementwiseTable<T>};
+template <class T> const ElementwiseKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
+
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
 constexpr int64_t kChunk = 256;                       // elements of the buffers for strided rows
-
-template <class T> const ElementwiseKernels<T>& kernels() { return elementwise_kernels<T>(isa()); }
 
 // A row of one operand: its first element, as the kernels want it. Strided rows are copied to `buffer`, n <= kChunk.
 template <class T> struct Operand {
@@ -97,16 +100,8 @@ constexpr bool is_cheap(Unary k) {
 
 }  // namespace
 
-template <> const ElementwiseKernels<float>& elementwise_kernels(Isa level) {
-  static constexpr const ElementwiseKernels<float>* tables[] = {
-      &sse2::kElementwiseTable<float>, &avx2::kElementwiseTable<float>, &avx512::kElementwiseTable<float>};
-  return *tables[int(level)];
-}
-template <> const ElementwiseKernels<double>& elementwise_kernels(Isa level) {
-  static constexpr const ElementwiseKernels<double>* tables[] = {
-      &sse2::kElementwiseTable<double>, &avx2::kElementwiseTable<double>, &avx512::kElementwiseTable<double>};
-  return *tables[int(level)];
-}
+template <> const ElementwiseKernels<float>& elementwise_kernels(Isa level) { return *kTables<float>[int(level)]; }
+template <> const ElementwiseKernels<double>& elementwise_kernels(Isa level) { return *kTables<double>[int(level)]; }
 
 Status unary(const Call& c, const NoAttrs& a) {
   const View &x = c.x(0), &y = c.y();
@@ -117,6 +112,13 @@ Status unary(const Call& c, const NoAttrs& a) {
 
 Status binary(const Call& c, const NoAttrs& attrs) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  // Short and simple calls, of which small models are made, come first.
+  if (a.dtype == f32 && b.dtype == f32 && y.dtype == f32 && a.dense && b.dense && y.dense && y.numel <= kCheap &&
+      c.kind < kBinaries)
+    if (auto kernel = kernels<float>().binary[c.kind]) {
+      kernel(y.numel, a.as<float>(), 1, b.as<float>(), 1, y.as<float>());
+      return {};
+    }
   bool known = c.kind < kBinaries && b.dtype == a.dtype;
   if (known && y.dtype == a.dtype && kernels<float>().binary[c.kind])
     return f32_or_f64(a.dtype, [&]<class T>() { run2<T, T>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });

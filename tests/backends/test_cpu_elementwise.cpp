@@ -171,7 +171,7 @@ TEST_CASE("binary kinds through the seam, with any strides") {
                                      Binary::minimum, Binary::pow, Binary::eq,  Binary::lt,  Binary::ge};
   for (const Layouts& l : kLayouts)
     for (Binary kind : kinds) {
-      std::vector<float> a = numbers<float>(80000, 1), b = numbers<float>(80000, 2);
+      std::vector<float> a = numbers<float>(120000, 1), b = numbers<float>(120000, 2);
       a[40005] = NAN, b[40010] = NAN, a[40012] = b[40012];
       bool gives_bool = formulas::gives_bool(kind);
       at_every_isa([&](cpu::Isa) {
@@ -209,8 +209,8 @@ TEST_CASE("binary kinds through the seam, with any strides") {
 
 TEST_CASE("unary, gelu and select through the seam, with any strides") {
   for (const Layouts& l : kLayouts) {
-    std::vector<float> a = numbers<float>(80000, 1, 3), b = numbers<float>(80000, 2);
-    std::vector<uint8_t> p(80000);
+    std::vector<float> a = numbers<float>(120000, 1, 3), b = numbers<float>(120000, 2);
+    std::vector<uint8_t> p(120000);
     for (size_t i = 0; i < p.size(); i++) p[i] = number(i, 7) > 0;
     at_every_isa([&](cpu::Isa) {
       Guarded<float> out(80000);

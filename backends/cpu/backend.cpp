@@ -1,0 +1,57 @@
+// The backend's class and its table, one line per kernel.
+#include "backends/cpu/backend.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "backends/cpu/kernels.h"
+
+namespace fovea {
+namespace {
+
+constexpr DTypeSet kReal = dtypes(f32, f64);
+
+class CpuBackend final : public Backend {
+ public:
+  const char* name() const override { return "cpu"; }
+  int device_count() const override { return 1; }
+  bool host_memory() const override { return true; }
+  Status allocate(int, size_t bytes, void** data) override {
+    *data = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + (bytes == 0) * 64);
+    return *data ? Status{} : Status{Status::out_of_memory, "out of memory"};
+  }
+  void free(int, void* data, size_t) override { std::free(data); }
+  Status to_host(int, void* host, const void* data, size_t bytes) override { return move(host, data, bytes); }
+  Status from_host(int, void* data, const void* host, size_t bytes) override { return move(data, host, bytes); }
+  Status synchronize(int) override { return {}; }
+  void* stream(int) override { return nullptr; }
+
+  void kernels(Kernels& table) override {
+    table.set<op::copy, cpu::copy>();
+    table.set<op::fill, cpu::fill>();
+    table.set<op::unary, cpu::unary>({.dtypes = kReal});
+    table.set<op::binary, cpu::binary>({.dtypes = kReal});
+    table.set<op::select, cpu::select>();
+    table.set<op::reduce, cpu::reduce>({.dtypes = kReal, .scratch = cpu::reduce_scratch});
+    table.set<op::matmul, cpu::matmul>({.dtypes = kReal, .adds = true, .scratch = cpu::matmul_scratch});
+    table.set<op::linear, cpu::linear>(
+        {.dtypes = kReal, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});
+    table.set<op::gelu, cpu::gelu>({.dtypes = kReal});
+    table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kReal});
+  }
+
+ private:
+  static Status move(void* to, const void* from, size_t bytes) {
+    if (bytes) std::memmove(to, from, bytes);
+    return {};
+  }
+};
+
+}  // namespace
+
+Backend& cpu_backend() {
+  static CpuBackend backend;
+  return backend;
+}
+
+}  // namespace fovea
