@@ -1,5 +1,6 @@
 #include "models/train/loop.h"
 
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -217,9 +218,8 @@ class Trainer {
 
 void TrainOptions::check() const {
   auto at_least = [](const char* key, double x, double least) {
-    if (!(x >= least) || !std::isfinite(x))
-      throw ValueError(std::string("train.") + key + " is " + Json(x).dump() + " (expected " + Json(least).dump() +
-                       " or more)");
+    if (!(x >= least && std::isfinite(x)))
+      throw ValueError(fmt::format("train.{} is {} (expected {} or more)", key, x, least));
   };
   at_least("steps", double(steps), 1);
   at_least("batch", double(batch), 1);

@@ -3,6 +3,7 @@
 // walks the whole file (hard links only, contiguous, known types, sizes that add up) before it gives out a byte.
 #pragma once
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,6 @@ class H5Writer {
   std::string array(const std::string& path, const Array& a, const H5Attributes& attributes = {});
   std::string bytes(const std::string& path, std::string_view text);  // a dataset [n] of unsigned bytes
   void link(const std::string& path, const std::string& existing);    // a second name of a dataset
-  void group(const std::string& path);
   void attribute(const std::string& object, const std::string& name,
                  const std::string& value);  // a fixed-length string
   void close();                              // flushes
@@ -39,8 +39,10 @@ class H5Writer {
  private:
   std::string dataset(const std::string& path, DType t, const Shape& shape, const void* data,
                       const H5Attributes& attributes);
-  void check_disk(const char* what);  // FileError when a write was lost
+  void make_groups(const std::string& path);  // those in which `path` lies
+  void check_disk(const char* what);          // FileError when a write was lost
   std::string path_;
+  std::set<std::string> groups_;
   int64_t file_ = -1;
 };
 

@@ -42,6 +42,7 @@ H5Writer::H5Writer(const std::string& path) : path_(path) {
   check(H5Pset_alignment(access, 64 << 10, 4096), path_, "cannot be created");
   h5::use_careful_driver(access, path_);
   Id create(H5Pcreate(H5P_FILE_CREATE), H5Pclose, path_, "cannot be created");
+  check(H5Pset_obj_track_times(create, false), path_, "cannot be created");  // equal runs give equal files
   file_ = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, create, access);
   if (file_ < 0) fail(path_, "cannot be created");
 }
@@ -95,10 +96,9 @@ std::string H5Writer::dataset(const std::string& path, DType t, const Shape& sha
   check(H5Pset_layout(create, H5D_CONTIGUOUS), path_, text);
   check(H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY), path_, text);
   check(H5Pset_fill_time(create, H5D_FILL_TIME_NEVER), path_, text);
-  check(H5Pset_obj_track_times(create, false), path_, text);  // equal runs give equal files
-  Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, path_, text);
-  check(H5Pset_create_intermediate_group(links, 1), path_, text);
-  Id set(H5Dcreate2(file_, path.c_str(), type, space, links, create, H5P_DEFAULT), H5Dclose, path_, text);
+  check(H5Pset_obj_track_times(create, false), path_, text);
+  make_groups(path);
+  Id set(H5Dcreate2(file_, path.c_str(), type, space, H5P_DEFAULT, create, H5P_DEFAULT), H5Dclose, path_, text);
   size_t bytes = size_t(numel(shape)) * size_t(size_of(t));
   if (bytes) check(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), path_, text);
   for (auto& [name, value] : attributes) write_attribute(set, path_, name, value);
@@ -122,16 +122,21 @@ std::string H5Writer::bytes(const std::string& path, std::string_view text) {
 
 void H5Writer::link(const std::string& path, const std::string& existing) {
   h5::Lock lock;
-  Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, path_, "linking failed");
-  check(H5Pset_create_intermediate_group(links, 1), path_, "linking failed");
-  check(H5Lcreate_hard(file_, existing.c_str(), file_, path.c_str(), links, H5P_DEFAULT), path_, "linking failed");
+  make_groups(path);
+  check(H5Lcreate_hard(file_, existing.c_str(), file_, path.c_str(), H5P_DEFAULT, H5P_DEFAULT), path_,
+        "linking failed");
 }
 
-void H5Writer::group(const std::string& path) {
-  h5::Lock lock;
-  Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, path_, "writing a group failed");
-  check(H5Pset_create_intermediate_group(links, 1), path_, "writing a group failed");
-  Id made(H5Gcreate2(file_, path.c_str(), links, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, path_, "writing a group failed");
+// By hand, since groups made on the way would carry the time of day.
+void H5Writer::make_groups(const std::string& path) {
+  for (auto slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
+    std::string name = path.substr(0, slash);
+    if (!groups_.insert(name).second) continue;
+    Id create(H5Pcreate(H5P_GROUP_CREATE), H5Pclose, path_, "writing a group failed");
+    check(H5Pset_obj_track_times(create, false), path_, "writing a group failed");
+    Id made(H5Gcreate2(file_, name.c_str(), H5P_DEFAULT, create, H5P_DEFAULT), H5Gclose, path_,
+            "writing a group failed");
+  }
 }
 
 void H5Writer::attribute(const std::string& object, const std::string& name, const std::string& value) {

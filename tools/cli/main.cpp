@@ -23,7 +23,8 @@ const std::vector<Option> kComputing = {
 struct Parsed {
   const Verb* verb;
   CLI::App* app;
-  std::map<std::string, std::vector<std::string>> texts;
+  std::map<std::string, std::vector<std::string>> lists;
+  std::map<std::string, std::string> texts;
   std::map<std::string, bool> flags;
 };
 
@@ -38,9 +39,10 @@ void add(Parsed& p, const Option& o) {
     p.app->add_flag(o.name, p.flags[key], o.help);
     return;
   }
-  CLI::Option* made = p.app->add_option(o.name, p.texts[key], o.help);
-  if (o.kind != Option::texts) made->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-  else if (o.name[0] == '-') made->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  CLI::Option* made = o.kind == Option::texts ? p.app->add_option(o.name, p.lists[key], o.help)
+                                              : p.app->add_option(o.name, p.texts[key], o.help);
+  if (o.kind == Option::texts && o.name[0] == '-')
+    made->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   made->type_name(o.kind == Option::integer ? "N" : o.kind == Option::real ? "X" : "TEXT");
   if (o.required) made->required();
 }
@@ -82,8 +84,10 @@ int run(int argc, char** argv) {
   for (auto& p : all) {
     if (!p->app->parsed()) continue;
     Args args;
-    for (auto& [key, values] : p->texts)
+    for (auto& [key, values] : p->lists)
       if (!values.empty()) args.values[key] = values;
+    for (auto& [name, value] : p->texts)
+      if (auto* option = p->app->get_option_no_throw(name); option && option->count() > 0) args.values[name] = {value};
     for (auto& [key, on] : p->flags)
       if (on) args.values[key] = {};
     if (p->verb->computes) cli::set_up(args);
