@@ -8,8 +8,8 @@ using cli::Option, cli::Verb, cli::Args;
 
 namespace {
 
-const Verb* const kVerbs[] = {&cli::kVersion, &cli::kDevices,  &cli::kTrainLm,    &cli::kGenerate,
-                              &cli::kCkptLs,  &cli::kCkptShow, &cli::kCkptVerify, &cli::kCkptDiff};
+const Verb* const kVerbs[] = {&cli::kVersion,  &cli::kDevices,    &cli::kTrainLm,  &cli::kGenerate, &cli::kCkptLs,
+                              &cli::kCkptShow, &cli::kCkptVerify, &cli::kCkptDiff, &cli::kBench};
 
 const std::vector<Option> kComputing = {
     {"--device", Option::text, "auto, cpu, ref, cuda[:n]"},

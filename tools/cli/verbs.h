@@ -4,6 +4,6 @@
 
 namespace fovea::cli {
 
-extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff;
+extern const Verb kVersion, kBench, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff;
 
 }  // namespace fovea::cli
