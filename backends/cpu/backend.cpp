@@ -38,6 +38,24 @@ class CpuBackend final : public Backend {
         {.dtypes = kReal, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});
     table.set<op::gelu, cpu::gelu>({.dtypes = kReal});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kReal});
+    const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense, .accepts = cpu::last_axis};
+    table.set<op::softmax, cpu::softmax>(rows);
+    table.set<op::log_softmax, cpu::log_softmax>(rows);
+    table.set<op::softmax_backward, cpu::softmax_backward>(rows);
+    table.set<op::log_softmax_backward, cpu::log_softmax_backward>(rows);
+    table.set<op::cross_entropy, cpu::cross_entropy>(
+        {.dtypes = kReal, .layout = Layout::last_dim_dense, .scratch = cpu::cross_entropy_scratch});
+    table.set<op::cross_entropy_backward, cpu::cross_entropy_backward>(
+        {.dtypes = kReal, .layout = Layout::last_dim_dense, .accepts = cpu::cross_entropy_backward_accepts});
+    table.set<op::layer_norm, cpu::layer_norm>({.dtypes = kReal, .accepts = cpu::layer_norm_accepts});
+    table.set<op::layer_norm_backward, cpu::layer_norm_backward>({.dtypes = kReal,
+                                                                  .layout = Layout::contiguous,
+                                                                  .accepts = cpu::layer_norm_backward_accepts,
+                                                                  .scratch = cpu::layer_norm_backward_scratch});
+    table.set<op::embedding, cpu::embedding>({.dtypes = kReal, .accepts = cpu::embedding_accepts});
+    table.set<op::embedding_backward, cpu::embedding_backward>(
+        {.dtypes = kReal, .layout = Layout::contiguous, .accepts = cpu::embedding_backward_accepts});
+    table.set<op::adamw, cpu::adamw>({.dtypes = kReal});
   }
 
  private:

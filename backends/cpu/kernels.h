@@ -22,4 +22,27 @@ Status linear(const Call& c, const NoAttrs&);
 bool linear_accepts(const Call& c, const void*);
 int64_t linear_scratch(const Call& c, const void*);
 
+bool last_axis(const Call& c, const void* attrs);
+Status softmax(const Call& c, const DimAttrs&);
+Status log_softmax(const Call& c, const DimAttrs&);
+Status softmax_backward(const Call& c, const DimAttrs&);      // g, y
+Status log_softmax_backward(const Call& c, const DimAttrs&);  // g, y
+Status cross_entropy(const Call& c, const CrossEntropyAttrs& a);
+int64_t cross_entropy_scratch(const Call& c, const void*);
+Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a);  // g, input, target, weight, lse
+bool cross_entropy_backward_accepts(const Call& c, const void*);
+
+Status layer_norm(const Call& c, const LayerNormAttrs& a);
+bool layer_norm_accepts(const Call& c, const void* attrs);
+Status layer_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weight, mean, rstd
+bool layer_norm_backward_accepts(const Call& c, const void*);
+int64_t layer_norm_backward_scratch(const Call& c, const void* attrs);
+
+Status embedding(const Call& c, const EmbeddingAttrs&);  // ids, weight
+bool embedding_accepts(const Call& c, const void*);
+Status embedding_backward(const Call& c, const EmbeddingBackwardAttrs& a);  // g, ids
+bool embedding_backward_accepts(const Call& c, const void*);
+
+Status adamw(const Call& c, const AdamWAttrs& a);
+
 }  // namespace fovea::cpu

@@ -1,0 +1,155 @@
+// Slots softmax, log_softmax, their gradients, cross_entropy and its gradient, over the last axis.
+#include "backends/cpu/softmax.h"
+
+#include <cmath>
+
+#include "backends/cpu/kernels.h"
+#include "backends/cpu/rows.h"
+
+#define FOVEA_FAMILY "backends/cpu/softmax_kernels.inc"
+#include "backends/cpu/levels.inc"
+
+namespace fovea::cpu {
+namespace {
+
+template <class T>
+constexpr const SoftmaxKernels<T>* kTables[kIsaLevels] = {&sse2::kSoftmaxTable<T>, &avx2::kSoftmaxTable<T>,
+                                                          &avx512::kSoftmaxTable<T>};
+template <class T> const SoftmaxKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
+
+template <class F> Status by_type(DType t, F&& f) {
+  return t == f32 ? f.template operator()<float>() : f.template operator()<double>();
+}
+
+template <class T> Status rows1(const Call& c, void (*kernel)(int64_t, const T*, T*)) {
+  const View &x = c.x(0), &y = c.y();
+  const int64_t n = x.rank ? x.shape[x.rank - 1] : 1;
+  if (n)
+    for_rows<2>({&y, &x}, std::max(x.rank - 1, 0), n,
+                [&](const int64_t* at, int64_t) { kernel(n, x.as<T>() + at[1], y.as<T>() + at[0]); });
+  return {};
+}
+template <class T> Status rows2(const Call& c, void (*kernel)(int64_t, const T*, const T*, T*)) {
+  const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  const int64_t n = y.rank ? y.shape[y.rank - 1] : 1;
+  if (n)
+    for_rows<3>({&y, &a, &b}, std::max(y.rank - 1, 0), n, [&](const int64_t* at, int64_t) {
+      kernel(n, a.as<T>() + at[1], b.as<T>() + at[2], y.as<T>() + at[0]);
+    });
+  return {};
+}
+
+// What loss and gradient share: classes, targets, weights, and what the sum of the rows is divided by.
+template <class T> struct Classes {
+  int64_t rows, n;
+  const View& target;
+  const T* weight;  // null: ones
+  const CrossEntropyAttrs& a;
+  Fault* fault;
+
+  Classes(const View& x, const View& y, const View& w, const CrossEntropyAttrs& attrs, Fault* f)
+      : rows(x.shape[0]), n(x.shape[1]), target(y), weight(w.present() ? w.as<T>() : nullptr), a(attrs), fault(f) {}
+
+  // The class of a row, or -1 where it is ignored. One out of range is reported and clamped.
+  int64_t of(int64_t row) const {
+    int64_t at = row * target.strides[0];
+    int64_t t = target.dtype == i32 ? target.as<int32_t>()[at] : target.as<int64_t>()[at];
+    if (t == a.ignore_index) return -1;
+    if (t >= 0 && t < n) return t;
+    if (fault) fault->raise(row, t, n);
+    return t < 0 ? 0 : n - 1;
+  }
+  double weight_of(int64_t t) const { return weight ? double(weight[t]) : 1; }
+  double weight_sum() const {
+    double sum = 0;
+    for (int64_t c = 0; c < n; c++) sum += weight_of(c);
+    return sum;
+  }
+  double divisor() const {
+    if (a.reduction != Reduction::mean) return 1;
+    double sum = 0;
+    bool any = false;
+    for (int64_t i = 0; i < rows; i++)
+      if (int64_t t = of(i); t >= 0) sum += weight_of(t), any = true;
+    return any ? sum : 1;
+  }
+};
+
+template <class T> Status loss_of(const Call& c, const CrossEntropyAttrs& a) {
+  const View &x = c.x(0), &y = c.y(), &lse = c.y(1);
+  const Classes<T> classes(x, c.x(1), c.x(2), a, c.fault);
+  const double e = a.label_smoothing;
+  double* losses = static_cast<double*>(c.scratch);
+  for_rows<1>({&x}, 1, classes.n, [&](const int64_t* at, int64_t i) {
+    const T* logits = x.as<T>() + at[0];
+    double l = kernels<T>().log_sum_exp(classes.n, logits);
+    lse.as<T>()[i * lse.strides[0]] = T(l);
+    int64_t t = classes.of(i);
+    double loss = 0;
+    if (t >= 0) loss = classes.weight_of(t) * (l - double(logits[t]));
+    if (t >= 0 && e > 0) {
+      double spread = kernels<T>().spread(classes.n, logits, classes.weight, T(l));
+      loss = loss * (1 - e) + spread * (e / double(classes.n));
+    }
+    losses[i] = loss;
+  });
+  if (a.reduction == Reduction::none) {
+    for (int64_t i = 0; i < classes.rows; i++) y.as<T>()[i * y.strides[0]] = T(losses[i]);
+  } else {
+    double sum = 0;
+    for (int64_t i = 0; i < classes.rows; i++) sum += losses[i];
+    *y.as<T>() = T(sum / classes.divisor());
+  }
+  return {};
+}
+
+template <class T> Status loss_backward_of(const Call& c, const CrossEntropyAttrs& a) {
+  const View &g = c.x(0), &x = c.x(1), &lse = c.x(4), &dx = c.y();
+  const Classes<T> classes(x, c.x(2), c.x(3), a, c.fault);
+  const double e = a.label_smoothing, total = e > 0 ? classes.weight_sum() : 0, divisor = classes.divisor();
+  for_rows<2>({&dx, &x}, 1, classes.n, [&](const int64_t* at, int64_t i) {
+    T* to = dx.as<T>() + at[0];
+    int64_t t = classes.of(i);
+    if (t < 0) return std::fill(to, to + classes.n, T(0));
+    double scale = double(g.as<T>()[a.reduction == Reduction::none ? i * g.strides[0] : 0]) / divisor;
+    double hit = scale * (1 - e) * classes.weight_of(t), spread = scale * e / double(classes.n);
+    kernels<T>().class_slope(classes.n, x.as<T>() + at[1], classes.weight,
+                             {lse.as<T>()[i * lse.strides[0]], T(hit + spread * total), T(-spread), T(hit), t}, to);
+  });
+  return {};
+}
+
+}  // namespace
+
+template <> const SoftmaxKernels<float>& softmax_kernels(Isa level) { return *kTables<float>[int(level)]; }
+template <> const SoftmaxKernels<double>& softmax_kernels(Isa level) { return *kTables<double>[int(level)]; }
+
+bool last_axis(const Call& c, const void* attrs) {
+  const View& y = c.y();
+  int64_t dim = static_cast<const DimAttrs*>(attrs)->dim;
+  return (dim == -1 || dim == y.rank - 1) && rows_dense(y, y.rank > 0);
+}
+
+Status softmax(const Call& c, const DimAttrs&) {
+  return by_type(c.y().dtype, [&]<class T>() { return rows1<T>(c, kernels<T>().softmax); });
+}
+Status log_softmax(const Call& c, const DimAttrs&) {
+  return by_type(c.y().dtype, [&]<class T>() { return rows1<T>(c, kernels<T>().log_softmax); });
+}
+Status softmax_backward(const Call& c, const DimAttrs&) {
+  return by_type(c.y().dtype, [&]<class T>() { return rows2<T>(c, kernels<T>().softmax_backward); });
+}
+Status log_softmax_backward(const Call& c, const DimAttrs&) {
+  return by_type(c.y().dtype, [&]<class T>() { return rows2<T>(c, kernels<T>().log_softmax_backward); });
+}
+
+int64_t cross_entropy_scratch(const Call& c, const void*) { return c.x(0).shape[0] * int64_t(sizeof(double)); }
+Status cross_entropy(const Call& c, const CrossEntropyAttrs& a) {
+  return by_type(c.x(0).dtype, [&]<class T>() { return loss_of<T>(c, a); });
+}
+bool cross_entropy_backward_accepts(const Call& c, const void*) { return rows_dense(c.y(), 1); }
+Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a) {
+  return by_type(c.x(1).dtype, [&]<class T>() { return loss_backward_of<T>(c, a); });
+}
+
+}  // namespace fovea::cpu
