@@ -111,7 +111,16 @@ TEST_CASE("a progress line fits its width and gives up the bar first") {
         std::string(" 10% 1/10  loss 2.0000  500 tok/s  2d 7h left"));
 }
 
-// What a run of three steps prints to a terminal of 60 columns.
+// A machine may be slow: the time left is not compared.
+std::string without_time(std::string s) {
+  for (size_t at; (at = s.find(" left")) != s.npos;) {
+    size_t begin = s.find_last_of(' ', at - 1);
+    s.replace(begin, at + 5 - begin, " -");
+  }
+  return s;
+}
+
+// What a run of three steps prints to a terminal of 72 columns.
 std::string on_terminal(const char* no_color, const char* term) {
   setenv("TERM", term, 1);
   setenv("NO_COLOR", no_color, 1);
@@ -130,9 +139,11 @@ std::string on_terminal(const char* no_color, const char* term) {
     progress.note("saved");
     progress.update(3, 2.5, 100);
   }
-  std::string text(4096, '\0');
-  text.resize(size_t(std::max<ssize_t>(0, read(master, text.data(), text.size()))));
   fclose(out);
+  std::string text;
+  char piece[4096];
+  for (ssize_t got; (got = read(master, piece, sizeof piece)) > 0;)
+    text.append(piece, size_t(got));  // until EIO: all read
   close(master);
   return text;
 }
@@ -146,11 +157,10 @@ TEST_CASE("a bar on a terminal, colours unless refused, plain lines elsewhere") 
   CHECK(colours.ends_with("\x1b[K\r\n"));
   CHECK(plain.find("\x1b[32m") == plain.npos);
   CHECK(plain.find("\r100% [====") != plain.npos);
-  std::string lines =
-      " 33% 1/3  loss 3.5000  100 tok/s  0:01 left\nsaved\n100% 3/3  loss 2.5000  100 tok/s  0:00 left\n";
+  std::string lines = " 33% 1/3  loss 3.5000  100 tok/s  -\nsaved\n100% 3/3  loss 2.5000  100 tok/s  -\n";
   std::string terminal_lines;
   for (char c : lines) terminal_lines += c == '\n' ? std::string("\r\n") : std::string(1, c);
-  CHECK(dumb == terminal_lines);
+  CHECK(without_time(dumb) == terminal_lines);
   Folder folder;
   setenv("TERM", "xterm", 1);
   FILE* file = fopen(folder.name("log").c_str(), "w");
@@ -163,7 +173,7 @@ TEST_CASE("a bar on a terminal, colours unless refused, plain lines elsewhere") 
     progress.finish();
   }
   fclose(file);
-  CHECK(content(folder.name("log")) == lines);
+  CHECK(without_time(content(folder.name("log"))) == lines);
 }
 
 size_t count(const std::string& text, const std::string& what) {
