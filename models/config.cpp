@@ -155,7 +155,6 @@ std::vector<ConfigOption> config_options(Config& c) {
       {"train.seed", &t.seed, "of weights, order and dropout", 0},
       choice("data.tokenizer", d.tokenizer, "char byte", "text to tokens"),
       {"data.validation", &d.validation, "part of a text kept for validation", 0, 1, false, true},
-      {"data.corpus_bytes", &d.corpus_bytes, "of the embedded corpus, where no file is given", 1000, 1e12},
       {"data.corpus_seed", &d.corpus_seed, "of the embedded corpus", 0},
   };
 }

@@ -36,7 +36,7 @@ struct TrainConfig {
 struct DataConfig {
   std::string tokenizer = "char";
   double validation = 0.1;
-  int64_t corpus_bytes = 4'000'000, corpus_seed = 1;
+  int64_t corpus_seed = 1;
 };
 
 struct Config {

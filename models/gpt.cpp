@@ -35,7 +35,7 @@ nn::TransformerBlockOptions block_options(const GptConfig& c) {
 }  // namespace
 
 void GptConfig::check() const {
-  auto text = [](auto x) { return io::Json(x).dump(); };
+  auto text = [](int64_t x) { return std::to_string(x); };
   auto size = [&](const char* key, int64_t x, int64_t most) {
     if (x < 1 || x > most)
       throw ValueError(std::string("model.") + key + " is " + std::to_string(x) + " (expected 1 to " +
@@ -58,54 +58,22 @@ void GptConfig::check() const {
   require(window >= 0, "window", text(window), "0 or more");
 }
 
-io::Json GptConfig::to_json() const {
-  io::Json j{io::Json::Object{}};
-  j.set("kind", "gpt");
-  j.set("layers", layers);
-  j.set("dim", dim);
-  j.set("heads", heads);
-  j.set("kv_heads", kv_heads);
-  j.set("context", context);
-  j.set("vocab", vocab);
-  j.set("ffn_mult", ffn_mult);
-  j.set("norm_position", norm_position == nn::NormPosition::pre ? "pre" : "post");
-  j.set("activation", nn::name_of(activation));
-  j.set("window", window);
-  j.set("dropout", dropout);
-  j.set("tie_head", tie_head);
-  return j;
-}
-
-GptConfig GptConfig::from_json(const io::Json& j) {
+GptConfig GptConfig::from(const ModelConfig& m, int64_t vocab) {
   GptConfig c;
-  auto integer = [&](const char* key, int64_t& x) {
-    if (const io::Json* v = j.find(key)) x = v->as_int();
-  };
-  auto real = [&](const char* key, double& x) {
-    if (const io::Json* v = j.find(key)) x = v->as_real();
-  };
-  if (const io::Json* kind = j.find("kind"); kind && kind->as_string() != "gpt")
-    throw ValueError("model.kind is '" + kind->as_string() + "' (expected gpt)");
-  integer("layers", c.layers);
-  integer("dim", c.dim);
-  integer("heads", c.heads);
-  integer("kv_heads", c.kv_heads);
-  integer("context", c.context);
-  integer("vocab", c.vocab);
-  integer("window", c.window);
-  real("ffn_mult", c.ffn_mult);
-  real("dropout", c.dropout);
-  if (const io::Json* v = j.find("norm_position")) {
-    require(v->as_string() == "pre" || v->as_string() == "post", "norm_position", "'" + v->as_string() + "'",
-            "pre or post");
-    c.norm_position = v->as_string() == "pre" ? nn::NormPosition::pre : nn::NormPosition::post;
-  }
-  if (const io::Json* v = j.find("activation")) c.activation = nn::activation_of(v->as_string());
-  if (const io::Json* v = j.find("tie_head")) c.tie_head = v->as_bool();
+  c.layers = m.layers;
+  c.dim = m.dim;
+  c.heads = m.heads;
+  c.kv_heads = m.kv_heads;
+  c.context = m.context;
+  c.vocab = vocab;
+  c.ffn_mult = m.ffn_mult;
+  c.norm_position = m.norm_position == "post" ? nn::NormPosition::post : nn::NormPosition::pre;
+  c.activation = nn::activation_of(m.activation);
+  c.window = m.window;
+  c.dropout = m.dropout;
+  c.tie_head = m.tie_head;
   return c;
 }
-
-bool operator==(const GptConfig& a, const GptConfig& b) { return a.to_json() == b.to_json(); }
 
 GptConfig gpt_preset(const std::string& name) {
   struct Preset {

@@ -3,9 +3,9 @@
 #pragma once
 #include <optional>
 
+#include "models/config.h"
 #include "nn/block.h"
 #include "nn/embedding.h"
-#include "nn/io/json.h"
 #include "nn/sequential.h"
 
 namespace fovea {
@@ -23,11 +23,9 @@ struct GptConfig {
 
   // ValueError naming the key, for sizes that make no model.
   void check() const;
-  io::Json to_json() const;
-  // Keys as in the program's `model.*`; unknown ones are ignored here, the program checks names.
-  static GptConfig from_json(const io::Json& j);
+  // From the program's keys; `vocab` is the tokenizer's.
+  static GptConfig from(const ModelConfig& c, int64_t vocab);
 };
-bool operator==(const GptConfig& a, const GptConfig& b);
 
 // "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"; ValueError names them.
 GptConfig gpt_preset(const std::string& name);

@@ -194,4 +194,12 @@ std::string Grammar::ambiguity() const {
   return "";
 }
 
+std::string Grammar::alphabet() const {
+  std::string all(1, kSeparator);
+  for (const std::string& t : texts_) all += t;
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
 }  // namespace fovea::data

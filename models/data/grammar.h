@@ -50,6 +50,9 @@ class Grammar {
   // (by induction on the derivation) no text has two. Otherwise names a nonterminal and two alternatives that overlap.
   std::string ambiguity() const;
 
+  // Every byte that a text can have, rising, the separator included.
+  std::string alphabet() const;
+
   size_t rule_count() const { return rules_.size(); }
 
  private:

@@ -64,7 +64,7 @@ void cut(const std::vector<int32_t>& sequence, int64_t context, std::vector<std:
 TextSource::TextSource(std::vector<int32_t> tokens, const WindowOptions& o)
     : o_(checked(o)),
       tokens_(std::move(tokens)),
-      split_(split_tokens(tokens_, 0.1, o.context)),
+      split_(split_tokens(tokens_, o.validation, o.context)),
       windows_(split_.train, o.context, o.seed) {}
 
 Batch TextSource::batch(int64_t number) const {

@@ -20,7 +20,8 @@ inline constexpr int32_t kIgnored = -100;
 
 struct WindowOptions {
   int64_t context = 128, batch = 16;
-  uint64_t seed = 1;
+  uint64_t seed = 1;                    // of the order
+  double validation = 0.1;              // the part of a text that is held out
   int64_t evaluation_tokens = 1 << 15;  // at most so many, or so many documents' worth
 };
 
@@ -33,7 +34,7 @@ class LmSource {
   virtual double entropy() const { return std::numeric_limits<double>::quiet_NaN(); }
 };
 
-// Windows of a text, each once an epoch, in another order in each; the text's last tenth is held out. ValueError when
+// Windows of a text, each once an epoch, in another order in each; the text's end is held out. ValueError when
 // that is too short.
 class TextSource final : public LmSource {
  public:

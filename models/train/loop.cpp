@@ -1,7 +1,9 @@
 #include "models/train/loop.h"
 
-#include <fmt/core.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -36,54 +38,53 @@ bool exists(const std::string& path) {
   return stat(path.c_str(), &st) == 0;
 }
 
-// The first key in which two configs differ, "" for none. Numbers of steps may change between runs.
-std::string difference(const Json& then, const Json& now, const std::string& prefix) {
-  for (const Json* from : {&then, &now})
-    for (auto& [key, value] : from->as_object()) {
-      std::string name = prefix.empty() ? key : prefix + "." + key;
-      if (name == "train.steps" || name == "train.save_every" || name == "train.eval_every") continue;
-      const Json *a = then.find(key), *b = now.find(key);
-      if (a && b && *a == *b) continue;
-      if (a && b && a->is_object() && b->is_object()) {
-        if (std::string d = difference(*a, *b, name); !d.empty()) return d;
-      } else {
-        return name + " is " + (a ? a->dump() : "absent") + " there and " + (b ? b->dump() : "absent") + " now";
-      }
-    }
+// In what two runs differ, "" for nothing. How long they run, and how often they save, may change.
+std::string difference(const Config& then, const Config& now) {
+  for (const std::string& key : differing_keys(then, now)) {
+    if (key == "train.steps" || key == "train.save_every" || key == "train.keep" || key == "train.eval_every") continue;
+    auto value = [&](const Config& c) {
+      auto dot = key.find('.');
+      return to_json(c)[key.substr(0, dot)][key.substr(dot + 1)].dump();
+    };
+    return key + " is " + value(then) + " there and " + value(now) + " now";
+  }
   return "";
+}
+
+DType dtype_named(const std::string& name) {
+  for (DType t : {f32, f64, bf16, f16})
+    if (name == name_of(t)) return t;
+  throw ValueError("train.dtype is '" + name + "' (expected f32, f64, bf16 or f16)");
 }
 
 class Trainer {
  public:
   explicit Trainer(const LmRun& run)
-      : run_(run), o_(run.train), file_(run.folder + "/checkpoint.h5"), metrics_(run.folder + "/metrics.jsonl") {
-    o_.check();
-    config_ = Json::Object{};
-    config_.set("model", run.model.to_json());
-    config_.set("train", o_.to_json());
-    config_.set("data", run.data);
+      : run_(run), o_(run.config.train), file_(run.folder + "/checkpoint.h5"), metrics_(run.folder + "/metrics.jsonl") {
+    check(run.config);
+    GptConfig shape = GptConfig::from(run.config.model, run.tokenizer->vocab_size());
     make_folder(run.folder);
-    std::optional<nn::checkpoint::File> before;
-    if (!run.fresh && exists(file_)) before.emplace(file_);
+    lock_folder();
+    std::unique_ptr<nn::checkpoint::File> before = newest();
     if (before) {
-      const Json& then = before->state().config;
-      std::string d = then.is_object() ? difference(then, config_, "") : "it says nothing about its config";
-      if (!d.empty())
-        throw FileError(file_ + ": is another run: " + d + ". Use --fresh to start over, or another folder");
+      check_same_run(*before);
       nn::ShapesOnly no_data;
-      model_.emplace(run.model);
+      model_.emplace(shape);
     } else {
-      manual_seed(o_.seed);
-      model_.emplace(run.model);
+      manual_seed(uint64_t(o_.seed));
+      model_.emplace(shape);
     }
-    if (o_.dtype != f32) model_->to(o_.dtype);
+    model_->to(dtype_named(o_.dtype));
     adam_.emplace(
         *model_,
         optim::AdamWOptions{
             .lr = o_.lr, .beta1 = o_.beta1, .beta2 = o_.beta2, .weight_decay = o_.weight_decay, .clip = o_.clip});
     if (before) resume(*before);
+    before.reset();
+    if (run.fresh)
+      for (const std::string& f : checkpoints()) std::remove(f.c_str());
     out_.emplace(metrics_, step_);
-    evaluation_ = run.source->evaluation();
+    if (run.config.data.validation > 0 && o_.eval_every > 0) evaluation_ = run.source->evaluation();
   }
 
   LmResult run() {
@@ -97,15 +98,15 @@ class Trainer {
       Report r = one_step();
       step_++;
       r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      r.tokens_per_s = double(o_.batch * run_.model.context * o_.accumulate) / r.seconds;
+      r.tokens_per_s = double(o_.batch * run_.config.model.context * o_.accumulate) / r.seconds;
       bool last = step_ == o_.steps, stop = run_.stop && run_.stop->load();
-      if (!evaluation_.empty() && (last || (o_.eval_every > 0 && step_ % o_.eval_every == 0))) {
+      if (!evaluation_.empty() && (last || (step_ % o_.eval_every == 0))) {
         r.eval_loss = result.eval_loss = evaluate(*model_, evaluation_);
         r.evaluated = true;
       }
       result.loss = r.loss;
       write(r);
-      saved = last || stop || (o_.save_every > 0 && step_ % o_.save_every == 0);
+      saved = last || stop || (step_ % o_.save_every == 0);
       if (saved) save();
       if (run_.on_step) run_.on_step(r);
       if (stop && !last) {
@@ -153,15 +154,18 @@ class Trainer {
       for (auto& [name, p] : model_->named_parameters())
         if (!all(isfinite(p->value())).item<bool>()) not_finite("'" + name + "' has a NaN or an infinity");
     nn::checkpoint::RunState state;
-    state.config = config_;
+    state.config = to_json(run_.config);
     state.tokenizer = run_.tokenizer->to_json();
     state.train = Json::Object{};
     state.train.set("step", step_);
+    state.train.set("data", run_.data);
     Json generator{Json::Object{}};
     generator.set("seed", int64_t(default_generator().seed));
     generator.set("counter", int64_t(default_generator().counter));
     state.train.set("generator", generator);
+    keep_old();
     nn::checkpoint::save(file_, *model_, *adam_, state);
+    whole_ = true;
     draw();
   }
 
@@ -175,10 +179,64 @@ class Trainer {
     save_svg(plot, run_.folder + "/loss.svg");
   }
 
+  // The current checkpoint, then those before it.
+  std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names = {file_};
+    for (int64_t i = 1; exists(numbered(i)); i++) names.push_back(numbered(i));
+    return names;
+  }
+  std::string numbered(int64_t i) const { return run_.folder + "/checkpoint." + std::to_string(i) + ".h5"; }
+
+  // The newest checkpoint whose every byte is what was written. A damaged one is told, never passed over in silence.
+  std::unique_ptr<nn::checkpoint::File> newest() {
+    if (run_.fresh || !exists(file_)) return nullptr;
+    std::string first;
+    for (const std::string& name : checkpoints()) {
+      try {
+        auto file = std::make_unique<nn::checkpoint::File>(name);
+        if (auto problems = file->verify(); !problems.empty()) throw FileError(name + ": " + problems[0]);
+        whole_ = first.empty();
+        if (!whole_ && run_.note) run_.note("warning: " + first + ". Going on from the one before, " + name);
+        return file;
+      } catch (const FileError& e) {
+        if (first.empty()) first = e.what();
+      }
+    }
+    throw FileError(first + ". Use --fresh to start over, or another folder");
+  }
+
+  // checkpoint.h5 stays where it is; a second name keeps it when the next one takes its place.
+  void keep_old() const {
+    if (o_.keep < 2 || !whole_ || !exists(file_)) return;
+    for (int64_t i = o_.keep - 1; i > 1; i--)
+      if (exists(numbered(i - 1))) std::rename(numbered(i - 1).c_str(), numbered(i).c_str());
+    std::remove(numbered(1).c_str());
+    if (link(file_.c_str(), numbered(1).c_str()) != 0 && run_.note)
+      run_.note("warning: " + numbered(1) + ": the old checkpoint cannot be kept: " + std::strerror(errno));
+  }
+
+  void lock_folder() {
+    lock_.fd = open(run_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_.fd >= 0 && flock(lock_.fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      throw FileError(run_.folder + ": another program trains in this folder");
+  }
+
+  void check_same_run(const nn::checkpoint::File& before) {
+    std::string d;
+    try {
+      Config then;
+      set_options(then, before.state().config);
+      d = difference(then, run_.config);
+      if (d.empty() && before.state().train["data"].as_string() != run_.data) d = "the data are others";
+    } catch (const ValueError& e) {
+      throw FileError(file_ + ": its config cannot be read: " + e.what());
+    }
+    if (d.empty() && before.state().tokenizer != run_.tokenizer->to_json()) d = "the tokenizer is another";
+    if (!d.empty())
+      throw FileError(file_ + ": is another run: " + d + ". Use --fresh to start over, or another folder");
+  }
+
   void resume(const nn::checkpoint::File& before) {
-    if (before.state().tokenizer != run_.tokenizer->to_json())
-      throw FileError(file_ +
-                      ": has another tokenizer than the data gives. Use --fresh to start over, or another folder");
     before.load(*model_);
     before.load(*adam_);
     const Json& train = before.state().train;
@@ -189,7 +247,8 @@ class Trainer {
     } catch (const ValueError& e) {
       throw FileError(file_ + ": train/state: " + e.what());
     }
-    if (run_.note) run_.note("goes on at step " + std::to_string(step_) + " of " + std::to_string(o_.steps));
+    if (run_.note && step_ < o_.steps)
+      run_.note("goes on at step " + std::to_string(step_) + " of " + std::to_string(o_.steps));
   }
 
   void write(const Report& r) {
@@ -203,87 +262,24 @@ class Trainer {
     out_->write(line);
   }
 
+  struct Lock {  // goes with the process, however it ends
+    int fd = -1;
+    ~Lock() {
+      if (fd >= 0) close(fd);
+    }
+  } lock_;
   const LmRun& run_;
-  TrainOptions o_;
+  TrainConfig o_;
   std::string file_, metrics_;
-  Json config_;
   std::optional<Gpt> model_;
   std::optional<optim::AdamW> adam_;
   std::vector<data::Batch> evaluation_;
   std::optional<MetricsWriter> out_;
   int64_t step_ = 0;
+  bool whole_ = true;  // checkpoint.h5 is known to be what was saved (or is not there)
 };
 
 }  // namespace
-
-void TrainOptions::check() const {
-  auto at_least = [](const char* key, double x, double least) {
-    if (!(x >= least && std::isfinite(x)))
-      throw ValueError(fmt::format("train.{} is {} (expected {} or more)", key, x, least));
-  };
-  at_least("steps", double(steps), 1);
-  at_least("batch", double(batch), 1);
-  at_least("warmup", double(warmup), 0);
-  at_least("accumulate", double(accumulate), 1);
-  at_least("save_every", double(save_every), 0);
-  at_least("eval_every", double(eval_every), 0);
-  at_least("lr", lr, 0);
-  at_least("min_lr", min_lr, 0);
-  at_least("weight_decay", weight_decay, 0);
-  at_least("clip", clip, 0);
-  optim::schedule_of(schedule);
-}
-
-Json TrainOptions::to_json() const {
-  Json j{Json::Object{}};
-  j.set("steps", steps);
-  j.set("batch", batch);
-  j.set("lr", lr);
-  j.set("min_lr", min_lr);
-  j.set("warmup", warmup);
-  j.set("schedule", schedule);
-  j.set("weight_decay", weight_decay);
-  j.set("beta1", beta1);
-  j.set("beta2", beta2);
-  j.set("clip", clip);
-  j.set("accumulate", accumulate);
-  j.set("save_every", save_every);
-  j.set("eval_every", eval_every);
-  j.set("dtype", name_of(dtype));
-  j.set("seed", int64_t(seed));
-  return j;
-}
-
-TrainOptions TrainOptions::from_json(const Json& j) {
-  TrainOptions o;
-  auto integer = [&](const char* key, int64_t& x) {
-    if (const Json* v = j.find(key)) x = v->as_int();
-  };
-  auto real = [&](const char* key, double& x) {
-    if (const Json* v = j.find(key)) x = v->as_real();
-  };
-  integer("steps", o.steps);
-  integer("batch", o.batch);
-  integer("warmup", o.warmup);
-  integer("accumulate", o.accumulate);
-  integer("save_every", o.save_every);
-  integer("eval_every", o.eval_every);
-  real("lr", o.lr);
-  real("min_lr", o.min_lr);
-  real("weight_decay", o.weight_decay);
-  real("beta1", o.beta1);
-  real("beta2", o.beta2);
-  real("clip", o.clip);
-  if (const Json* v = j.find("schedule")) o.schedule = v->as_string();
-  if (const Json* v = j.find("seed")) o.seed = uint64_t(v->as_int());
-  if (const Json* v = j.find("dtype")) {
-    bool known = false;
-    for (DType t : {f32, f64, bf16, f16})
-      if (v->as_string() == name_of(t)) o.dtype = t, known = true;
-    if (!known) throw ValueError("train.dtype is '" + v->as_string() + "' (expected f32, f64, bf16 or f16)");
-  }
-  return o;
-}
 
 Tensor lm_loss(Gpt& model, const data::Batch& batch) {
   return cross_entropy(flatten(model(batch.inputs), 0, 1), flatten(batch.targets), {.ignore_index = data::kIgnored});

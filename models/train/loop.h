@@ -1,28 +1,17 @@
-// Training a language model in a run folder: checkpoint.h5, metrics.jsonl, loss.svg. A run goes on where its checkpoint
-// stands, with the same bits as if it had never stopped: batches are functions of the step, and weights, moments, step
-// and generator are in the file.
+// Training a language model in a run folder: checkpoint.h5 (checkpoint.1.h5 was the one before), metrics.jsonl,
+// loss.svg. A run goes on where its checkpoint stands, with the same bits as if it had never stopped: batches are
+// functions of the step, and weights, moments, step and generator are in the file.
 #pragma once
 #include <atomic>
 #include <functional>
 
+#include "models/config.h"
 #include "models/data/source.h"
 #include "models/gpt.h"
 #include "nn/checkpoint.h"
 #include "nn/optim/schedule.h"
 
 namespace fovea::train {
-
-struct TrainOptions {
-  int64_t steps = 1000, batch = 16, warmup = 100, accumulate = 1, save_every = 500, eval_every = 250;
-  double lr = 1e-3, min_lr = 1e-4, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, clip = 1;
-  std::string schedule = "cosine";
-  DType dtype = f32;
-  uint64_t seed = 1;
-
-  void check() const;  // ValueError naming the key
-  io::Json to_json() const;
-  static TrainOptions from_json(const io::Json& j);
-};
 
 struct Report {
   int64_t step = 0, steps = 0;  // steps done, and to do in all
@@ -35,9 +24,8 @@ struct LmRun {
   std::string folder;  // made if need be
   std::string title;   // of loss.svg
   bool fresh = false;  // forget what the folder holds
-  GptConfig model;
-  TrainOptions train;
-  io::Json data;  // what the source was made from, for telling runs apart
+  Config config;
+  std::string data;  // what the source was made from (a digest), for telling runs apart
   const text::Tokenizer* tokenizer = nullptr;
   const data::LmSource* source = nullptr;
   std::function<void(const Report&)> on_step = {};
@@ -47,7 +35,7 @@ struct LmRun {
 
 struct LmResult {
   int64_t step = 0;
-  double loss = 0, eval_loss = 0;
+  double loss = std::numeric_limits<double>::quiet_NaN(), eval_loss = loss;  // of the last step; NaN when none was made
   bool interrupted = false;
 };
 

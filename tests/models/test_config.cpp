@@ -69,7 +69,7 @@ TEST_CASE("every field has one key, and each default lies in its range") {
   }
   CHECK(keys.size() == config_options(c).size());
   CHECK(fields.size() == keys.size());
-  CHECK(keys.size() == 14 + 16 + 4);
+  CHECK(keys.size() == 14 + 16 + 3);
 }
 
 TEST_CASE("absurd options are each refused in one clear line") {

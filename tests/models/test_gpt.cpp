@@ -213,15 +213,28 @@ TEST_CASE("bad requests get one clear line") {
   }
 }
 
-TEST_CASE("a config and its JSON are one another's image") {
-  GptConfig c = tiny();
-  c.norm_position = nn::NormPosition::post;
-  c.activation = nn::Activation::relu;
-  c.dropout = 0.125;
-  c.tie_head = false;
-  c.window = 7;
-  CHECK(GptConfig::from_json(c.to_json()) == c);
-  CHECK(!(GptConfig::from_json(c.to_json()) == tiny()));
+TEST_CASE("the program's keys reach the model") {
+  ModelConfig m{.layers = 3,
+                .dim = 24,
+                .heads = 6,
+                .kv_heads = 2,
+                .context = 10,
+                .ffn_mult = 2,
+                .norm_position = "post",
+                .activation = "relu",
+                .window = 7,
+                .dropout = 0.125,
+                .tie_head = false};
+  Gpt model(GptConfig::from(m, 11));
+  CHECK(model.blocks.size() == 3);
+  CHECK(model.blocks[0].mlp.body.up.weight->value().shape() == Shape{48, 24});
+  CHECK(model.blocks[0].attn.body.qkv.weight->value().shape() == Shape{24 + 2 * 2 * 4, 24});
+  CHECK(model.pos.weight->value().shape() == Shape{10, 24});
+  CHECK(model.head);
+  CHECK(!model.norm);
+  CHECK(model.config().activation == nn::Activation::relu);
+  CHECK(model.config().window == 7);
+  CHECK(model.config().dropout == 0.125);
 }
 
 }  // namespace

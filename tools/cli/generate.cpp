@@ -14,14 +14,18 @@ using io::Json;
 int run_generate(const Args& args) {
   nn::checkpoint::File file(args.text("MODEL"));
   const auto& s = file.state();
-  if (!s.config.is_object() || !s.config.find("model"))
-    throw FileError(file.reader().path() + ": says nothing about its model");
   if (s.tokenizer.empty()) throw FileError(file.reader().path() + ": has no tokenizer");
   auto tokenizer = text::Tokenizer::from_json(s.tokenizer);
   std::optional<Gpt> model;
   {
     nn::ShapesOnly no_data;
-    model.emplace(GptConfig::from_json(s.config["model"]));
+    Config config;
+    try {
+      set_options(config, s.config);
+    } catch (const ValueError& e) {
+      throw FileError(file.reader().path() + ": its config cannot be read: " + e.what());
+    }
+    model.emplace(GptConfig::from(config.model, tokenizer->vocab_size()));
   }
   file.load(*model, {.cast = true});
 

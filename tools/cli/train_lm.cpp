@@ -2,9 +2,12 @@
 #include <fmt/core.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
+#include <cstring>
 #include <optional>
 
+#include "models/config.h"
 #include "models/data/text_file.h"
 #include "models/text/byte_tokenizer.h"
 #include "models/text/char_tokenizer.h"
@@ -19,57 +22,56 @@ using io::Json;
 
 std::atomic<bool> interrupted = false;
 
-Json default_config() {
-  Json data{Json::Object{}};
-  data.set("tokenizer", "char");
-  Json j{Json::Object{}};
-  j.set("model", GptConfig{}.to_json());
-  j.set("train", train::TrainOptions{}.to_json());
-  j.set("data", data);
-  return j;
+// Defaults, then --config, then --set, then the flags that are keys too.
+Config config_of(const Args& args) {
+  Config config;
+  if (args.has("--config")) read_config(config, args.text("--config"));
+  for (const std::string& assignment : args.texts("--set")) set_option(config, assignment);
+  if (args.has("--dtype")) set_option(config, "train.dtype", args.text("--dtype"));
+  if (args.has("--seed")) set_option(config, "train.seed", args.integer("--seed", 0));
+  check(config);
+  return config;
 }
 
 int run_train(const Args& args) {
-  Json config = default_config();
-  for (const std::string& s : args.texts("--set")) {
-    auto dot = s.find('.'), equals = s.find('=');
-    if (dot == s.npos || equals == s.npos || dot > equals) throw UsageError("--set " + s + " (expected a.b=value)");
-    std::string part = s.substr(0, dot), key = s.substr(dot + 1, equals - dot - 1), value = s.substr(equals + 1);
-    const Json* section = config.find(part);
-    const Json* old = section ? section->find(key) : nullptr;
-    if (!old) throw UsageError("--set " + s + ": no such key");
-    Json changed = *section;
-    changed.set(key, old->is_string() ? Json(value) : Json::parse(value, "--set " + s));
-    config.set(part, changed);
-  }
-  const std::vector<std::string>& files = args.texts("FILES");
-  std::string text;
-  data::Grammar grammar;
-  if (files.empty()) text = data::Grammar::kSeparator + grammar.sample_text(1, 0, 1 << 18);
-  else text = data::read_texts(files);
-
   train::LmRun run;
-  std::unique_ptr<text::Tokenizer> tokenizer;
-  if (config["data"]["tokenizer"].as_string() == "byte") tokenizer = std::make_unique<text::ByteTokenizer>();
-  else tokenizer = std::make_unique<text::CharTokenizer>(text);
+  try {
+    run.config = config_of(args);
+  } catch (const ValueError& e) {
+    throw UsageError(e.what());
+  }
+  if (args.has("--dump-config")) {
+    print_line(to_json(run.config).dump(2));
+    return 0;
+  }
+  if (!args.has("--out")) throw UsageError("-o RUN is missing: the folder that checkpoints and metrics go to");
   run.folder = args.text("--out");
-  run.title = files.empty() ? "the embedded corpus" : files[0];
   run.fresh = args.has("--fresh");
-  run.train = train::TrainOptions::from_json(config["train"]);
-  if (args.has("--seed")) run.train.seed = uint64_t(args.integer("--seed", 1));
-  run.model = GptConfig::from_json(config["model"]);
-  run.model.vocab = tokenizer->vocab_size();
-  run.model.check();
-  run.train.check();
+
+  const std::vector<std::string>& files = args.texts("FILES");
+  const data::Grammar grammar;
+  std::string text = files.empty() ? grammar.alphabet() : data::read_texts(files);
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  if (run.config.data.tokenizer == "byte") tokenizer = std::make_unique<text::ByteTokenizer>();
+  else tokenizer = std::make_unique<text::CharTokenizer>(text);
   run.tokenizer = tokenizer.get();
-  run.data = config["data"];
-  run.data.set("source", files.empty() ? "grammar" : "text");
-  run.data.set("digest", io::digest(text.data(), text.size()));
-  data::WindowOptions windows{.context = run.model.context, .batch = run.train.batch, .seed = run.train.seed};
+
+  data::WindowOptions windows{.context = run.config.model.context,
+                              .batch = run.config.train.batch,
+                              .seed = uint64_t(files.empty() ? run.config.data.corpus_seed : run.config.train.seed),
+                              .validation = run.config.data.validation};
   std::unique_ptr<data::LmSource> source;
-  if (files.empty()) source = std::make_unique<data::GrammarSource>(*tokenizer, windows);
-  else source = std::make_unique<data::TextSource>(tokenizer->encode(text), windows);
+  if (files.empty()) {
+    run.title = "the embedded corpus";
+    run.data = "grammar " + io::digest(data::kCorpusRules, std::strlen(data::kCorpusRules));
+    source = std::make_unique<data::GrammarSource>(*tokenizer, windows);
+  } else {
+    run.title = files.size() == 1 ? files[0] : fmt::format("{} and {} more", files[0], files.size() - 1);
+    run.data = "text " + io::digest(text.data(), text.size());
+    source = std::make_unique<data::TextSource>(tokenizer->encode(text), windows);
+  }
   run.source = source.get();
+
   std::optional<train::Progress> progress;
   run.note = [&](const std::string& text) { progress ? progress->note(text) : note(text); };
   run.on_step = [&](const train::Report& r) {
@@ -78,7 +80,11 @@ int run_train(const Args& args) {
     if (r.evaluated) progress->note(fmt::format("step {}: validation loss {:.4f}", r.step, r.eval_loss));
   };
   run.stop = &interrupted;
-  std::signal(SIGINT, [](int) { interrupted = true; });
+  // The second one ends the program at once.
+  std::signal(SIGINT, [](int) {
+    interrupted = true;
+    std::signal(SIGINT, SIG_DFL);
+  });
   train::LmResult result = train::train_lm(run);
   std::signal(SIGINT, SIG_DFL);
   if (progress) progress->finish();
@@ -86,6 +92,24 @@ int run_train(const Args& args) {
     note(fmt::format("stopped at step {}; {}/checkpoint.h5 is written, the same command goes on", result.step,
                      run.folder));
     return 130;
+  }
+  double floor = source->entropy();
+  if (args.json()) {
+    Json j{Json::Object{}};
+    j.set("step", result.step);
+    if (std::isfinite(result.loss)) j.set("loss", result.loss);
+    if (std::isfinite(result.eval_loss)) j.set("val_loss", result.eval_loss);
+    if (std::isfinite(floor)) j.set("entropy", floor);
+    print_json(j);
+  } else if (!std::isfinite(result.loss)) {
+    note(fmt::format("{} is finished: step {}. A larger train.steps goes on", run.folder, result.step));
+  } else {
+    if (std::isfinite(result.eval_loss))
+      note(fmt::format("validation loss {:.4f}{}", result.eval_loss,
+                       std::isfinite(floor) ? fmt::format(", {:.3f} times the corpus's entropy of {:.4f}",
+                                                          result.eval_loss / floor, floor)
+                                            : ""));
+    note(fmt::format("{}/checkpoint.h5 holds the model of step {}", run.folder, result.step));
   }
   return 0;
 }
@@ -95,10 +119,11 @@ int run_train(const Args& args) {
 const Verb kTrainLm = {"train lm",
                        "trains a language model on text files, or on the embedded corpus",
                        {{"FILES", Option::texts, "UTF-8 text; none: the embedded corpus"},
-                        {"-o,--out", Option::text, "the run's folder", true},
+                        {"-o,--out", Option::text, "the run's folder"},
                         {"--fresh", Option::flag, "forget what the folder holds"},
                         {"--config", Option::text, "a JSON file with keys model.*, train.*, data.*"},
                         {"--set", Option::texts, "key=value, over the config"},
+                        {"--dtype", Option::text, "f32, bf16, f16 or f64: train.dtype"},
                         {"--dump-config", Option::flag, "print the config in use and stop"}},
                        true,
                        run_train};
