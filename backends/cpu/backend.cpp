@@ -55,6 +55,14 @@ class CpuBackend final : public Backend {
     table.set<op::embedding, cpu::embedding>({.dtypes = kReal, .accepts = cpu::embedding_accepts});
     table.set<op::embedding_backward, cpu::embedding_backward>(
         {.dtypes = kReal, .layout = Layout::contiguous, .accepts = cpu::embedding_backward_accepts});
+    table.set<op::attention, cpu::attention>({.dtypes = only(f32),
+                                              .layout = Layout::last_dim_dense,
+                                              .accepts = cpu::attention_accepts,
+                                              .scratch = cpu::attention_scratch});
+    table.set<op::attention_backward, cpu::attention_backward>({.dtypes = only(f32),
+                                                                .layout = Layout::last_dim_dense,
+                                                                .accepts = cpu::attention_backward_accepts,
+                                                                .scratch = cpu::attention_backward_scratch_bytes});
     table.set<op::adamw, cpu::adamw>({.dtypes = kReal});
   }
 

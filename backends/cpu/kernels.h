@@ -43,6 +43,13 @@ bool embedding_accepts(const Call& c, const void*);
 Status embedding_backward(const Call& c, const EmbeddingBackwardAttrs& a);  // g, ids
 bool embedding_backward_accepts(const Call& c, const void*);
 
+Status attention(const Call& c, const AttentionAttrs& a);
+bool attention_accepts(const Call& c, const void* attrs);
+int64_t attention_scratch(const Call& c, const void* attrs);
+Status attention_backward(const Call& c, const AttentionAttrs& a);
+bool attention_backward_accepts(const Call& c, const void* attrs);
+int64_t attention_backward_scratch_bytes(const Call& c, const void* attrs);
+
 Status adamw(const Call& c, const AdamWAttrs& a);
 
 }  // namespace fovea::cpu
