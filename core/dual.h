@@ -106,14 +106,8 @@ template <class T> struct Dual {
 using Dual1 = Dual<double>;  // DType::dual
 using Dual2 = Dual<Dual1>;   // DType::dual2: {{f, f'}, {f', f''}} when both directions are the same
 static_assert(sizeof(Dual1) == 16 && sizeof(Dual2) == 32 && std::is_trivially_copyable_v<Dual2>);
-template <>
-constexpr DType dtype_of<Dual1>() {
-  return DType::dual;
-}
-template <>
-constexpr DType dtype_of<Dual2>() {
-  return DType::dual2;
-}
+template <> constexpr DType dtype_of<Dual1>() { return DType::dual; }
+template <> constexpr DType dtype_of<Dual2>() { return DType::dual2; }
 
 template <class T> inline constexpr bool is_dual_v = false;
 template <class T> inline constexpr bool is_dual_v<Dual<T>> = true;

@@ -15,8 +15,7 @@ constexpr Status kLosesTangent{Status::invalid,
                                "a cast from dual numbers to a floating type would lose the derivative"};
 
 // y = f(x), y = f(a, b) for elements of type T, computed in Compute<T>.
-template <class T, Unary k>
-Status unary_loop(const Call& c) {
+template <class T, Unary k> Status unary_loop(const Call& c) {
   if constexpr (!formulas::defined(k, dtype_of<T>())) {
     return kUndefined;
   } else {
@@ -34,8 +33,7 @@ Status unary_loop(const Call& c) {
   }
 }
 
-template <class T, Binary k>
-Status binary_loop(const Call& c) {
+template <class T, Binary k> Status binary_loop(const Call& c) {
   if constexpr (!formulas::defined(k, dtype_of<T>())) {
     return kUndefined;
   } else {
@@ -62,12 +60,10 @@ Status binary_loop(const Call& c) {
 // Loops by kind.
 constexpr size_t kUnaries = size_t(Unary::isfinite) + 1, kBinaries = size_t(Binary::shift_right) + 1;
 using Loop = Status (*)(const Call&);
-template <class T, size_t... k>
-constexpr std::array<Loop, sizeof...(k)> unary_table(std::index_sequence<k...>) {
+template <class T, size_t... k> constexpr std::array<Loop, sizeof...(k)> unary_table(std::index_sequence<k...>) {
   return {&unary_loop<T, Unary(k)>...};
 }
-template <class T, size_t... k>
-constexpr std::array<Loop, sizeof...(k)> binary_table(std::index_sequence<k...>) {
+template <class T, size_t... k> constexpr std::array<Loop, sizeof...(k)> binary_table(std::index_sequence<k...>) {
   return {&binary_loop<T, Binary(k)>...};
 }
 
@@ -111,8 +107,7 @@ Status iota(const Call& c, const IotaAttrs& a) {
         T& to = y.as<T>()[at[0] + i * loops.step(0)];
         if constexpr (std::is_integral_v<T>)
           to = convert<T>(int64_t(uint64_t(a.integer_start) + uint64_t(k) * uint64_t(a.integer_step)));
-        else
-          to = convert<T>(a.start + double(k) * a.step);
+        else to = convert<T>(a.start + double(k) * a.step);
       }
     });
     return Status{};
@@ -139,12 +134,10 @@ Status copy(const Call& c, const NoAttrs&) {
   if (x.dtype == y.dtype) return by_size(x.dtype, [&]<class T>() { return run.template operator()<T, T>(); });
   return visit(EveryType{}, x.dtype, [&]<class From>() {
     return visit(EveryType{}, y.dtype, [&]<class To>() {
-      if constexpr (std::is_same_v<To, From>)
-        return Status{};  // moved above
+      if constexpr (std::is_same_v<To, From>) return Status{};  // moved above
       else if constexpr (is_dual_v<From> && !std::is_integral_v<To> && !std::is_same_v<To, Dual<From>>)
         return kLosesTangent;
-      else
-        return run.template operator()<To, From>();
+      else return run.template operator()<To, From>();
     });
   });
 }

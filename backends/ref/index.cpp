@@ -141,18 +141,10 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
         T& t = y.as<T>()[target];
         Compute<T> p(t), q(v);
         switch (Scatter(c.kind)) {
-          case Scatter::assign:
-            t = v;
-            break;
-          case Scatter::add:
-            t = T(formulas::binary<Binary::add>(p, q));
-            break;
-          case Scatter::amax:
-            t = T(formulas::maximum(p, q));
-            break;
-          case Scatter::amin:
-            t = T(formulas::minimum(p, q));
-            break;
+          case Scatter::assign: t = v; break;
+          case Scatter::add: t = T(formulas::binary<Binary::add>(p, q)); break;
+          case Scatter::amax: t = T(formulas::maximum(p, q)); break;
+          case Scatter::amin: t = T(formulas::minimum(p, q)); break;
         }
       }
     });

@@ -10,15 +10,13 @@ constexpr Status kEmpty{Status::invalid, "no largest, smallest or best of an emp
 constexpr Status kDualOut{Status::invalid, "dual numbers go to dual numbers"};
 
 // What runs along the elements of a range: a fold with a binary formula, the mean, the largest or smallest.
-template <class V, Binary k>
-struct Fold {
+template <class V, Binary k> struct Fold {
   using Value = V;
   V acc;
   void take(const V& x) { acc = formulas::binary<k>(acc, x); }
   V result() const { return acc; }
 };
-template <class V>
-struct Mean {
+template <class V> struct Mean {
   using Value = V;
   V sum;
   int64_t count = 0;
@@ -26,28 +24,22 @@ struct Mean {
   V result() const { return sum / double(count); }
 };
 // Equal duals share the slope, as PyTorch's gradient of amax does.
-template <class V, bool largest>
-struct Best {
+template <class V, bool largest> struct Best {
   using Value = V;
   V best{}, ties{};
   int64_t count = 0;
   void take(const V& x) {
-    if (count == 0 || (x != x && best == best) || (largest ? x > best : x < best))
-      best = ties = x, count = 1;
-    else if (x == best)
-      ties = formulas::binary<Binary::add>(ties, x), count++;
+    if (count == 0 || (x != x && best == best) || (largest ? x > best : x < best)) best = ties = x, count = 1;
+    else if (x == best) ties = formulas::binary<Binary::add>(ties, x), count++;
   }
   V result() const {
-    if constexpr (is_dual_v<V>)
-      return ties / double(count);
-    else
-      return best;
+    if constexpr (is_dual_v<V>) return ties / double(count);
+    else return best;
   }
 };
 
 // Writes a result in the output's dtype, which may be another one: sums of i32 in i64, means of integers in f32.
-template <class A>
-void store(const View& y, int64_t at, const A& a) {
+template <class A> void store(const View& y, int64_t at, const A& a) {
   visit(EveryType{}, y.dtype, [&]<class T>() {
     if constexpr (!is_dual_v<A> || std::is_same_v<A, T> || std::is_same_v<T, bool>) y.as<T>()[at] = convert<T>(a);
     return Status{};
@@ -78,8 +70,7 @@ struct Kept {
 };
 
 // y = what the accumulator makes of each range, begun anew for each.
-template <class T, class Acc>
-Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
+template <class T, class Acc> Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
   Loops<2> outer = axes.outer();
   Loops<1> inner = axes.inner();
   outer.run([&](const int64_t* at, int64_t n) {
@@ -95,26 +86,18 @@ Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
   return {};
 }
 
-template <class T>
-Status reduce_kind(Reduce kind, const View& x, const View& y, const Kept& axes) {
+template <class T> Status reduce_kind(Reduce kind, const View& x, const View& y, const Kept& axes) {
   using V = Sum<T>;
   using M = std::conditional_t<is_dual_v<T>, T, double>;
   bool nothing = axes.count() == 0 && y.numel > 0;
   switch (kind) {
-    case Reduce::sum:
-      return along<T>(x, y, axes, Fold<V, Binary::add>{V(0)});
-    case Reduce::prod:
-      return along<T>(x, y, axes, Fold<V, Binary::mul>{V(1)});
-    case Reduce::mean:
-      return along<T>(x, y, axes, Mean<M>{M(0)});
-    case Reduce::any:
-      return along<T>(x, y, axes, Fold<bool, Binary::logical_or>{false});
-    case Reduce::all:
-      return along<T>(x, y, axes, Fold<bool, Binary::logical_and>{true});
-    case Reduce::amax:
-      return nothing ? kEmpty : along<T>(x, y, axes, Best<V, true>{});
-    case Reduce::amin:
-      return nothing ? kEmpty : along<T>(x, y, axes, Best<V, false>{});
+    case Reduce::sum: return along<T>(x, y, axes, Fold<V, Binary::add>{V(0)});
+    case Reduce::prod: return along<T>(x, y, axes, Fold<V, Binary::mul>{V(1)});
+    case Reduce::mean: return along<T>(x, y, axes, Mean<M>{M(0)});
+    case Reduce::any: return along<T>(x, y, axes, Fold<bool, Binary::logical_or>{false});
+    case Reduce::all: return along<T>(x, y, axes, Fold<bool, Binary::logical_and>{true});
+    case Reduce::amax: return nothing ? kEmpty : along<T>(x, y, axes, Best<V, true>{});
+    case Reduce::amin: return nothing ? kEmpty : along<T>(x, y, axes, Best<V, false>{});
   }
   return {Status::unsupported, "unknown kind of reduction"};
 }
