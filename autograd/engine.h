@@ -38,6 +38,9 @@ class Engine {
   std::unordered_map<uintptr_t, Tensor> collected_;  // of targets, by edge
 };
 
+// GradientError "backward: <text>, of <op> at <the user's line> (<module>)".
+[[noreturn]] void fail_at(const Node* n, const std::string& text);
+
 // Adds to a leaf's gradient. It takes over an array that nobody else holds, else copies: its gradient never aliases
 // another.
 void accumulate_leaf(LeafNode& leaf, Array gradient);
