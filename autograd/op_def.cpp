@@ -92,7 +92,8 @@ int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash)
           .compose = op.compose,
           .gradient = op.gradient,
           .backward = op.backward,
-          .fixed_outputs = op.fixed_outputs};
+          .fixed_outputs = op.fixed_outputs,
+          .samples = op.samples};
   check_rules(r, d);
   int id = add_op_row(r);
   keep(id, d);

@@ -9,6 +9,10 @@
 #include "core/device.h"
 
 namespace fovea {
+namespace proof {
+class Samples;
+class Mutation;
+}  // namespace proof
 
 // What `infer` sees and fills: output shapes and dtypes, or a thrown error.
 struct Infer {
@@ -61,6 +65,7 @@ class Backward {
 
  private:
   friend class Engine;
+  friend class proof::Mutation;  // breaks rules on purpose
   Node* node_ = nullptr;
   const Tensor* cotangents_ = nullptr;
   Tensor* sinks_ = nullptr;
@@ -77,8 +82,9 @@ struct OpDef {
   Array (*view)(const Array&, const void* attrs) = nullptr;  // of rows of form view
   Gradient gradient = Gradient::none;
   void (*backward)(Backward&) = nullptr;
-  uint64_t fixed_outputs = 0;  // outputs without a gradient (indices, statistics), as bits
-  int id = 0;                  // filled in on registration
+  uint64_t fixed_outputs = 0;                  // outputs without a gradient (indices, statistics), as bits
+  void (*samples)(proof::Samples&) = nullptr;  // of users' ops; see autograd/proof/sample.h
+  int id = 0;                                  // filled in on registration
 };
 
 namespace detail {
@@ -110,6 +116,7 @@ struct NewOp {
   void (*compose)(Compose&) = nullptr;
   Gradient gradient = Gradient::none;
   void (*backward)(Backward&) = nullptr;
+  void (*samples)(proof::Samples&) = nullptr;  // what it is checked with: autograd/proof/sample.h
 };
 namespace detail {
 int define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash);

@@ -1,0 +1,120 @@
+#include "autograd/proof/sample.h"
+
+#include <algorithm>
+#include <mutex>
+#include <numeric>
+
+namespace fovea::proof {
+namespace {
+
+// The numbers of an input as doubles, row-major.
+std::vector<double> numbers(const Input& in, uint64_t seed) {
+  auto n = size_t(numel(in.shape));
+  std::vector<double> v(n);
+  switch (in.kind) {
+    case Input::absent: break;
+    case Input::real:
+      for (size_t i = 0; i < n; i++) {
+        double z = noise(i, seed);
+        if (in.gap > 0) v[i] = std::copysign(in.gap + (in.high - in.gap) * std::abs(z), z);
+        else v[i] = in.low + (in.high - in.low) * 0.5 * (z + 1);
+      }
+      break;
+    case Input::apart: {
+      std::vector<size_t> order(n);
+      std::iota(order.begin(), order.end(), size_t(0));
+      std::sort(order.begin(), order.end(),
+                [&](size_t a, size_t b) { return noise(a, seed + 77) < noise(b, seed + 77); });
+      double step = n <= 128 ? 1 / 16.0 : 8 / double(n);
+      for (size_t i = 0; i < n; i++) v[i] = (double(order[i]) - double(n / 2) + 0.5) * step + in.low;
+      break;
+    }
+    case Input::exact:
+      for (size_t i = 0; i < n; i++) v[i] = in.values[i % in.values.size()];
+      break;
+    case Input::whole:
+      for (size_t i = 0; i < n; i++) v[i] = std::floor(in.low + (in.high - in.low) * 0.5 * (noise(i, seed) + 1));
+      break;
+    case Input::truth:
+      for (size_t i = 0; i < n; i++) v[i] = noise(i, seed) > 0;
+      break;
+  }
+  return v;
+}
+
+}  // namespace
+
+double noise(uint64_t i, uint64_t seed) {
+  uint64_t x = i * 0x9e3779b97f4a7c15 + (seed + 1) * 0xd1b54a32d192ed03;
+  x ^= x >> 32, x *= 0xd6e8feb86659fd93, x ^= x >> 32;
+  return double(x >> 11) * 0x1p-52 - 1;
+}
+
+Sample& Samples::append(int id, std::vector<Input> inputs, uint64_t attrs_hash) {
+  const OpRow& r = row(id);
+  std::string name = r.name;
+  if (r.attrs_hash != attrs_hash) throw ValueError("samples of " + name + ": these attrs are of another op");
+  int before = 0;
+  for (const Sample& s : all_) before += s.op == id;
+  Sample& s = all_.emplace_back();
+  s.op = id;
+  s.name = name + " #" + std::to_string(before + 1);
+  s.inputs = std::move(inputs);
+  return s;
+}
+
+const std::deque<Sample>& all_samples() {
+  static std::mutex mutex;
+  static auto* all = new std::deque<Sample>;
+  static int seen = 0;
+  std::lock_guard lock(mutex);
+  if (all->empty()) {
+    Samples s(*all);
+    detail::elementwise_samples(s);
+    seen = op::count;
+  }
+  for (; seen < op_count(); seen++)  // ops defined since
+    if (op_def(seen).samples) {
+      Samples s(*all, seen);
+      op_def(seen).samples(s);
+    }
+  return *all;
+}
+
+std::vector<const Sample*> samples_of(int op) {
+  std::vector<const Sample*> mine;
+  for (const Sample& s : all_samples())
+    if (s.op == op) mine.push_back(&s);
+  return mine;
+}
+
+std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d) {
+  std::vector<Tensor> x;
+  for (size_t i = 0; i < s.inputs.size(); i++) {
+    const Input& in = s.inputs[i];
+    if (in.kind == Input::absent) {
+      x.emplace_back();
+      continue;
+    }
+    std::vector<double> v = numbers(in, i);
+    x.push_back(tensor_from_host(v.data(), f64, in.shape, {.dtype = in.floating() ? t : in.dtype, .device = d}));
+  }
+  if (s.complete) {
+    NoGrad guard;
+    s.complete(s.attrs.get(), x);
+  }
+  return x;
+}
+
+bool differentiated(const Sample& s, int i) {
+  const OpRow& r = row(s.op);
+  int bit = i < 16 ? i : 15;
+  return s.inputs[size_t(i)].floating() && !((r.no_gradient | r.statistic) >> bit & 1) &&
+         op_def(s.op).gradient != Gradient::not_differentiable;
+}
+
+bool has_floating_input(const Sample& s) {
+  return std::any_of(s.inputs.begin(), s.inputs.end(), [](const Input& in) { return in.floating(); });
+}
+
+}  // namespace fovea::proof

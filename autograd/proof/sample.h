@@ -1,0 +1,112 @@
+// Samples: for every op some calls, each with inputs, attributes and how exact it is. Every check of this library runs
+// over them, so an op that adds its samples has its forward, gradient, layouts, destinations and threads tested.
+// Built-in ops have theirs in samples_<family>.cpp, users' ops give `define_op` a `.samples` function.
+#pragma once
+#include <cmath>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/op_def.h"
+#include "autograd/tensor.h"
+
+namespace fovea::proof {
+
+// What an input holds. The numbers depend on its place and size only: every run sees the same ones.
+struct Input {
+  enum Kind : uint8_t { absent, real, apart, exact, whole, truth };
+  Kind kind = absent;
+  Shape shape;
+  double low = 0, high = 0;         // real, whole: numbers in [low, high)
+  double gap = 0;                   // real: no closer to 0 than this
+  std::vector<double> values = {};  // exact: in row-major order, repeated as needed
+  DType dtype = f32;                // of what is not floating; floating inputs take the dtype of the run
+  bool floating() const { return kind == real || kind == apart || (kind == exact && is_floating(dtype)); }
+};
+inline Input none() { return {}; }
+inline Input reals(const Shape& s, double low = -2, double high = 2) { return {Input::real, s, low, high}; }
+// Both signs, away from the kink at 0.
+inline Input nonzero(const Shape& s, double gap = 0.25) { return {Input::real, s, -2, 2, gap}; }
+// All different, 1/16 from each other (finer where there are more than 128), none of them 0: no ties, no kinks.
+// `shift` moves all of them.
+inline Input apart(const Shape& s, double shift = 0) { return {Input::apart, s, shift}; }
+inline Input exactly(const Shape& s, std::vector<double> values, DType t = f32) {
+  return {Input::exact, s, 0, 0, 0, std::move(values), t};
+}
+inline Input integers(const Shape& s, int64_t low, int64_t high, DType t = i64) {
+  return {Input::whole, s, double(low), double(high), 0, {}, t};
+}
+inline Input ids(const Shape& s, int64_t below) { return integers(s, 0, below); }
+inline Input truths(const Shape& s) { return {Input::truth, s, 0, 0, 0, {}, boolean}; }
+
+struct Sample {
+  int op = 0;
+  std::string name;  // "softmax #2 last axis", unique
+  std::vector<Input> inputs;
+  std::shared_ptr<const void> attrs;  // null: the op has none
+  // Fills in the inputs that are functions of the others (mean, rstd, log-sum-exp), by running the forward.
+  void (*complete)(const void* attrs, std::vector<Tensor>& inputs) = nullptr;
+  double factor = 1;            // of the tolerance: 1 elementwise, sqrt(n) for sums over n
+  double condition = 1;         // stated condition number where the sample is ill-conditioned
+  int order = 2;                // highest derivative that exists here
+  bool kink = false;            // lies on a kink: the gradient must be one of the subgradients
+  bool large = false;           // big enough that kernels take to threads; derivatives along directions only
+  DTypeSet dtypes = kFloating;  // in which it makes sense
+  std::string why;              // why an order or a dtype is left out
+
+  // How samples are written: s.add<op::sum>({reals({3, 4})}, {.dim = {1}}).named("rows").sums(4).
+  Sample& named(const std::string& what) { return name += " " + what, *this; }
+  Sample& sums(int64_t n) { return factor = std::sqrt(double(n > 1 ? n : 1)), *this; }
+  Sample& conditioned(double c) { return condition = c, *this; }
+  Sample& at_kink(const std::string& reason) { return kink = true, order = 1, why = reason, *this; }
+  Sample& up_to(int most, const std::string& reason) { return order = most, why = reason, *this; }
+  Sample& only(DTypeSet t, const std::string& reason) { return dtypes = t, why = reason, *this; }
+  Sample& completed(void (*f)(const void*, std::vector<Tensor>&)) { return complete = f, *this; }
+  Sample& threaded() { return large = true, *this; }
+};
+
+// The list that samples are added to.
+class Samples {
+ public:
+  explicit Samples(std::deque<Sample>& all, int op = 0) : all_(all), op_(op) {}
+
+  // Of a built-in op. The reference stays good.
+  template <op::Id id> Sample& add(std::vector<Input> inputs, const Attrs<id>& attrs = {}) {
+    return add_to(id, std::move(inputs), attrs);
+  }
+  // Of the op whose `.samples` function this is. ValueError when the attrs are not the op's.
+  template <class A = NoAttrs> Sample& add(std::vector<Input> inputs, const A& attrs = {}) {
+    return add_to(op_, std::move(inputs), attrs);
+  }
+
+ private:
+  template <class A> Sample& add_to(int id, std::vector<Input> inputs, const A& attrs) {
+    Sample& s = append(id, std::move(inputs), attrs_hash<A>());
+    if (!std::is_empty_v<A>) s.attrs = std::make_shared<const A>(attrs);
+    return s;
+  }
+  Sample& append(int id, std::vector<Input> inputs, uint64_t attrs_hash);
+
+  std::deque<Sample>& all_;
+  int op_;
+};
+
+// Every sample, of built-in and of users' ops; those of one op.
+const std::deque<Sample>& all_samples();
+std::vector<const Sample*> samples_of(int op);
+
+// A sample's inputs: floating ones of dtype t, undefined tensors for absent ones, statistics completed.
+std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d);
+// Whether input i is differentiated: floating, present, neither a statistic nor excluded by the row.
+bool differentiated(const Sample& s, int i);
+// Whether the op runs on floating inputs at all; else one dtype is enough.
+bool has_floating_input(const Sample& s);
+// Numbers in [-1, 1), the same on every machine.
+double noise(uint64_t i, uint64_t seed);
+
+namespace detail {
+void elementwise_samples(Samples& s);
+}
+
+}  // namespace fovea::proof

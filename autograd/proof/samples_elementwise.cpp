@@ -1,0 +1,107 @@
+// Samples of elementwise ops, with one input and with two.
+#include <limits>
+
+#include "autograd/proof/sample.h"
+
+namespace fovea::proof {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
+const std::vector<double> kSpecial = {0, -0.0, kInf, -kInf, kNan, 1, -1, 0.5};
+const char* const kForwardOnly = "NaN and infinities: the forward only";
+
+// A plain one, 0-dim, empty, a single element, and the numbers that are none. `in` makes the input of a shape.
+template <op::Id id> void unary(Samples& s, Input (*in)(const Shape&), const Attrs<id>& a = {}) {
+  for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{2, 0, 3}, Shape{1, 1}}) s.add<id>({in(shape)}, a);
+  s.add<id>({exactly({8}, kSpecial)}, a).named("special").up_to(0, kForwardOnly);
+}
+Input anywhere(const Shape& s) { return reals(s); }
+Input away(const Shape& s) { return nonzero(s); }
+Input positive(const Shape& s) { return reals(s, 0.25, 3); }
+
+// Equal shapes, both sides broadcast, ranks that differ, 0-dim, empty, single elements.
+template <op::Id id> void binary(Samples& s, Input (*a)(const Shape&), Input (*b)(const Shape&)) {
+  const std::pair<Shape, Shape> shapes[] = {{{3, 4}, {3, 4}}, {{3, 1}, {1, 4}}, {{4}, {2, 3, 4}}, {{2, 2}, {}},
+                                            {{0, 3}, {1, 3}}, {{1}, {1, 1}},    {{}, {}}};
+  for (auto& [x, y] : shapes) s.add<id>({a(x), b(y)});
+  s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special").up_to(0, kForwardOnly);
+}
+// Two sets of numbers that never meet.
+Input lattice(const Shape& s) { return apart(s); }
+Input between(const Shape& s) { return apart(s, 1 / 64.0); }
+
+template <op::Id... id> void comparisons(Samples& s) {
+  (s.add<id>({exactly({2, 4}, {1, 2, 3, 4, 5}), exactly({4}, {1, 2, 5, 3})}), ...);
+  (s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special"), ...);
+  (s.add<id>({integers({3, 3}, -2, 2), integers({3, 1}, -2, 2)}).named("integers"), ...);
+  (s.add<id>({reals({0, 2}), reals({2})}).named("empty"), ...);
+  (s.add<id>({reals({1}), reals({})}), ...);
+}
+
+}  // namespace
+
+void detail::elementwise_samples(Samples& s) {
+  unary<op::neg>(s, anywhere);
+  unary<op::exp>(s, anywhere);
+  unary<op::expm1>(s, anywhere);
+  unary<op::square>(s, anywhere);
+  unary<op::sin>(s, anywhere);
+  unary<op::cos>(s, anywhere);
+  unary<op::tanh>(s, anywhere);
+  unary<op::sigmoid>(s, anywhere);
+  unary<op::erf>(s, anywhere);
+  unary<op::log>(s, positive);
+  unary<op::sqrt>(s, positive);
+  unary<op::rsqrt>(s, positive);
+  unary<op::log1p>(s, [](const Shape& x) { return reals(x, -0.5, 2); });
+  unary<op::reciprocal>(s, away);
+  unary<op::abs>(s, away);
+  unary<op::sign>(s, away);
+  unary<op::relu>(s, away);
+  s.add<op::abs>({exactly({3}, {0, -1, 2})}).at_kink("|x| at 0");
+  s.add<op::relu>({exactly({3}, {0, -1, 2})}).at_kink("relu at 0");
+  unary<op::logical_not>(s, anywhere);
+  unary<op::isnan>(s, anywhere);
+  unary<op::isfinite>(s, anywhere);
+  s.add<op::logical_not>({truths({5})});
+  s.add<op::neg>({integers({5}, -3, 4)});
+  s.add<op::abs>({integers({5}, -3, 4)});
+  unary<op::contiguous>(s, anywhere);
+  unary<op::gelu>(s, anywhere, {Gelu::none});
+  unary<op::gelu>(s, anywhere, {Gelu::tanh});
+  s.add<op::gelu>({reals({7}, -12, 12)}, {Gelu::none}).named("tails");
+  s.add<op::gelu>({reals({7}, -12, 12)}, {Gelu::tanh}).named("tails");
+  for (Gelu form : {Gelu::none, Gelu::tanh})
+    for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{0, 2}, Shape{1}})
+      s.add<op::gelu_backward>({reals(shape), reals(shape)}, {form});
+  for (DType t : {f32, f64, bf16, i64, boolean}) {
+    s.add<op::cast>({nonzero({3, 4})}, {t}).named(name_of(t));
+    s.add<op::cast>({reals({0, 2})}, {t}).named("empty");
+    s.add<op::cast>({integers({1, 4}, 0, 3, i32)}, {t}).named("from integers");
+  }
+
+  binary<op::add>(s, anywhere, anywhere);
+  binary<op::sub>(s, anywhere, anywhere);
+  binary<op::mul>(s, anywhere, anywhere);
+  binary<op::div>(s, anywhere, away);
+  binary<op::pow>(s, positive, anywhere);
+  binary<op::maximum>(s, lattice, between);
+  binary<op::minimum>(s, lattice, between);
+  s.add<op::pow>({exactly({2, 3}, {-2, -0.5, 0.5, 1, 2, 3}), integers({3}, 1, 4)}).named("whole exponents");
+  s.add<op::maximum>({exactly({3}, {1, 2, 3}), exactly({3}, {1, 0, 3})}).at_kink("ties");
+  s.add<op::minimum>({exactly({3}, {1, 2, 3}), exactly({3}, {1, 0, 3})}).at_kink("ties");
+  s.add<op::add>({integers({4}, -3, 4), integers({4}, -3, 4)}).named("integers");
+  s.add<op::mul>({integers({4}, -3, 4), reals({4})}).named("promoted");
+  s.add<op::add>({reals({64, 700}), reals({700})}).named("threads").threaded();
+  comparisons<op::eq, op::ne, op::lt, op::le, op::gt, op::ge>(s);
+  comparisons<op::logical_and, op::logical_or>(s);
+  s.add<op::shift_right>({integers({3, 4}, -1000, 1000), integers({4}, 0, 64)});
+  s.add<op::shift_right>({integers({0}, 0, 2), integers({1}, 0, 64)});
+
+  s.add<op::where>({truths({3, 4}), reals({3, 4}), reals({3, 4})});
+  s.add<op::where>({truths({3, 1}), reals({4}), reals({})}).named("broadcast");
+  s.add<op::where>({truths({0, 2}), reals({1}), reals({2})}).named("empty");
+  s.add<op::where>({truths({8}), exactly({8}, kSpecial), reals({8})}).named("special").up_to(0, kForwardOnly);
+}
+
+}  // namespace fovea::proof

@@ -1,0 +1,62 @@
+// The samples themselves: they run, are what they say, and every op has some.
+#include <cmath>
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+#include "autograd/apply.h"
+#include "autograd/proof/sample.h"
+#include "core/device.h"
+
+using namespace fovea;
+using namespace fovea::proof;
+
+TEST_CASE("samples have names of their own and run on the reference") {
+  Device ref = device("ref");
+  NoGrad guard;
+  std::set<std::string> names;
+  for (const Sample& s : all_samples()) {
+    INFO(s.name);
+    CHECK(names.insert(s.name).second);
+    CHECK_NOTHROW(apply(s.op, make_inputs(s, f64, ref), s.attrs.get()));
+  }
+}
+
+TEST_CASE("inputs hold what they promise") {
+  Samples s(*new std::deque<Sample>);
+  const Sample& sample = s.add<op::where>({truths({200}), nonzero({200}, 0.5), apart({2, 50})}).named("of this test");
+  std::vector<Tensor> x = make_inputs(sample, bf16, device("ref"));
+  CHECK(x[0].dtype() == boolean);
+  int on = 0;
+  for (bool b : x[0].to_vector<bool>()) on += b;
+  CHECK((on > 50 && on < 150));
+  CHECK(x[1].dtype() == bf16);
+  for (double v : x[1].to_vector<double>()) CHECK((std::abs(v) >= 0.5 && std::abs(v) <= 2));
+  std::set<double> different;
+  for (double v : x[2].to_vector<double>()) different.insert(v);
+  CHECK(different.size() == 100);
+  CHECK(different.count(0) == 0);
+}
+
+namespace {
+void give_samples(Samples& s) { s.add({reals({3})}).named("mine"); }
+}  // namespace
+
+TEST_CASE("a user's op brings its own samples") {
+  int id = define_op({.name = "twice_of_test_samples",
+                      .infer = [](Infer& i) { i.like(0, i.x(0)); },
+                      .compose =
+                          [](Compose& c) {
+                            c.out[0] = apply(op::add, {{c.x(0), c.x(0)}})[0];
+                          },
+                      .gradient = Gradient::derived,
+                      .samples = give_samples});
+  REQUIRE(samples_of(id).size() == 1);
+  CHECK(samples_of(id)[0]->name == std::string("twice_of_test_samples #1 mine"));
+  struct Other {
+    double a = 0;
+    static constexpr auto fields() { return std::tuple{Field{"a", &Other::a}}; }
+  };
+  std::deque<Sample> list;
+  CHECK_THROWS_AS(Samples(list, id).add({reals({3})}, Other{}), ValueError);
+}
