@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "models/data/text_file.h"
+#include "models/text/edit_distance.h"
 
 namespace fovea {
 namespace {
@@ -18,29 +19,14 @@ template <class... A> [[noreturn]] void fail(fmt::format_string<A...> text, A&&.
   throw ValueError(fmt::format(text, std::forward<A>(values)...));
 }
 
-// Edits (insert, delete, replace, swap neighbours) from one word to another.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); i++)
-    for (size_t j = 0; j <= b.size(); j++) {
-      if (i == 0 || j == 0) {
-        d[i][j] = i + j;
-        continue;
-      }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.size()][b.size()];
-}
-
 std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }
 
 ConfigOption find_option(Config& config, std::string_view key) {
   std::vector<ConfigOption> options = config_options(config);
   // The section may be wrong or missing where the name is right.
   auto far = [&](const ConfigOption& o) {
-    return std::min(distance(key, o.key), distance(last_part(key), last_part(o.key)) + (key.find('.') != key.npos));
+    return std::min(text::edit_distance(key, o.key),
+                    text::edit_distance(last_part(key), last_part(o.key)) + (key.find('.') != key.npos));
   };
   const ConfigOption* nearest = &options[0];
   for (const ConfigOption& o : options) {

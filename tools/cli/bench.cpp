@@ -203,8 +203,8 @@ int run_bench(const Args& args) {
 
 const Verb kBench = {"bench",
                      "timings of a workload: dispatch, mlp_tiny, chargpt_s, chargpt_m, gpt2_step",
-                     {{"WORKLOAD", Option::text, "which", true},
-                      {"--dtype", Option::text, "f32, bf16, f16 or f64"},
+                     {{"WORKLOAD", Option::text, "which", true, "dispatch mlp_tiny chargpt_s chargpt_m gpt2_step"},
+                      {"--dtype", Option::text, "f32, bf16, f16 or f64", false, kDTypes},
                       {"--iters", Option::integer, "how many calls are timed"},
                       {"--max-s", Option::real, "about how long (without --iters)"},
                       {"--B", Option::integer, "batch, of gpt2_step"},

@@ -126,7 +126,7 @@ int run_diff(const Args& args) {
   return difference.empty() ? 0 : 1;
 }
 
-const Option kFile = {"FILE", Option::text, "a checkpoint", true};
+const Option kFile = {"FILE", Option::file, "a checkpoint", true};
 
 }  // namespace
 
@@ -135,7 +135,7 @@ const Verb kCkptShow = {"ckpt show", "config, state and tokenizer of a checkpoin
 const Verb kCkptVerify = {"ckpt verify", "compares every byte with its digest", {kFile}, false, run_verify};
 const Verb kCkptDiff = {"ckpt diff",
                         "do two files hold the same bits?",
-                        {{"A", Option::text, "a file", true}, {"B", Option::text, "another", true}},
+                        {{"A", Option::file, "a file", true}, {"B", Option::file, "another", true}},
                         false,
                         run_diff};
 

@@ -68,7 +68,7 @@ int run_generate(const Args& args) {
 
 const Verb kGenerate = {"generate",
                         "text from a model",
-                        {{"MODEL", Option::text, "a checkpoint", true},
+                        {{"MODEL", Option::file, "a checkpoint", true},
                          {"--prompt", Option::text, "what the text begins with"},
                          {"--max-new", Option::integer, "how many tokens"},
                          {"--greedy", Option::flag, "always the likeliest token"},

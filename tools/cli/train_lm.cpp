@@ -118,13 +118,13 @@ int run_train(const Args& args) {
 
 const Verb kTrainLm = {"train lm",
                        "trains a language model on text files, or on the embedded corpus",
-                       {{"FILES", Option::texts, "UTF-8 text; none: the embedded corpus"},
-                        {"-o,--out", Option::text, "the run's folder"},
+                       {{"FILES", Option::files, "UTF-8 text; - is standard input; none: the embedded corpus"},
+                        {"-o,--out", Option::file, "the run's folder; goes on with the run that it holds"},
                         {"--fresh", Option::flag, "forget what the folder holds"},
-                        {"--config", Option::text, "a JSON file with keys model.*, train.*, data.*"},
-                        {"--set", Option::texts, "key=value, over the config"},
-                        {"--dtype", Option::text, "f32, bf16, f16 or f64: train.dtype"},
-                        {"--dump-config", Option::flag, "print the config in use and stop"}},
+                        {"--config", Option::file, "a JSON file with keys model.*, train.*, data.*"},
+                        {"--set", Option::texts, "KEY=VALUE, over the config; may come again"},
+                        {"--dtype", Option::text, "of the arithmetic: f32, bf16, f16 or f64", false, kDTypes},
+                        {"--dump-config", Option::flag, "print the config and stop"}},
                        true,
                        run_train};
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <sstream>
 
 #include "autograd/ops/random.h"
 #include "core/device.h"
@@ -11,6 +13,36 @@
 #include "core/parallel.h"
 
 namespace fovea::cli {
+
+std::string Option::key() const {
+  std::string all = name;
+  auto comma = all.find(',');
+  return comma == all.npos ? all : all.substr(comma + 1);
+}
+
+bool Option::open() const { return !choices || std::string_view(choices).ends_with(" ..."); }
+
+std::vector<std::string> Option::words() const {
+  std::vector<std::string> out;
+  std::istringstream in(choices ? choices : "");
+  for (std::string word; in >> word;)
+    if (word != "...") out.push_back(word);
+  return out;
+}
+
+std::vector<Option> options_of(const Verb& verb) {
+  static const std::vector<Option> kComputing = {
+      {"--device", Option::text, "what computes: auto, cpu, ref, cuda[:n]", false, "auto cpu ref cuda ..."},
+      {"--plugin", Option::files, "a shared library of kernels or ops; may come again"},
+      {"--threads", Option::integer, "how many threads compute"},
+      {"--seed", Option::integer, "of the random numbers"},
+      {"--deterministic", Option::flag, "the same bits for any number of threads"},
+  };
+  std::vector<Option> all = verb.options;
+  if (verb.computes) all.insert(all.end(), kComputing.begin(), kComputing.end());
+  all.push_back({"--json", Option::flag, "one JSON object a line on stdout, nothing else"});
+  return all;
+}
 
 std::string Args::text(const std::string& name, const std::string& otherwise) const {
   auto at = values.find(name);
@@ -60,7 +92,8 @@ void set_up(const Args& args) {
 }
 
 void print_line(const std::string& text) {
-  if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) throw FileError("stdout: cannot be written");
+  if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0)
+    throw FileError(std::string("stdout: cannot be written: ") + std::strerror(errno));
 }
 void print_json(const io::Json& j) { print_line(j.dump()); }
 void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }

@@ -17,11 +17,19 @@ struct UsageError : Error {
 };
 
 struct Option {
-  enum Kind : uint8_t { flag, text, integer, real, texts /* may come again and again */ };
+  // texts, files: may come again and again
+  enum Kind : uint8_t { flag, text, integer, real, texts, file, files };
   const char* name;  // "-o,--out", or "FILES" for what stands without a name
   Kind kind;
   const char* help;
   bool required = false;
+  // "f32 bf16": what it may be, separated by blanks; "cpu ref ..." when it may be something else, too.
+  const char* choices = nullptr;
+
+  bool many() const { return kind == texts || kind == files; }
+  std::string key() const;                 // "--out"
+  std::vector<std::string> words() const;  // of the choices
+  bool open() const;                       // the choices are examples
 };
 
 // What the user wrote; asked for by an option's long name ("--steps") or its place ("FILES").
@@ -44,6 +52,10 @@ struct Verb {
   bool computes = false;  // takes --device, --dtype, --threads, --seed, ...
   int (*run)(const Args&);
 };
+
+// A verb's own options and those that it shares with others.
+std::vector<Option> options_of(const Verb& verb);
+inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
 
 // --device, --plugin, --threads, --seed, --deterministic: what every verb that computes does first.
 void set_up(const Args& args);

@@ -4,6 +4,12 @@
 
 namespace fovea::cli {
 
-extern const Verb kVersion, kBench, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff;
+extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench,
+    kCompletion;
+
+// In the order of the help.
+inline constexpr const Verb* kVerbs[] = {
+    &kVersion, &kDevices, &kTrainLm, &kGenerate, &kCkptLs, &kCkptShow, &kCkptVerify, &kCkptDiff, &kBench, &kCompletion,
+};
 
 }  // namespace fovea::cli
