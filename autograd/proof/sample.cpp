@@ -25,7 +25,7 @@ std::vector<double> numbers(const Input& in, uint64_t seed) {
       std::iota(order.begin(), order.end(), size_t(0));
       std::sort(order.begin(), order.end(),
                 [&](size_t a, size_t b) { return noise(a, seed + 77) < noise(b, seed + 77); });
-      double step = n <= 128 ? 1 / 16.0 : 8 / double(n);
+      double step = n <= 64 ? 1 / 8.0 : 8 / double(n);
       for (size_t i = 0; i < n; i++) v[i] = (double(order[i]) - double(n / 2) + 0.5) * step + in.low;
       break;
     }
@@ -70,7 +70,10 @@ const std::deque<Sample>& all_samples() {
   std::lock_guard lock(mutex);
   if (all->empty()) {
     Samples s(*all);
-    detail::elementwise_samples(s);
+    for (auto family : {detail::elementwise_samples, detail::view_samples, detail::reduce_samples,
+                        detail::matmul_samples, detail::index_samples, detail::softmax_samples, detail::norm_samples,
+                        detail::loss_samples, detail::attention_samples, detail::random_samples})
+      family(s);
     seen = op::count;
   }
   for (; seen < op_count(); seen++)  // ops defined since

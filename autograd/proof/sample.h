@@ -28,7 +28,7 @@ inline Input none() { return {}; }
 inline Input reals(const Shape& s, double low = -2, double high = 2) { return {Input::real, s, low, high}; }
 // Both signs, away from the kink at 0.
 inline Input nonzero(const Shape& s, double gap = 0.25) { return {Input::real, s, -2, 2, gap}; }
-// All different, 1/16 from each other (finer where there are more than 128), none of them 0: no ties, no kinks.
+// All different, 1/8 from each other (finer where there are more than 64), none of them 0: no ties, no kinks.
 // `shift` moves all of them.
 inline Input apart(const Shape& s, double shift = 0) { return {Input::apart, s, shift}; }
 inline Input exactly(const Shape& s, std::vector<double> values, DType t = f32) {
@@ -107,6 +107,15 @@ double noise(uint64_t i, uint64_t seed);
 
 namespace detail {
 void elementwise_samples(Samples& s);
-}
+void view_samples(Samples& s);
+void reduce_samples(Samples& s);
+void matmul_samples(Samples& s);
+void index_samples(Samples& s);
+void softmax_samples(Samples& s);
+void norm_samples(Samples& s);
+void loss_samples(Samples& s);
+void attention_samples(Samples& s);
+void random_samples(Samples& s);
+}  // namespace detail
 
 }  // namespace fovea::proof

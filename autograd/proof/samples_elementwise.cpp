@@ -28,7 +28,7 @@ template <op::Id id> void binary(Samples& s, Input (*a)(const Shape&), Input (*b
 }
 // Two sets of numbers that never meet.
 Input lattice(const Shape& s) { return apart(s); }
-Input between(const Shape& s) { return apart(s, 1 / 64.0); }
+Input between(const Shape& s) { return apart(s, 1 / 16.0); }
 
 template <op::Id... id> void comparisons(Samples& s) {
   (s.add<id>({exactly({2, 4}, {1, 2, 3, 4, 5}), exactly({4}, {1, 2, 5, 3})}), ...);
@@ -76,6 +76,7 @@ void detail::elementwise_samples(Samples& s) {
       s.add<op::gelu_backward>({reals(shape), reals(shape)}, {form});
   for (DType t : {f32, f64, bf16, i64, boolean}) {
     s.add<op::cast>({nonzero({3, 4})}, {t}).named(name_of(t));
+    s.add<op::cast>({nonzero({})}, {t}).named("single");
     s.add<op::cast>({reals({0, 2})}, {t}).named("empty");
     s.add<op::cast>({integers({1, 4}, 0, 3, i32)}, {t}).named("from integers");
   }

@@ -1,4 +1,5 @@
 // The samples themselves: they run, are what they say, and every op has some.
+#include <bit>
 #include <cmath>
 #include <set>
 #include <string>
@@ -19,6 +20,33 @@ TEST_CASE("samples have names of their own and run on the reference") {
     INFO(s.name);
     CHECK(names.insert(s.name).second);
     CHECK_NOTHROW(apply(s.op, make_inputs(s, f64, ref), s.attrs.get()));
+  }
+}
+
+TEST_CASE("every op has samples, with a single element and with none") {
+  (void)op_def(op::add);
+  for (int id = 1; id < op::count; id++) {
+    const OpRow& r = row(id);
+    if (r.form != Form::pure && r.form != Form::view) continue;
+    INFO(std::string(r.name));
+    bool none = false, single = false, gradient = false;
+    std::set<unsigned> patterns;  // of optional inputs
+    for (const Sample* s : samples_of(id)) {
+      unsigned present = 0;
+      for (size_t i = 0; i < s->inputs.size(); i++) {
+        const Input& in = s->inputs[i];
+        if (in.kind == Input::absent) continue;
+        present |= 1u << i;
+        none |= numel(in.shape) == 0;
+        single |= numel(in.shape) == 1;
+      }
+      patterns.insert(present & r.optional);
+      gradient |= s->order > 0;
+    }
+    CHECK(none);
+    CHECK(single);
+    CHECK(gradient);
+    CHECK(patterns.size() == size_t(1) << std::popcount(r.optional));
   }
 }
 

@@ -1,0 +1,112 @@
+#include "autograd/proof/evaluate.h"
+
+#include "autograd/apply.h"
+#include "core/dual.h"
+
+namespace fovea::proof {
+namespace {
+
+// Lifts every floating input: values with the tangents that make<D>(value, i, k) gives.
+template <class D, class Make> std::vector<Tensor> lift(const std::vector<Tensor>& inputs, Make make) {
+  std::vector<Tensor> lifted;
+  for (size_t i = 0; i < inputs.size(); i++) {
+    const Tensor& t = inputs[i];
+    if (!t.defined() || !is_floating(t.dtype())) {
+      lifted.push_back(t);
+      continue;
+    }
+    Numbers v = numbers(t);
+    std::vector<D> d(v.size());
+    for (size_t k = 0; k < v.size(); k++) d[k] = make(v[k], i, k);
+    lifted.push_back(
+        tensor_from_host(d.data(), dtype_of<D>(), t.shape(), {.dtype = dtype_of<D>(), .device = t.device()}));
+  }
+  return lifted;
+}
+
+double at(const std::vector<Numbers>& tangents, size_t i, size_t k) { return tangents[i].empty() ? 0 : tangents[i][k]; }
+
+// One number of each element of each differentiable output. An output that is no dual does not depend on the inputs.
+template <class D, class Take>
+std::vector<Numbers> outputs_of(const Sample& s, const std::vector<Tensor>& x, Take take) {
+  NoGrad guard;
+  ModeScope composed(state(), kNoKernels, 0);
+  std::vector<Tensor> y = apply(s.op, x, s.attrs.get());
+  std::vector<Numbers> all;
+  for (int k : differentiable_outputs(s, y)) {
+    const Tensor& t = y[size_t(k)];
+    Numbers& v = all.emplace_back(size_t(t.numel()));
+    if (t.dtype() != dtype_of<D>()) continue;
+    std::vector<D> d(v.size());
+    copy_to_host(t.array(), d.data(), dtype_of<D>());
+    for (size_t e = 0; e < v.size(); e++) v[e] = take(d[e]);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<Tensor> run(const Sample& s, const std::vector<Tensor>& inputs) {
+  NoGrad guard;
+  return apply(s.op, inputs, s.attrs.get());
+}
+
+std::vector<int> differentiated_inputs(const Sample& s) {
+  std::vector<int> list;
+  for (size_t i = 0; i < s.inputs.size(); i++)
+    if (differentiated(s, int(i))) list.push_back(int(i));
+  return list;
+}
+
+std::vector<int> differentiable_outputs(const Sample& s, const std::vector<Tensor>& outputs) {
+  std::vector<int> list;
+  for (size_t k = 0; k < outputs.size(); k++)
+    if (is_floating(outputs[k].dtype()) && !(op_def(s.op).fixed_outputs >> k & 1)) list.push_back(int(k));
+  return list;
+}
+
+Tensor probe_like(const Tensor& t, Probe kind, uint64_t seed) {
+  Numbers v(size_t(t.numel()));
+  for (size_t i = 0; i < v.size(); i++) {
+    double z = noise(i, seed * 31 + 1009);
+    v[i] = kind == Probe::signs ? (z < 0 ? -1 : 1) : std::floor(16 * z) / 16;
+  }
+  return tensor_from_host(v.data(), f64, t.shape(), {.like = t});
+}
+
+std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs,
+                              const std::vector<Tensor>& cotangents) {
+  std::vector<Tensor> x = inputs, targets, roots, given;
+  for (int i : differentiated_inputs(s)) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
+  std::vector<Tensor> y = apply(s.op, x, s.attrs.get());
+  std::vector<int> outputs = differentiable_outputs(s, y);
+  for (size_t k = 0; k < outputs.size(); k++) {
+    const Tensor& t = y[size_t(outputs[k])];
+    if (!t.requires_grad())
+      throw GradientError(s.name + ": output " + std::to_string(outputs[k]) + " has no history: its gradient is lost");
+    if (cotangents[k].defined()) roots.push_back(t), given.push_back(cotangents[k]);
+  }
+  std::vector<Tensor> dx =
+      roots.empty() ? std::vector<Tensor>(targets.size()) : grad(roots, targets, given, {.allow_unused = true});
+  for (size_t i = 0; i < dx.size(); i++)
+    if (!dx[i].defined()) dx[i] = zeros_like(targets[i].detach());
+  return dx;
+}
+
+Numbers numbers(const Tensor& t) { return t.to_vector<double>(); }
+
+std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs,
+                                     const std::vector<Numbers>& u) {
+  auto x = lift<Dual1>(inputs, [&](double v, size_t i, size_t k) { return Dual1(v, at(u, i, k)); });
+  return outputs_of<Dual1>(s, x, [](const Dual1& d) { return d.tangent; });
+}
+
+std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,
+                                     const std::vector<Numbers>& v) {
+  auto x = lift<Dual2>(inputs, [&](double value, size_t i, size_t k) {
+    return Dual2(Dual1(value, at(u, i, k)), Dual1(at(v, i, k), 0.0));
+  });
+  return outputs_of<Dual2>(s, x, [](const Dual2& d) { return d.tangent.tangent; });
+}
+
+}  // namespace fovea::proof

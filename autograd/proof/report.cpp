@@ -1,0 +1,58 @@
+// What a check found, in words.
+#include <algorithm>
+#include <cstdio>
+
+#include "autograd/proof/check.h"
+
+namespace fovea::proof {
+
+std::string detail::short_number(double v) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.6g", v);
+  return text;
+}
+using detail::short_number;
+
+const char* name_of(Verdict v) {
+  const char* names[] = {"pass", "non-smooth", "too-noisy", "fail"};
+  return names[int(v)];
+}
+int exit_code(Verdict v) {
+  const int codes[] = {0, 3, 4, 1};
+  return codes[int(v)];
+}
+
+std::string Report::to_string() const {
+  std::string text = op + ": " + name_of(verdict) + ", order " + std::to_string(order);
+  if (verdict == Verdict::pass) return text + ", worst error " + short_number(worst.error) + " (" + sample + ")";
+  text += " (" + sample + ")";
+  if (worst.input > -1000) {
+    text += ": ";
+    text += worst.input >= 0 ? "input " + std::to_string(worst.input) : "cotangent " + std::to_string(-1 - worst.input);
+    text += " [";
+    for (size_t i = 0; i < worst.index.size(); i++) text += (i ? "," : "") + std::to_string(worst.index[i]);
+    text += "]: analytic " + short_number(worst.analytic) + ", oracle " + short_number(worst.oracle) + ", error " +
+            short_number(worst.error) + " (expected at most " + short_number(tolerance) + ")";
+  }
+  if (!detail.empty()) text += ". " + detail;
+  return text + ". " + repro;
+}
+
+Report check_op(int op, const CheckOptions& o) {
+  Report worst;
+  int n = 0;
+  for (const Sample* s : samples_of(op)) {
+    Report r = check(*s, o);
+    double limit = std::max(worst.limit, r.limit);
+    bool worse = n == 0 || r.verdict > worst.verdict ||
+                 (r.verdict == worst.verdict && (r.tolerance > 0 ? r.worst.error / r.tolerance : 0) >
+                                                    (worst.tolerance > 0 ? worst.worst.error / worst.tolerance : 0));
+    if (worse) worst = std::move(r);
+    worst.limit = limit;
+    worst.checked = ++n;
+  }
+  if (n == 0) throw ValueError(std::string(row(op).name) + ": it has no samples");
+  return worst;
+}
+
+}  // namespace fovea::proof

@@ -1,0 +1,65 @@
+// Samples of attention: what a mask can say, and every pattern of its optional inputs.
+#include "autograd/apply.h"
+#include "autograd/proof/sample.h"
+
+namespace fovea::proof {
+namespace {
+
+// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse.
+void run_attention(const void* attrs, std::vector<Tensor>& x) {
+  std::vector<Tensor> y = apply(op::attention, std::vector<Tensor>(x.begin() + 1, x.begin() + 7), attrs);
+  x[7] = y[0], x[8] = y[1];
+}
+
+struct Sizes {
+  int64_t b = 1, h = 1, kv = 1, tq = 3, tk = 3, d = 2, dv = 2;
+};
+
+void both(Samples& s, const Sizes& z, const AttentionAttrs& a, const std::string& name, const Input& documents = none(),
+          const Input& k_lengths = none(), const Input& q_lengths = none()) {
+  Input q = reals({z.b, z.h, z.tq, z.d}), k = reals({z.b, z.kv, z.tk, z.d}), v = reals({z.b, z.kv, z.tk, z.dv});
+  int64_t n = z.tk * z.d * (z.kv ? z.h / z.kv : 0);
+  s.add<op::attention>({q, k, v, documents, k_lengths, q_lengths}, a).named(name).sums(n).conditioned(8);
+  s.add<op::attention_backward>(
+       {reals({z.b, z.h, z.tq, z.dv}), q, k, v, documents, k_lengths, q_lengths, none(), none()}, a)
+      .completed(run_attention)
+      .named(name)
+      .sums(n)
+      .conditioned(16);
+}
+
+}  // namespace
+
+void detail::attention_samples(Samples& s) {
+  both(s, {}, {}, "full");
+  both(s, {2, 2, 2, 3, 4, 2, 3}, {.causal = true}, "causal, more keys");
+  both(s, {1, 1, 1, 4, 2, 2, 2}, {.causal = true}, "causal, rows that see nothing");
+  both(s, {1, 1, 1, 4, 2, 2, 2}, {.causal = true, .top_left = true}, "top left");
+  both(s, {1, 4, 2, 3, 3, 2, 2}, {.causal = true}, "grouped queries");
+  both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .right = 1}, "window");
+  both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .right = 0, .prefix = 1, .causal = true}, "window and prefix");
+  both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .sinks = 1, .causal = true}, "window and sinks");
+  both(s, {1, 1, 1, 4, 4, 2, 2}, {.left = 0, .right = 0, .global = 1}, "window and global");
+  both(s, {1, 1, 1, 2, 2, 1, 1}, {.scale = 0.5}, "scale");
+  // Every pattern of present and absent.
+  Input documents = exactly({2, 4}, {0, 2, 0, 2, 2, 4, 2, 4}, i32), keys = exactly({2}, {3, 2}, i32),
+        queries = exactly({2}, {4, 3}, i32);
+  for (int present = 1; present < 8; present++) {
+    std::string name = std::string("with") + (present & 1 ? " documents" : "") + (present & 2 ? " k_lengths" : "") +
+                       (present & 4 ? " q_lengths" : "");
+    both(s, {2, 1, 1, 4, 4, 2, 2}, {.causal = present % 2 == 0}, name, present & 1 ? documents : none(),
+         present & 2 ? keys : none(), present & 4 ? queries : none());
+  }
+  both(s, {1, 1, 1, 1, 1, 1, 1}, {}, "single");
+  both(s, {1, 1, 1, 0, 3, 2, 2}, {}, "no queries");
+  both(s, {1, 1, 1, 2, 0, 2, 2}, {}, "no keys");
+  both(s, {0, 1, 1, 2, 2, 2, 2}, {}, "no batch");
+  both(s, {1, 0, 0, 2, 2, 2, 2}, {}, "no heads");
+  s.add<op::attention>({reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), none(), none(), none()},
+                       {.causal = true})
+      .named("threads")
+      .sums(90 * 16)
+      .threaded();
+}
+
+}  // namespace fovea::proof

@@ -1,0 +1,43 @@
+// Samples of views, joining, and what views leave to their gradients.
+#include "autograd/proof/sample.h"
+
+namespace fovea::proof {
+
+void detail::view_samples(Samples& s) {
+  s.add<op::view>({reals({2, 6})}, {{3, 4}});
+  s.add<op::view>({reals({1})}, {Shape{}}).named("to 0-dim");
+  s.add<op::view>({reals({})}, {{1, 1}}).named("from 0-dim");
+  s.add<op::view>({reals({0, 3})}, {{3, 0, 2}}).named("empty");
+  s.add<op::permute>({reals({2, 3, 4})}, {{2, 0, 1}});
+  s.add<op::permute>({reals({2, 1, 0})}, {{-1, 1, 0}}).named("empty");
+  s.add<op::permute>({reals({})}, {}).named("0-dim");
+  s.add<op::transpose>({reals({2, 3, 4})}, {0, -1});
+  s.add<op::transpose>({reals({3, 3})}, {0, 1});
+  s.add<op::transpose>({reals({1, 1})}, {0, 1}).named("single");
+  s.add<op::transpose>({reals({1, 0})}, {0, 1}).named("empty");
+  s.add<op::expand>({reals({3, 1})}, {{2, 3, 4}}).sums(8);
+  s.add<op::expand>({reals({})}, {{5}}).named("0-dim").sums(5);
+  s.add<op::expand>({reals({1, 2})}, {{0, 2}}).named("to nothing");
+  s.add<op::expand>({reals({0, 1})}, {{2, 0, 3}}).named("of nothing");
+  s.add<op::expand>({reals({1, 1})}, {{1, 1}}).named("single");
+  s.add<op::slice>({reals({5, 4})}, {0, 1, 3, 1});
+  s.add<op::slice>({reals({5, 4})}, {0, 0, 3, 2}).named("steps");
+  s.add<op::slice>({reals({2, 7})}, {1, 6, 3, -3}).named("backwards");
+  s.add<op::slice>({reals({1})}, {0, 0, 1, 1}).named("single");
+  s.add<op::slice>({reals({4, 1})}, {0, 0, 0, 1}).named("nothing");
+  s.add<op::slice>({reals({0, 2})}, {1, 0, 1, 1}).named("of nothing");
+  s.add<op::slice_backward>({reals({3, 4})}, {0, 1, 1, 6});
+  s.add<op::slice_backward>({reals({2, 3})}, {1, 6, -3, 8}).named("backwards");
+  s.add<op::slice_backward>({reals({0, 2})}, {0, 0, 1, 3}).named("of nothing");
+  s.add<op::slice_backward>({reals({1})}, {0, 0, 1, 1}).named("single");
+  s.add<op::sum_to>({reals({2, 3, 4})}, {{3, 1}}).sums(8);
+  s.add<op::sum_to>({reals({2, 3})}, {Shape{}}).named("to 0-dim").sums(6);
+  s.add<op::sum_to>({reals({0, 3})}, {{1, 3}}).named("empty");
+  s.add<op::sum_to>({reals({1, 1})}, {{1}}).named("single");
+  s.add<op::cat>({reals({2, 3}), reals({1, 3}), reals({4, 3})}, {0});
+  s.add<op::cat>({reals({2, 3}), reals({2, 0}), reals({2, 1})}, {1}).named("with nothing");
+  s.add<op::cat>({reals({1})}, {0}).named("one alone");
+  s.add<op::cat>({integers({2}, 0, 9), integers({3}, 0, 9)}, {0}).named("integers");
+}
+
+}  // namespace fovea::proof
