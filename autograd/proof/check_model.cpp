@@ -1,0 +1,205 @@
+#include "autograd/proof/check_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/random.h"
+#include "autograd/proof/evaluate.h"
+#include "core/dual.h"
+
+namespace fovea::proof {
+namespace {
+
+using detail::short_number;
+
+constexpr double kSmallest = 1e-6;  // of a derivative whose relative error is asked for
+
+// Puts values and the generator back, also when the loss throws.
+class Restore {
+ public:
+  explicit Restore(const NamedParameters& all) : all_(all), generator_(default_generator()) {
+    for (auto& [name, p] : all) values_.push_back(p->value());
+  }
+  ~Restore() {
+    for (size_t i = 0; i < all_.size(); i++) all_[i].second->set(values_[i]);
+    default_generator() = generator_;
+  }
+  Restore(const Restore&) = delete;
+  Restore& operator=(const Restore&) = delete;
+  const Generator& generator() const { return generator_; }
+
+ private:
+  const NamedParameters& all_;
+  Generator generator_;
+  std::vector<Tensor> values_;
+};
+
+// A range of elements of the parameters, counted through all of them.
+struct Range {
+  int64_t begin, end;
+};
+
+class ModelChecker {
+ public:
+  ModelChecker(const NamedParameters& all, const std::function<Tensor()>& loss, const ModelCheckOptions& o)
+      : all_(all), loss_(loss), options_(o), restore_(all) {
+    for (auto& [name, p] : all_) {
+      if (!is_floating(p->value().dtype())) continue;
+      p->set(p->value().to(f64));
+      if (!p->trainable()) continue;
+      checked_.push_back(&p);
+      names_.push_back(name);
+      values_.push_back(numbers(p->value()));
+      starts_.push_back(count_);
+      count_ += p->value().numel();
+    }
+  }
+
+  ModelReport run() {
+    gradient();
+    for (int d = 0; d < options_.directions && report_.verdict == Verdict::pass; d++) {
+      for (int64_t k = 0; k < count_; k++) direction_.push_back(noise(uint64_t(k), uint64_t(d) + 5) < 0 ? -1 : 1);
+      Range whole{0, count_};
+      if (!agrees(whole, d == 0)) find(whole);
+      direction_.clear();
+    }
+    return report_;
+  }
+
+ private:
+  Tensor evaluate() {
+    default_generator() = restore_.generator();
+    Tensor y = loss_();
+    if (!y.defined() || y.numel() != 1)
+      throw ValueError("check: the loss is " + (y.defined() ? fovea::to_string(y.shape()) : "undefined") +
+                       " (expected one number)");
+    return y;
+  }
+
+  void gradient() {
+    Tensor y = evaluate();
+    value_ = y.item();
+    std::vector<Tensor> leaves;
+    for (auto* p : checked_) leaves.push_back((*p)->value());
+    std::vector<Tensor> g(leaves.size());
+    if (y.requires_grad() && !leaves.empty()) g = grad({y}, leaves, {}, {.allow_unused = true});
+    for (size_t i = 0; i < g.size(); i++) {
+      if (!g[i].defined()) report_.unreached.push_back(names_[i]);
+      Numbers v = g[i].defined() ? numbers(g[i]) : Numbers(values_[i].size());
+      gradient_.insert(gradient_.end(), v.begin(), v.end());
+    }
+  }
+
+  // The exact derivative along the direction's part in `r`, with parameters moved by `shift` along it.
+  double derivative(Range r, double shift, double* value = nullptr) {
+    for (size_t i = 0; i < checked_.size(); i++) {
+      std::vector<Dual1> lifted(values_[i].size());
+      for (size_t k = 0; k < lifted.size(); k++) {
+        int64_t at = starts_[i] + int64_t(k);
+        double u = at >= r.begin && at < r.end ? direction_[size_t(at)] : 0;
+        lifted[k] = Dual1(values_[i][k] + shift * u, u);
+      }
+      const Tensor& like = (*checked_[i])->value();
+      (*checked_[i])
+          ->set(tensor_from_host(lifted.data(), DType::dual, like.shape(),
+                                 {.dtype = DType::dual, .device = like.device()}));
+    }
+    NoGrad guard;
+    ModeScope composed(state(), kNoKernels, 0);
+    Tensor y = evaluate();
+    Dual1 d;
+    if (y.dtype() == DType::dual) copy_to_host(y.array(), &d, DType::dual);
+    else d = Dual1(y.item(), 0.0);
+    if (value) *value = d.value;
+    return d.tangent;
+  }
+
+  bool agrees(Range r, bool compare_values) {
+    double a = 0, square = 0, value = 0;
+    for (int64_t k = r.begin; k < r.end; k++) {
+      a += gradient_[size_t(k)] * direction_[size_t(k)];
+      square += gradient_[size_t(k)] * gradient_[size_t(k)];
+    }
+    double o = derivative(r, 0, &value);
+    // Nothing smaller than the rounding of a loss near 1 counts as wrong.
+    double size = std::max({std::sqrt(square), std::abs(o), kSmallest * std::max(1.0, std::abs(value_))});
+    double error = a == o ? 0 : std::abs(a - o) / size;
+    report_.analytic = a, report_.oracle = o, report_.error = error;
+    bool same_loss = std::abs(value - value_) <= options_.tolerance * std::max(1.0, std::abs(value));
+    if (compare_values && !same_loss) {
+      report_.verdict = Verdict::fail;
+      report_.detail = "the loss is " + short_number(value_) + " with kernels and " + short_number(value) +
+                       " by compositions: a forward is wrong, or the loss is not the same function each time";
+    }
+    return error <= options_.tolerance;
+  }
+
+  // Halves the range until one entry is left.
+  void find(Range r) {
+    while (r.end - r.begin > 1) {
+      Range left{r.begin, r.begin + (r.end - r.begin) / 2}, right{left.end, r.end};
+      if (!agrees(left, false)) {
+        r = left;
+      } else if (!agrees(right, false)) {
+        r = right;
+      } else {  // the halves hide below the tolerance
+        agrees(r, false);
+        break;
+      }
+    }
+    agrees(r, false);
+    size_t i = size_t(std::upper_bound(starts_.begin(), starts_.end(), r.begin) - starts_.begin()) - 1;
+    report_.parameter = names_[i];
+    if (r.end - r.begin == 1) {
+      Shape shape = (*checked_[i])->value().shape();
+      report_.index.resize(size_t(shape.rank));
+      int64_t at = r.begin - starts_[i];
+      for (int d = shape.rank - 1; d >= 0; d--) report_.index[size_t(d)] = at % shape[d], at /= shape[d];
+    }
+    double below = derivative(r, -1e-7), above = derivative(r, 1e-7), a = report_.analytic;
+    bool kink = std::abs(above - below) > 1e-5 * std::max(1.0, std::abs(above)) && a >= std::min(below, above) - 1e-5 &&
+                a <= std::max(below, above) + 1e-5;
+    report_.verdict = kink ? Verdict::non_smooth : Verdict::fail;
+    if (kink) report_.detail = "the derivative jumps here";
+  }
+
+  const NamedParameters& all_;
+  const std::function<Tensor()>& loss_;
+  const ModelCheckOptions& options_;
+  Restore restore_;
+  std::vector<const Ref<Parameter>*> checked_;
+  std::vector<std::string> names_;
+  std::vector<Numbers> values_;
+  std::vector<int64_t> starts_;
+  int64_t count_ = 0;
+  Numbers gradient_, direction_;
+  double value_ = 0;
+  ModelReport report_;
+};
+
+}  // namespace
+
+std::string ModelReport::to_string() const {
+  std::string text = std::string("check: ") + name_of(verdict);
+  if (!parameter.empty()) {
+    text += " at " + parameter + " [";
+    for (size_t i = 0; i < index.size(); i++) text += (i ? "," : "") + std::to_string(index[i]);
+    text += "]";
+  }
+  text +=
+      ": analytic " + short_number(analytic) + ", oracle " + short_number(oracle) + ", error " + short_number(error);
+  for (size_t i = 0; i < unreached.size(); i++) text += (i ? ", " : "; not reached: ") + unreached[i];
+  return detail.empty() ? text : text + ". " + detail;
+}
+
+const ModelReport& ModelReport::or_throw() const {
+  if (verdict != Verdict::pass) throw GradientError(to_string());
+  return *this;
+}
+
+ModelReport check_parameters(const NamedParameters& parameters, const std::function<Tensor()>& loss,
+                             const ModelCheckOptions& o) {
+  return ModelChecker(parameters, loss, o).run();
+}
+
+}  // namespace fovea::proof
