@@ -18,13 +18,14 @@ constexpr int64_t kPacked = 1 << 19;   // elements of a packed block
 constexpr int64_t kRowBlock = 240;     // rows of A between changes of the panel
 constexpr int64_t kAlone = 300'000;    // multiply-adds below which one thread is faster than waking another
 constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products
+constexpr int64_t kCopiedRows = 48;    // rows of A that are copied together: whole strips of any level
 
 // How a product is cut; depends on shapes and strides only, never on threads.
 struct Plan {
   enum Way { nothing, dots, in_place, packed } way;
   int64_t columns, panels;  // width of a panel; panels in a packed block
   int64_t deep, piece;      // k of a block, k of a pass
-  bool copy_strips;         // rows of A lie so that they evict each other from the first cache
+  bool copy_strips;         // A lies so that its lines evict each other from the first cache
 };
 
 template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
@@ -37,7 +38,10 @@ template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
   p.piece = (p.deep + pieces - 1) / pieces;
   int64_t all = (g.n + p.columns - 1) / p.columns;
   p.panels = p.way == Plan::in_place ? 1 : std::min(all, std::max<int64_t>(kPacked / (p.deep * p.columns), 1));
-  p.copy_strips = p.way == Plan::packed && g.a_col == 1 && g.a_row * sizeof(T) % 4096 == 0 && g.n >= 8 * p.columns;
+  const int64_t step = g.a_col == 1 ? g.a_row : g.a_col;  // from line to line of a strip
+  p.copy_strips = p.way == Plan::packed && g.k > 0 &&
+                  (g.a_col == 1 ? step * sizeof(T) % 4096 == 0 && g.n >= 8 * p.columns
+                                : g.a_row == 1 && step * sizeof(T) >= 256 && g.k >= 64 && g.n >= 3 * p.columns);
   return p;
 }
 
@@ -55,6 +59,24 @@ template <class F> void spread(int64_t tasks, int64_t work, F&& f) {
   parallel_for(0, tasks, 1, f);
 }
 
+// Packs n columns of B as panels of `columns`, one every `size` elements. Neighbouring panels share cache lines of a
+// row, so some rows of all panels are packed before the next ones.
+template <class T>
+void pack_panels(const GemmKernels<T>& kernels, const T* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n,
+                 int64_t columns, int64_t size, T* to) {
+  const int64_t some = b_col == 1 ? 8 : k;
+  for (int64_t p = 0; p < k; p += some) {
+    // Rows far apart lie in pages of their own, where the hardware looks no further ahead.
+    for (int64_t r = p + some; r < std::min(p + 2 * some, k); r++)
+      for (int64_t j = 0; j < n; j += 64 / int64_t(sizeof(T))) __builtin_prefetch(b + r * b_row + j, 0, 2);
+    for (int64_t j = 0; j < n; j += columns) {
+      const int64_t here = std::min(columns, n - j);
+      kernels.pack(b + p * b_row + j * b_col, b_row, b_col, std::min(some, k - p), here,
+                   to + j / columns * size + p * kernels.width(here));
+    }
+  }
+}
+
 // One packed block against all rows of A: k0 to k1 of the panels from column j0 on.
 template <class T> struct Block {
   const Gemm<T>& g;
@@ -67,7 +89,7 @@ template <class T> struct Block {
 
   // Rows top to bottom of panel q, from k on.
   Strip<T> strip(int64_t q, int64_t top, int64_t bottom, int64_t k) const {
-    const int64_t N = p.columns, j = j0 + q * N, n = std::min(N, g.n - j), width = n > N / 2 ? N : N / 2;
+    const int64_t N = p.columns, j = j0 + q * N, n = std::min(N, g.n - j), width = kernels.width(n);
     Strip<T> s{bottom - top,
                n,
                std::min(p.piece, k1 - k),
@@ -99,20 +121,23 @@ template <class T> struct Block {
         }
   }
 
-  // The same tasks, strips outside: each is copied once and meets every panel.
+  // The same tasks, numbered strip by strip: some strips are copied together and meet every panel.
   void run_copied(int64_t begin, int64_t end) const {
-    const int64_t H = kernels.rows, count = heights(), half = p.columns / 2;
-    alignas(64) T copy[16 * kPiece];
-    for (int64_t h = 0; h < count; h++)
+    const int64_t H = kernels.rows, group = kCopiedRows / H;
+    alignas(64) T copy[kCopiedRows * kPiece * 4 / 3];
+    for (int64_t h = begin / panels; h * panels < end; h += group)
       for (int64_t k = k0; k < k1; k += p.piece) {
-        bool copied = false;
-        for (int64_t q = begin / count; q <= (end - 1) / count; q++) {
-          if (q * count + h < begin || q * count + h >= end) continue;
-          Strip<T> s = strip(q, h * H, std::min(g.m, (h + 1) * H), k);
-          if (!copied) kernels.pack(s.a, 1, g.a_row, s.k, s.m, copy), copied = true;
-          s.a = copy, s.a_row = 1, s.a_col = s.m > half ? 2 * half : half;
-          kernels.strips(s);
-        }
+        const int64_t deep = std::min(p.piece, k1 - k), size = deep * kernels.width(H);
+        const int64_t top = h * H, rows = std::min({group * H, g.m - top, ((end - 1) / panels + 1 - h) * H});
+        pack_panels(kernels, g.a + top * g.a_row + k * g.a_col, g.a_col, g.a_row, deep, rows, H, size, copy);
+        for (int64_t q = 0; q < panels; q++)
+          for (int64_t i = 0; i * H < rows; i++) {
+            const int64_t task = (h + i) * panels + q;
+            if (task < begin || task >= end) continue;
+            Strip<T> s = strip(q, top + i * H, std::min(g.m, top + (i + 1) * H), k);
+            s.a = copy + i * size, s.a_row = 1, s.a_col = kernels.width(s.m);
+            kernels.strips(s);
+          }
       }
   }
 };
@@ -147,11 +172,9 @@ template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels
     for (int64_t q0 = 0; q0 < all; q0 += p.panels) {
       int64_t panels = std::min(p.panels, all - q0), j0 = q0 * p.columns;
       spread(panels, panels * p.columns * (k1 - k0) * 4, [&](int64_t b, int64_t e) {
-        for (int64_t q = b; q < e; q++) {
-          int64_t j = j0 + q * p.columns;
-          kernels.pack(g.b + k0 * g.b_row + j * g.b_col, g.b_row, g.b_col, k1 - k0, std::min(p.columns, g.n - j),
-                       packed + q * (k1 - k0) * p.columns);
-        }
+        const int64_t j = j0 + b * p.columns, size = (k1 - k0) * p.columns;
+        pack_panels(kernels, g.b + k0 * g.b_row + j * g.b_col, g.b_row, g.b_col, k1 - k0,
+                    std::min((e - b) * p.columns, g.n - j), p.columns, size, packed + b * size);
       });
       multiply_block(Block<T>{g, p, kernels, packed, k0, k1, j0, panels});
     }

@@ -25,7 +25,7 @@ template <class T> int64_t gemm_scratch(const Gemm<T>& g);
 // The same bits for any number of threads: every element is one fixed sum over fixed pieces of k.
 template <class T> void gemm(const Gemm<T>& g, void* scratch);
 
-// What a level supplies. A panel is n <= `columns` columns of B with `columns` elements (zeros behind n) per row of k.
+// What a level supplies. A panel is n <= `columns` columns of B with width(n) elements (zeros behind n) per row of k.
 template <class T> struct Strip {  // C [m, n] of one panel; b_row is the distance of its rows
   int64_t m, n, k;
   const T* a;
@@ -38,7 +38,8 @@ template <class T> struct Strip {  // C [m, n] of one panel; b_row is the distan
   bool add;
 };
 template <class T> struct GemmKernels {
-  int rows, columns;  // of the register tile
+  int rows, columns;                                                                  // of the register tile
+  int64_t width(int64_t n) const { return n > columns / 2 ? columns : columns / 2; }  // of a panel of n columns
   void (*pack)(const T* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, T* panel);
   void (*strips)(const Strip<T>& s);
   void (*dots)(const Gemm<T>& g, int64_t n_begin, int64_t n_end);  // A and B both dense along k

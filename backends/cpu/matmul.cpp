@@ -4,6 +4,7 @@
 
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/onednn.h"
 #include "core/parallel.h"
 
 namespace fovea::cpu {
@@ -36,10 +37,11 @@ template <class T> struct Batch {
   int64_t slots() const { return by_item() ? std::min<int64_t>(count, kMaxSlots) : 1; }
   int64_t slot_bytes() const { return (gemm_scratch(g) + 63) / 64 * 64; }
 
-  void run(void* scratch) const {
+  // Deterministic: our own kernel only, whose bits are the same for any number of threads.
+  void run(void* scratch, bool deterministic) const {
     if (count == 0) return;
     if (!by_item()) {
-      for (int64_t i = 0; i < count; i++) gemm(at(i), scratch);
+      for (int64_t i = 0; i < count; i++) whole(at(i), scratch, deterministic);
       return;
     }
     int64_t bytes = slot_bytes(), n = slots(), work = count * g.m * g.n * g.k;
@@ -49,6 +51,12 @@ template <class T> struct Batch {
           gemm(at(i), static_cast<char*>(scratch) + s * bytes);
     };
     parallel_for(0, n, std::max<int64_t>(n * kAlone / (work + 1), 1), items);
+  }
+
+  static void whole(const Gemm<T>& g, void* scratch, bool deterministic) {
+    if constexpr (std::is_same_v<T, float>)
+      if (!deterministic && onednn::is_faster(g) && onednn::gemm(g)) return;
+    gemm(g, scratch);
   }
 
   static constexpr int64_t kMaxSlots = 64;  // pieces of a batch, whatever the threads: each has scratch of its own
@@ -113,14 +121,14 @@ template <class T> int64_t scratch_of(const Batch<T>& p) { return p.count == 0 ?
 }  // namespace
 
 Status matmul(const Call& c, const NoAttrs&) {
-  return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch), Status{}; });
+  return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 int64_t matmul_scratch(const Call& c, const void*) {
   return c.x(0).dtype == f64 ? scratch_of(matmul_of<double>(c)) : scratch_of(matmul_of<float>(c));
 }
 
 Status linear(const Call& c, const NoAttrs&) {
-  return by_type(c.x(0).dtype, [&]<class T>() { return linear_of<T>(c).run(c.scratch), Status{}; });
+  return by_type(c.x(0).dtype, [&]<class T>() { return linear_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 bool linear_accepts(const Call& c, const void*) {  // a bias without gaps
   return c.inputs < 3 || !c.x(2).present() || c.x(2).numel <= 1 || c.x(2).strides[0] == 1;

@@ -2,7 +2,12 @@
 // bands, NaN, and the same bits for any number of threads.
 #include <algorithm>
 
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/view.h"
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/onednn.h"
+#include "core/mode.h"
 #include "tests/backends/cpu_helpers.h"
 
 #define FOVEA_LOWERED
@@ -117,6 +122,8 @@ std::vector<Case> cases() {
   all.push_back({250, 100, 800, Lie::rows, Lie::columns, Lie::rows, true});  // several pieces of k, two row blocks
   all.push_back({65, 40, 1700, Lie::columns, Lie::rows, Lie::rows, false, true});  // several packed blocks of k
   all.push_back({100, 600, 33});
+  all.push_back({150, 70, 900, Lie::columns, Lie::rows});  // strips of A copied together, ragged
+  all.push_back({131, 200, 65, Lie::columns, Lie::columns, Lie::rows, true, true});
   return all;
 }
 
@@ -157,6 +164,42 @@ TEST_CASE_TEMPLATE("kernels for 512-bit vectors, lowered to AVX2", T, float, dou
   check_kernels<T>(cpu::lowered::kGemmTable<T>);
 }
 
+TEST_CASE("products by oneDNN agree with sums in higher precision") {
+  int taken = 0;
+  for (const Case& c : cases()) {
+    Problem<float> p(c);
+    std::vector<float> result = p.before;
+    Gemm<float> g = p.g;
+    g.c = result.data();
+    const char* name = cpu::onednn::implementation(g);
+    CHECK(cpu::onednn::gemm(g) == (name != nullptr));
+    if (!name) {
+      CHECK(same_bits(result, p.before));
+      continue;
+    }
+    taken++;
+    CHECK(std::string(name).find("ref") == std::string::npos);
+    p.check(result.data());
+  }
+  CHECK((taken > 500) == (std::string(cpu::onednn::version()) != ""));
+}
+
+TEST_CASE("deterministic products have the same bits for any number of threads") {
+  Deterministic mode;
+  for (auto [m, n, k] : {std::tuple{768, 512, 128}, std::tuple{128, 128, 3000}, std::tuple{40, 2000, 600}}) {
+    Tensor a = randn({m, k}), b = randn({k, n}), w = randn({n, k}), at = randn({k, m});
+    std::vector<std::vector<float>> results[3];
+    for (int threads : {1, 2, 3, 7})
+      with_threads(threads, [&] {
+        results[0].push_back(matmul(a, b).to_vector<float>());
+        results[1].push_back(linear(a, w).to_vector<float>());
+        results[2].push_back(matmul(transpose(at, 0, 1), b).to_vector<float>());
+      });
+    for (auto& kind : results)
+      for (auto& r : kind) CHECK(same_bits(r, kind[0]));
+  }
+}
+
 TEST_CASE("rows that evict each other from the cache are copied") {
   Case c{50, 300, 900};
   Problem<float> p(c);
@@ -166,8 +209,8 @@ TEST_CASE("rows that evict each other from the cache are copied") {
 }
 
 TEST_CASE("the same bits for any number of threads") {
-  for (const Case& c : {Case{250, 200, 500, Lie::rows, Lie::columns}, Case{1, 3000, 600, Lie::rows, Lie::columns},
-                        Case{100, 1000, 128, Lie::columns, Lie::rows}}) {
+  for (const Case& c : {Case{250, 200, 500, Lie::rows, Lie::columns}, Case{250, 200, 500, Lie::columns},
+                        Case{1, 3000, 600, Lie::rows, Lie::columns}, Case{100, 1000, 128, Lie::columns, Lie::rows}}) {
     Problem<float> p(c);
     at_every_isa([&](cpu::Isa) {
       std::vector<std::vector<float>> results;

@@ -10,15 +10,11 @@
 #include <functional>
 
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops/loss.h"
-#include "autograd/ops/random.h"
-#include "autograd/ops/reduce.h"
-#include "autograd/ops/view.h"
+#include "backends/cpu/onednn.h"
+#include "core/allocator.h"
 #include "core/parallel.h"
-#include "models/gpt.h"
-#include "nn/optim/adamw.h"
-#include "nn/sequential.h"
 #include "tools/cli/verbs.h"
+#include "tools/cli/workload.h"
 
 namespace fovea::cli {
 namespace {
@@ -46,6 +42,7 @@ struct Row {
   double flops = 0;   // per unit
   double tokens = 0;  // per unit
   std::vector<double>* losses = nullptr;
+  std::string implementation = "";
 };
 
 class Bench {
@@ -81,7 +78,9 @@ class Bench {
     j.set("iters", int64_t(s.size()));
     if (row.tokens > 0) j.set("tokens_per_s", row.tokens / median);
     if (row.flops > 0) j.set("flops", row.flops);
+    if (!row.implementation.empty()) j.set("implementation", row.implementation);
     j.set("peak_rss_mb", peak_rss_mb());
+    j.set("peak_arrays_mb", double(memory_stats().peak) / 1048576);
     if (row.losses && !row.losses->empty()) {
       j.set("loss_first", row.losses->front());
       j.set("loss_last", row.losses->back());
@@ -90,15 +89,13 @@ class Bench {
     j.set("versions", Json(Json::Object{{"fovea", FOVEA_VERSION}, {"compiler", __VERSION__}}));
     if (json_) print_json(j);
     else
-      print_line(fmt::format("{:10} {:8} {:5} threads {:2}  median {:.4g} s  min {:.4g} s  x{}", row.workload,
-                             row.variant, dtype_, thread_count(), median, s[0], s.size()));
+      print_line(fmt::format("{:10} {:8} {:5} threads {:2}  median {:.4g} s  min {:.4g} s  x{}{}  peak {:.4g} MB {}",
+                             row.workload, row.variant, dtype_, thread_count(), median, s[0], s.size(),
+                             row.flops > 0 ? fmt::format("  {:.4g} GF/s", row.flops / s[0] / 1e9) : "", peak_rss_mb(),
+                             row.implementation));
   }
 
-  DType dtype() const {
-    for (DType t : {f32, f64, bf16, f16})
-      if (dtype_ == name_of(t)) return t;
-    throw UsageError("--dtype is '" + dtype_ + "' (expected f32, bf16, f16 or f64)");
-  }
+  DType dtype() const { return dtype_named(dtype_); }
 
  private:
   static double seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
@@ -136,77 +133,77 @@ void dispatch(const Bench& bench) {
   });
 }
 
-struct TinyMlp : nn::Module<TinyMlp> {
-  nn::List<nn::Linear> layers{this, "layers", 8, 16, 16};
-  Tensor forward(Tensor x) {
-    for (auto& layer : layers) x = relu(layer(x));
-    return x;
+// C = A B of [M, K] and [K, N] in every layout that a linear layer asks for (n: as it is, t: transposed), by our
+// kernel and by oneDNN.
+void gemm(const Bench& bench, const Args& args) {
+  std::string shape = args.text("--shape", "768x512x128");
+  cpu::Gemm<float> g;
+  char behind = 0;
+  if (std::sscanf(shape.c_str(), "%ldx%ldx%ld%c", &g.m, &g.n, &g.k, &behind) != 3 || g.m < 1 || g.n < 1 || g.k < 1 ||
+      g.m > 1 << 20 || g.n > 1 << 20 || g.k > 1 << 20)
+    throw UsageError("--shape is '" + shape + "' (expected MxNxK, each 1 to 1048576)");
+  if (bench.dtype() != f32) throw UsageError("bench gemm: --dtype is not f32");
+  std::vector<float> a(size_t(g.m * g.k), 0.5f), b(size_t(g.k * g.n), 0.25f), c(size_t(g.m * g.n));
+  g.a = a.data(), g.b = b.data(), g.c = c.data(), g.c_row = g.n;
+  for (const char* layout : {"nt", "nn", "tn"}) {
+    g.a_row = layout[0] == 'n' ? g.k : 1, g.a_col = layout[0] == 'n' ? 1 : g.m;
+    g.b_row = layout[1] == 'n' ? g.n : 1, g.b_col = layout[1] == 'n' ? 1 : g.k;
+    std::vector<char> scratch(size_t(cpu::gemm_scratch(g)) + 1);
+    double flops = 2 * double(g.m) * double(g.n) * double(g.k);
+    int per = int(std::max(1.0, 2e8 / flops));
+    Row row{.workload = "gemm", .variant = layout, .per = double(per), .flops = flops};
+    row.implementation = "own";
+    bench.run(row, [&] {
+      for (int i = 0; i < per; i++) cpu::gemm(g, scratch.data());
+    });
+    const char* theirs = cpu::onednn::implementation(g);
+    if (!theirs) continue;
+    row.implementation = std::string("onednn ") + theirs;
+    bench.run(row, [&] {
+      for (int i = 0; i < per; i++) cpu::onednn::gemm(g);
+    });
   }
-};
-
-void mlp_tiny(const Bench& bench) {
-  manual_seed(0);
-  TinyMlp model;
-  model.to(bench.dtype());
-  optim::AdamW adam(model);
-  Tensor x = randn({1, 16}).to(bench.dtype());
-  std::vector<double> losses;
-  bench.run({.workload = "mlp_tiny", .per = 20, .warmup = 5, .losses = &losses}, [&] {
-    for (int i = 0; i < 20; i++) {
-      adam.zero_grad();
-      Tensor loss = mean(square(model(x)));
-      loss.backward();
-      adam.step();
-      if (i == 0) losses.push_back(loss.item());
-    }
-  });
 }
 
-void gpt_step(const Bench& bench, const std::string& name, const GptConfig& c, int64_t B, int64_t T) {
-  manual_seed(0);
-  Gpt model(c);
-  model.to(bench.dtype());
-  optim::AdamW adam(model, {.lr = 3e-4, .weight_decay = 0.1, .decay_all = true});
-  Tensor ids = randint(0, c.vocab, {2, B, T}).to(i32);
-  Tensor x = contiguous(select(ids, 0, 0)), y = flatten(select(ids, 0, 1));
+void model_step(const Bench& bench, const Args& args) {
+  Workload w(args.text("WORKLOAD"), args, bench.dtype());
   std::vector<double> losses;
-  double L = double(c.layers), C = double(c.dim), tokens = double(B * T);
-  double per_token =
-      6 * (12 * L * C * C + double(c.vocab) * C) + 6 * L * C * double(T);  // causal attention counted once
-  bench.run({.workload = name, .flops = per_token * tokens, .tokens = tokens, .losses = &losses}, [&] {
-    Tensor loss = cross_entropy(flatten(model(x), 0, 1), y);
-    loss.backward();
-    adam.step();
-    adam.zero_grad();
-    losses.push_back(loss.item());
-  });
+  bool tiny = w.tokens == 0;  // too short to be timed alone
+  int per = tiny ? 20 : 1;
+  bench.run({.workload = args.text("WORKLOAD"),
+             .per = double(per),
+             .warmup = tiny ? 5 : 3,
+             .flops = w.flops,
+             .tokens = w.tokens,
+             .losses = &losses},
+            [&] {
+              for (int i = 0; i < per; i++) {
+                double loss = w.step().item();
+                if (i == 0) losses.push_back(loss);
+              }
+            });
+  if (args.has("--trace")) trace_steps(w, 1, args.text("--trace"), args);
 }
 
 int run_bench(const Args& args) {
   Bench bench(args);
   std::string name = args.text("WORKLOAD");
   if (name == "dispatch") dispatch(bench);
-  else if (name == "mlp_tiny") mlp_tiny(bench);
-  else if (name == "chargpt_s")
-    gpt_step(bench, name, {.layers = 4, .dim = 128, .heads = 4, .context = 64, .vocab = 65}, 12, 64);
-  else if (name == "chargpt_m")
-    gpt_step(bench, name, {.layers = 6, .dim = 384, .heads = 6, .context = 256, .vocab = 65}, 16, 256);
-  else if (name == "gpt2_step")
-    gpt_step(bench, name, gpt_preset("gpt2-small"), args.integer("--B", 4), args.integer("--T", 512));
-  else
-    throw UsageError("bench: unknown workload '" + name +
-                     "' (expected dispatch, mlp_tiny, chargpt_s, chargpt_m or gpt2_step)");
+  else if (name == "gemm") gemm(bench, args);
+  else model_step(bench, args);
   return 0;
 }
 
 }  // namespace
 
 const Verb kBench = {"bench",
-                     "timings of a workload: dispatch, mlp_tiny, chargpt_s, chargpt_m, gpt2_step",
-                     {{"WORKLOAD", Option::text, "which", true, "dispatch mlp_tiny chargpt_s chargpt_m gpt2_step"},
+                     "timings of a workload: dispatch, gemm, or a training step",
+                     {{"WORKLOAD", Option::text, "which", true, "dispatch gemm mlp_tiny chargpt_s chargpt_m gpt2_step"},
                       {"--dtype", Option::text, "f32, bf16, f16 or f64", false, kDTypes},
                       {"--iters", Option::integer, "how many calls are timed"},
                       {"--max-s", Option::real, "about how long (without --iters)"},
+                      {"--shape", Option::text, "MxNxK, of gemm"},
+                      {"--trace", Option::file, "record a step behind the timed ones in Chrome's trace-event format"},
                       {"--B", Option::integer, "batch, of gpt2_step"},
                       {"--T", Option::integer, "context, of gpt2_step"}},
                      true,

@@ -4,12 +4,13 @@
 
 namespace fovea::cli {
 
-extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench,
+extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench, kTrace,
     kCompletion;
 
 // In the order of the help.
 inline constexpr const Verb* kVerbs[] = {
-    &kVersion, &kDevices, &kTrainLm, &kGenerate, &kCkptLs, &kCkptShow, &kCkptVerify, &kCkptDiff, &kBench, &kCompletion,
+    &kVersion,    &kDevices,  &kTrainLm, &kGenerate, &kCkptLs,     &kCkptShow,
+    &kCkptVerify, &kCkptDiff, &kBench,   &kTrace,    &kCompletion,
 };
 
 }  // namespace fovea::cli

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <xxhash.h>
 
+#include "backends/cpu/onednn.h"
 #include "core/device.h"
 #include "core/parallel.h"
 #include "nn/io/hdf5.h"
@@ -15,12 +16,14 @@ int run_version(const Args& args) {
   const std::pair<const char*, std::string> all[] = {
       {"fovea", FOVEA_VERSION},
       {"compiler", __VERSION__},
+      {"onednn", cpu::onednn::version()},
       {"hdf5", io::hdf5_version()},
       {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
       {"xxhash", fmt::format("{}.{}.{}", xx / 10000, xx / 100 % 100, xx % 100)},
   };
   io::Json j{io::Json::Object{}};
   for (auto& [name, version] : all) {
+    if (version.empty()) continue;  // not in this build
     if (!args.json()) print_line(fmt::format("{:9} {}", name, version));
     j.set(name, version);
   }

@@ -1,0 +1,151 @@
+#include "backends/cpu/onednn.h"
+
+#include <memory>
+
+#include "core/parallel.h"
+
+#if FOVEA_ONEDNN
+#include <oneapi/dnnl/dnnl.hpp>
+#if FOVEA_OPENMP
+#include <omp.h>
+#endif
+#endif
+
+namespace fovea::cpu::onednn {
+
+#if FOVEA_ONEDNN
+namespace {
+
+using dnnl::memory;
+
+// What a plan is made for; compared as a whole, so no padding may be left undefined.
+struct Key {
+  int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
+  int32_t threads;
+  bool bias, add;
+  bool operator==(const Key&) const = default;
+  size_t hash() const {
+    uint64_t h = uint64_t(threads) * 4 + uint64_t(bias) * 2 + uint64_t(add);
+    for (int64_t x : {m, n, k, a_row, a_col, b_row, b_col, c_row})
+      h = (h ^ uint64_t(x)) * 0x9e3779b97f4a7c15, h ^= h >> 29;
+    return size_t(h);
+  }
+};
+
+int team() { return fovea::detail::inside_parallel() ? 1 : thread_count(); }
+
+Key key_of(const Gemm<float>& g) {
+  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, team(), g.bias != nullptr, g.add};
+}
+
+// A dense side of every matrix, no gaps that overlap: what its descriptors can say.
+bool takes(const Gemm<float>& g) {
+  auto matrix = [](int64_t rows, int64_t columns, int64_t row, int64_t column) {
+    return (column == 1 && row >= columns) || (row == 1 && column >= rows);
+  };
+  return g.m > 0 && g.n > 0 && g.k > 0 && matrix(g.m, g.k, g.a_row, g.a_col) && matrix(g.k, g.n, g.b_row, g.b_col) &&
+         g.c_col == 1 && g.c_row >= g.n;
+}
+
+const dnnl::engine& engine() {
+  static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
+  return e;
+}
+
+struct Plan {
+  Key key{};
+  dnnl::matmul::primitive_desc desc;
+  dnnl::matmul primitive;
+  memory a, b, c, bias;
+  std::unordered_map<int, memory> arguments;  // share the handles of the four
+
+  explicit Plan(const Key& k) : key(k) {
+    auto matrix = [](int64_t rows, int64_t columns, int64_t row, int64_t column) {
+      return memory::desc({rows, columns}, memory::data_type::f32, {row, column});
+    };
+    memory::desc da = matrix(k.m, k.k, k.a_row, k.a_col), db = matrix(k.k, k.n, k.b_row, k.b_col),
+                 dc = matrix(k.m, k.n, k.c_row, 1), dbias = matrix(1, k.n, k.n, 1);
+    dnnl::primitive_attr attr;
+    if (k.add) {
+      dnnl::post_ops post;
+      post.append_sum(1);
+      attr.set_post_ops(post);
+    }
+    desc = k.bias ? dnnl::matmul::primitive_desc({da, db, dbias, dc}, attr, engine())
+                  : dnnl::matmul::primitive_desc({da, db, dc}, attr, engine());
+    primitive = dnnl::matmul(desc);
+    a = memory(da, engine(), nullptr), b = memory(db, engine(), nullptr), c = memory(dc, engine(), nullptr);
+    arguments = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+    if (k.bias) bias = memory(dbias, engine(), nullptr), arguments.emplace(DNNL_ARG_BIAS, bias);
+  }
+};
+
+// One thread's plans: a small hash table, a newcomer takes the place of whoever is there.
+struct Plans {
+  static constexpr size_t kPlaces = 256;
+  std::unique_ptr<Plan> places[kPlaces];
+  dnnl::stream stream{engine()};
+
+  Plan& of(const Key& k) {
+    std::unique_ptr<Plan>& place = places[k.hash() % kPlaces];
+    if (!place || !(place->key == k)) place = std::make_unique<Plan>(k);
+    return *place;
+  }
+};
+Plans& plans() {
+  static thread_local std::unique_ptr<Plans> mine;
+  if (!mine) mine = std::make_unique<Plans>();
+  return *mine;
+}
+
+// oneDNN asks OpenMP how many threads there are.
+void share_threads() {
+#if FOVEA_OPENMP
+  if (!fovea::detail::inside_parallel() && omp_get_max_threads() != thread_count()) omp_set_num_threads(thread_count());
+#endif
+}
+
+}  // namespace
+
+// Measured on a Zen 3 (AVX2), two threads, shapes of small and large GPTs: tools/notes/matmul.md.
+bool is_faster(const Gemm<float>& g) {
+  if (double(g.m) * double(g.n) * double(g.k) < 1e6 || g.n < 96) return false;
+  const bool turned = g.a_row == 1 && g.a_col != 1;  // k lies across the rows of A
+  return !turned || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
+}
+
+bool gemm(const Gemm<float>& g) {
+  if (!takes(g)) return false;
+  share_threads();
+  Plans& all = plans();
+  Plan& p = all.of(key_of(g));
+  p.a.set_data_handle(const_cast<float*>(g.a));
+  p.b.set_data_handle(const_cast<float*>(g.b));
+  p.c.set_data_handle(g.c);
+  if (g.bias) p.bias.set_data_handle(const_cast<float*>(g.bias));
+  p.primitive.execute(all.stream, p.arguments);
+  return true;
+}
+
+const char* implementation(const Gemm<float>& g) {
+  if (!takes(g)) return nullptr;
+  share_threads();
+  return plans().of(key_of(g)).desc.impl_info_str();
+}
+
+const char* version() {
+  static const std::string text = [] {
+    const dnnl_version_t* v = dnnl_version();
+    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+  }();
+  return text.c_str();
+}
+
+#else
+bool is_faster(const Gemm<float>&) { return false; }
+bool gemm(const Gemm<float>&) { return false; }
+const char* implementation(const Gemm<float>&) { return nullptr; }
+const char* version() { return ""; }
+#endif
+
+}  // namespace fovea::cpu::onednn

@@ -1,0 +1,17 @@
+// Matrix products by oneDNN, where the build has it: the only door to that library. Plans (a primitive, its memory
+// objects, its arguments) are kept per thread by shape, strides, bias, accumulation and threads.
+#pragma once
+#include "backends/cpu/gemm.h"
+
+namespace fovea::cpu::onednn {
+
+// Whether a product like this was measured to be faster there.
+bool is_faster(const Gemm<float>& g);
+// False: not in this build, or strides it does not know; nothing was done. The bits may depend on the thread count.
+bool gemm(const Gemm<float>& g);
+// What oneDNN calls the kernel it would run ("gemm:jit"); null where gemm() would return false.
+const char* implementation(const Gemm<float>& g);
+// The library's version, "" where it is not in this build.
+const char* version();
+
+}  // namespace fovea::cpu::onednn

@@ -1,0 +1,114 @@
+#include "tools/cli/trace_file.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "core/error.h"
+#include "core/shape.h"
+
+namespace fovea::cli {
+namespace {
+
+using io::Json;
+
+std::string describe(const View* const* views, int n) {
+  std::string text;
+  for (int i = 0; i < n; i++) {
+    if (i > 0) text += ", ";
+    if (i == 8) return text + fmt::format("and {} more", n - i);
+    const View& v = *views[i];
+    if (!v.present()) text += "-";
+    else text += std::string(name_of(v.dtype)) + " " + to_string(v.shape, v.rank) + (v.dense ? "" : " strided");
+  }
+  return text;
+}
+
+double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+void OpTrace::op(const TraceEvent& e) {
+  const char* ran = e.composed ? "composed" : e.reference ? "ref" : e.backend;
+  events_.push_back({e.op, ran, e.depth, e.begin, e.end, describe(e.in, e.inputs), describe(e.out, e.outputs)});
+}
+
+std::vector<OpTrace::Line> OpTrace::lines() const {
+  std::map<std::pair<std::string, std::string>, Line> all;
+  for (const Event& e : events_) {
+    Line& line = all[{e.op, e.ran}];
+    line.op = e.op, line.ran = e.ran, line.count++;
+    line.seconds += seconds(e.end - e.begin);
+  }
+  std::vector<Line> sorted;
+  for (auto& [key, line] : all) sorted.push_back(line);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Line& a, const Line& b) { return a.seconds > b.seconds; });
+  return sorted;
+}
+
+std::string OpTrace::table(int steps) const {
+  double kernels = 0;
+  int64_t calls = 0;
+  auto composed = [](const Line& l) { return l.ran == "composed"; };
+  for (const Line& l : lines())
+    if (!composed(l)) kernels += l.seconds, calls += l.count;
+  std::string text = fmt::format("{:28} {:10} {:>8} {:>10} {:>7}\n", "op", "ran", "calls", "ms", "%");
+  for (const Line& l : lines())  // a composition's time is that of the ops inside it: no share of its own
+    text += fmt::format("{:28} {:10} {:8.4g} {:10.4f} {:>7}\n", l.op, l.ran, double(l.count) / steps,
+                        1e3 * l.seconds / steps, composed(l) ? "" : fmt::format("{:.1f}", 100 * l.seconds / kernels));
+  double span = 0;
+  if (!events_.empty()) {
+    Time first = events_[0].begin, last = events_[0].end;
+    for (const Event& e : events_) first = std::min(first, e.begin), last = std::max(last, e.end);
+    span = seconds(last - first);
+  }
+  return text +
+         fmt::format("{:28} {:10} {:8.4g} {:10.4f} {:>7}\n", "all kernels", "", double(calls) / steps,
+                     1e3 * kernels / steps, "") +
+         fmt::format("{:28} {:10} {:>8} {:10.4f} {:>7}", "from first to last", "", "", 1e3 * span / steps, "");
+}
+
+std::vector<Json> OpTrace::rows() const {
+  std::vector<Json> all;
+  for (const Line& l : lines()) {
+    Json j{Json::Object{}};
+    j.set("op", l.op);
+    j.set("ran", l.ran);
+    j.set("count", l.count);
+    j.set("seconds", l.seconds);
+    all.push_back(std::move(j));
+  }
+  return all;
+}
+
+void OpTrace::save(const std::string& path) const {
+  std::string text = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";
+  Time first = events_.empty() ? Time() : events_[0].begin;
+  for (const Event& e : events_) first = std::min(first, e.begin);
+  for (const Event& e : events_) {
+    Json args{Json::Object{}};
+    args.set("in", e.in);
+    args.set("out", e.out);
+    args.set("depth", e.depth);
+    Json j{Json::Object{}};
+    j.set("name", e.op);
+    j.set("cat", e.ran);
+    j.set("ph", "X");
+    j.set("ts", 1e6 * seconds(e.begin - first));
+    j.set("dur", 1e6 * seconds(e.end - e.begin));
+    j.set("pid", 1);
+    j.set("tid", 1);
+    j.set("args", std::move(args));
+    text += (&e == events_.data() ? "\n" : ",\n") + j.dump();
+  }
+  std::ofstream file(path);
+  file << text << "\n]}\n";
+  file.close();
+  if (!file) throw FileError(path + ": cannot be written: " + std::strerror(errno));
+}
+
+}  // namespace fovea::cli
