@@ -96,8 +96,10 @@ class Samples {
 const std::deque<Sample>& all_samples();
 std::vector<const Sample*> samples_of(int op);
 
-// A sample's inputs: floating ones of dtype t, undefined tensors for absent ones, statistics completed.
-std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d);
+// A sample's inputs: floating ones of dtype t, undefined tensors for absent ones. completed() fills in the statistics.
+std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d);
+std::vector<Tensor> completed(const Sample& s, std::vector<Tensor> raw);
+inline std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d) { return completed(s, raw_inputs(s, t, d)); }
 // Whether input i is differentiated: floating, present, neither a statistic nor excluded by the row.
 bool differentiated(const Sample& s, int i);
 // Whether the op runs on floating inputs at all; else one dtype is enough.

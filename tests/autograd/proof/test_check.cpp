@@ -17,3 +17,14 @@ TEST_CASE("gradients of every sample are the exact ones, to second order") {
       CHECK(std::string(name_of(r.verdict)) == std::string("pass"));
     }
 }
+
+TEST_SUITE("slow") {
+  TEST_CASE("gradients of samples that take threads, along directions") {
+    for (const Sample& s : all_samples()) {
+      if (!s.large) continue;
+      Report r = check(s, {.device = device("cpu")});
+      INFO(r.to_string());
+      CHECK(std::string(name_of(r.verdict)) == std::string("pass"));
+    }
+  }
+}

@@ -1,0 +1,307 @@
+#include "autograd/proof/properties.h"
+
+#include <algorithm>
+
+#include "autograd/apply.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/proof/trial.h"
+#include "core/dispatch.h"
+#include "core/parallel.h"
+
+namespace fovea::proof {
+namespace {
+
+constexpr double kForward = 4, kGradient = 8, kSecond = 32;  // roundings of the dtype, times the sample's class
+
+constexpr Order kOrders[] = {Order::transposed, Order::offset, Order::padded, Order::backwards, Order::repeated};
+
+void forward(Trial& t) { t.expect_close(t.y, t.reference, kForward, "output"); }
+
+void gradient(Trial& t) {
+  if (!t.has_gradient()) return;
+  std::vector<Tensor> g = gradients(t.sample, t.x, t.cotangents(0, t.y));
+  t.expect_close(g, t.reference_gradients(), kGradient, "gradient");
+  std::vector<int> in = differentiated_inputs(t.sample);
+  for (size_t i = 0; i < g.size(); i++)
+    if (g[i].dtype() != t.x[size_t(in[i])].dtype())
+      t.fail("gradient " + std::to_string(i) + " has another dtype than its input");
+}
+
+std::vector<Tensor> second_gradients(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Tensor>& v) {
+  std::vector<Tensor> x = inputs, targets, y, roots, w;
+  for (int i : differentiated_inputs(s)) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
+  std::vector<Tensor> all = apply(s.op, x, s.attrs.get());
+  for (int k : differentiable_outputs(s, all)) y.push_back(all[size_t(k)]);
+  std::vector<Tensor> g = grad(y, targets, v, {.create_graph = true, .allow_unused = true});
+  for (size_t i = 0; i < g.size(); i++) {
+    if (!g[i].defined() || !g[i].requires_grad()) continue;
+    roots.push_back(g[i]);
+    w.push_back(probe_like(targets[i], Probe::sixteenths, 40 + i));
+  }
+  std::vector<Tensor> h =
+      roots.empty() ? std::vector<Tensor>(targets.size()) : grad(roots, targets, w, {.allow_unused = true});
+  for (size_t i = 0; i < h.size(); i++)
+    if (!h[i].defined()) h[i] = zeros_like(targets[i].detach());
+  return h;
+}
+
+void second_order(Trial& t) {
+  if (!t.has_gradient() || t.sample.order < 2 || (t.dtype != f32 && t.dtype != f64)) return;
+  t.expect_close(second_gradients(t.sample, t.x, t.cotangents(0, t.y)),
+                 second_gradients(t.sample, t.reference_inputs(Order::dense), t.cotangents(0, t.reference)), kSecond,
+                 "second gradient");
+}
+
+void composed(Trial& t) {
+  ModeScope no_kernels(state(), kNoKernels, 0);
+  t.expect_close(run(t.sample, t.x), t.reference, kForward, "output of the composition");
+  if (t.has_gradient())
+    t.expect_close(gradients(t.sample, t.x, t.cotangents(0, t.y)), t.reference_gradients(), kGradient,
+                   "gradient without fused kernels");
+}
+
+void infer(Trial& t) {
+  std::vector<Tensor> shapes = t.x;
+  for (Tensor& x : shapes)
+    if (x.defined()) x = Tensor(Array::shape_only(x.shape(), x.dtype(), x.device()));
+  std::vector<Tensor> y = run(t.sample, shapes);
+  for (size_t k = 0; k < y.size(); k++) {
+    std::string name = "output " + std::to_string(k);
+    if (!y[k].array().is_shape_only()) t.fail(name + " of shapes has data");
+    if (!(y[k].shape() == t.y[k].shape()) || y[k].dtype() != t.y[k].dtype())
+      t.fail(name + " is inferred as " + to_string(y[k].shape()) + " " + name_of(y[k].dtype()) + ", but is " +
+             to_string(t.y[k].shape()) + " " + name_of(t.y[k].dtype()));
+  }
+}
+
+bool needs_dense_input(const Sample& s) { return s.op == op::view; }
+
+void layouts(Trial& t) {
+  if (needs_dense_input(t.sample)) return;
+  for (Order order : kOrders) {
+    std::string name = kOrderNames[int(order)];
+    std::vector<Tensor> x = t.inputs(order), y = run(t.sample, x), reference = t.reference;
+    std::vector<Tensor> exact;
+    if (order == Order::repeated) exact = t.reference_inputs(order), reference = run(t.sample, exact);
+    t.expect_close(y, reference, kForward, name + ": output");
+    if (!t.has_gradient() || t.sample.kink) continue;
+    std::vector<Tensor> v = t.cotangents(0, y);
+    for (Tensor& g : v) g = laid_out(g, order);
+    std::vector<Tensor> dx = gradients(t.sample, x, v);
+    if (order != Order::repeated) {
+      t.expect_close(dx, t.reference_gradients(), kGradient, name + ": gradient");
+      continue;
+    }
+    std::vector<Tensor> w = t.cotangents(0, reference);
+    for (Tensor& g : w) g = laid_out(g, order);
+    t.expect_close(dx, gradients(t.sample, exact, w), kGradient, name + ": gradient");
+  }
+}
+
+void repeats(Trial& t) {
+  for (int i = 0; i < 2; i++) t.expect_bits(run(t.sample, t.x), t.y, "output");
+  if (!t.has_gradient()) return;
+  std::vector<Tensor> v = t.cotangents(0, t.y), g = gradients(t.sample, t.x, v);
+  t.expect_bits(gradients(t.sample, t.x, v), g, "gradient");
+}
+
+void threads(Trial& t) {
+  if (!t.sample.large) return;
+  struct Restore {
+    int before = thread_count();
+    ~Restore() { set_thread_count(before); }
+  } restore;
+  Deterministic guard;
+  std::vector<Tensor> y, g, v = t.cotangents(0, t.y);
+  for (int n : {1, 2, 3, 7}) {
+    set_thread_count(n);
+    std::vector<Tensor> mine = run(t.sample, t.x), dx;
+    if (t.has_gradient()) dx = gradients(t.sample, t.x, v);
+    if (n == 1) y = mine, g = dx;
+    t.expect_bits(mine, y, "with " + std::to_string(n) + " threads: output");
+    t.expect_bits(dx, g, "with " + std::to_string(n) + " threads: gradient");
+  }
+}
+
+// A place for an output inside a larger array of one value: dense between bands, or rows with gaps.
+struct Guarded {
+  Array all, inside;
+  Guarded(const Tensor& like, bool gaps) {
+    Shape shape = like.shape();
+    if (gaps && shape.rank > 0) {
+      Shape wide = shape;
+      wide[shape.rank - 1] += 5;
+      all = Array::empty(wide, like.dtype(), like.device());
+      inside = all.narrow(shape.rank - 1, 2, shape[shape.rank - 1]);
+    } else {
+      all = Array::empty({like.numel() + 32}, like.dtype(), like.device());
+      inside = all.narrow(0, 16, like.numel()).reshape_view(shape);
+    }
+    fill(all, like.dtype() == boolean ? 1 : 77);
+  }
+  // Whether anything outside was written. Overwrites what is inside.
+  bool broken() {
+    fill(inside, inside.dtype() == boolean ? 1 : 77);
+    double poison = inside.dtype() == boolean ? 1 : 77;
+    for (double v : numbers(Tensor(all)))
+      if (v != poison) return true;
+    return false;
+  }
+};
+
+// Launches the op's kernel into `out`; false where it has none for this call.
+bool launch_into(Trial& t, std::vector<Array>& out, Destination to) {
+  const OpRow& r = row(t.sample.op);
+  if (r.form != Form::pure) return false;
+  static const View kAbsent;
+  std::vector<const View*> in;
+  std::vector<Meta> metas;
+  bool broadcast = false;
+  for (size_t i = 0; i < t.x.size(); i++) {
+    in.push_back(t.x[i].defined() ? &t.x[i].array().view() : &kAbsent);
+    if (!r.elementwise || !t.x[i].defined()) continue;
+    if (t.x[i].dtype() != t.x[r.dispatch].dtype() && !(r.no_gradient >> i & 1)) return false;  // apply would cast
+    if (r.result == Result::floating && !is_floating(t.x[i].dtype())) return false;
+    broadcast |= !(t.x[i].shape() == t.y[0].shape());
+  }
+  for (const Tensor& y : t.y) metas.push_back(meta_of(y.array().view()));
+  const char none = 0;
+  const void* attrs = t.sample.attrs ? t.sample.attrs.get() : &none;
+  return launch(state(), Launch{t.sample.op, in.data(), int(in.size()), attrs, out.data(), int(out.size()),
+                                metas.data(), broadcast, to});
+}
+
+void given(Trial& t) {
+  for (bool gaps : {false, true}) {
+    std::vector<Guarded> places;
+    std::vector<Array> out;
+    for (const Tensor& y : t.y) out.push_back(places.emplace_back(y, gaps).inside);
+    if (!launch_into(t, out, Destination::given)) return;
+    std::string name = gaps ? "into rows with gaps: output" : "between bands: output";
+    for (size_t k = 0; k < out.size(); k++) {
+      t.expect_close(Tensor(dense_copy(out[k])), t.reference[k], kForward, name + " " + std::to_string(k));
+      if (places[k].broken()) t.fail(name + " " + std::to_string(k) + ": wrote outside");
+    }
+  }
+}
+
+void added(Trial& t) {
+  for (const Tensor& y : t.y)
+    if (!is_floating(y.dtype())) return;
+  for (bool gaps : {false, true}) {
+    std::vector<Guarded> places;
+    std::vector<Array> out;
+    std::vector<Tensor> expected;
+    for (size_t k = 0; k < t.y.size(); k++) {
+      out.push_back(places.emplace_back(t.y[k], gaps).inside);
+      Tensor old = probe_like(t.y[k], Probe::sixteenths, 20 + k);
+      assign(out[k], old.array());
+      expected.push_back(probe_like(t.reference[k], Probe::sixteenths, 20 + k) + t.reference[k]);
+    }
+    if (!launch_into(t, out, Destination::add)) return;
+    for (size_t k = 0; k < out.size(); k++) {
+      t.expect_close(Tensor(dense_copy(out[k])), expected[k], 2 * kForward, "sum " + std::to_string(k));
+      if (places[k].broken()) t.fail("wrote outside");
+    }
+  }
+}
+
+void manners(Trial& t) {
+  std::vector<Tensor> v = t.cotangents(0, t.y);
+  std::vector<std::vector<char>> before;
+  auto each = [&](auto f) {
+    for (const Tensor& x : t.x)
+      if (x.defined()) f(x);
+    for (const Tensor& g : v) f(g);
+  };
+  each([&](const Tensor& x) { before.push_back(bytes(x)); });
+  std::vector<Tensor> y = run(t.sample, t.x), dx;
+  if (t.has_gradient()) dx = gradients(t.sample, t.x, v);
+  size_t k = 0;
+  each([&](const Tensor& x) {
+    if (bytes(x) != before[k]) t.fail("changes input or cotangent " + std::to_string(k));
+    k++;
+  });
+  bool is_view = row(t.sample.op).form == Form::view;
+  for (size_t i = 0; i < y.size(); i++)
+    for (size_t j = 0; j < t.x.size(); j++) {
+      if (!t.x[j].defined()) continue;
+      bool alias = y[i].array().storage() == t.x[j].array().storage();
+      if (alias != is_view)
+        t.fail("output " + std::to_string(i) + (alias ? " is input " : " is no view of input ") + std::to_string(j));
+    }
+}
+
+// Gradients are linear in the cotangent, and a missing one is the same as zeros.
+void linear_in_cotangent(Trial& t) {
+  if (!t.has_gradient()) return;
+  auto of = [&](const std::vector<Tensor>& v) { return gradients(t.sample, t.x, v); };
+  std::vector<Tensor> a = t.cotangents(0, t.y), b = t.cotangents(1, t.y), both, zero;
+  for (size_t k = 0; k < a.size(); k++) both.push_back(a[k] + b[k] * 2), zero.push_back(zeros_like(a[k]));
+  std::vector<Tensor> ga = of(a), gb = of(b), sum = of(both), none = of(zero), expected, zeros;
+  NoGrad guard;
+  for (size_t i = 0; i < ga.size(); i++) {
+    expected.push_back(ga[i].to(f64) + gb[i].to(f64) * 2);
+    zeros.push_back(zeros_like(ga[i]));
+  }
+  if (!t.sample.kink) t.expect_close(sum, expected, 4 * kGradient, "gradient of a sum of cotangents");
+  for (size_t i = 0; i < none.size(); i++)
+    for (double v : numbers(none[i]))
+      if (v != 0 && t.sample.order > 1) {
+        t.fail("gradient " + std::to_string(i) + " of zero cotangents is not zero");
+        break;
+      }
+  if (a.size() < 2) return;
+  for (size_t k = 0; k < a.size(); k++) {
+    std::vector<Tensor> missing(a.size()), zeroed = zero;
+    missing[k] = zeroed[k] = a[k];
+    ModeScope grad_on(state(), kGrad, 0);
+    t.expect_close(of(missing), of(zeroed), kGradient, "gradient with only cotangent " + std::to_string(k));
+  }
+}
+
+constexpr Property kProperties[] = {
+    {"forward", "outputs are the reference's in f64, to rounding; NaN and infinities exactly", forward},
+    {"gradient", "gradients are the reference's in f64, to rounding, and have their inputs' dtypes", gradient},
+    {"second order", "gradients of gradients too", second_order},
+    {"composed", "without fused kernels the results are the same", composed},
+    {"infer", "inferred shapes and dtypes are those of the results", infer},
+    {"layouts", "inputs and cotangents may be transposed, offset, padded, backwards, or repeated by stride 0", layouts},
+    {"repeats", "the same call gives the same bits", repeats},
+    {"threads", "in deterministic mode 1, 2, 3 and 7 threads give the same bits", threads},
+    {"given", "a kernel writes into any view that it is given, and nowhere else", given},
+    {"added", "a kernel adds to any view that it is given, and writes nowhere else", added},
+    {"manners", "inputs and cotangents stay as they are; only views alias their inputs", manners},
+    {"linear", "gradients are linear in the cotangents; a missing one counts as zero", linear_in_cotangent},
+};
+
+}  // namespace
+
+std::span<const Property> properties() { return kProperties; }
+
+bool applies(const Sample& s, DType t) { return has_floating_input(s) ? contains(s.dtypes, t) : t == f32; }
+
+std::vector<Problem> check_properties(const Sample& s, Device d, DType t) {
+  if (!applies(s, t)) return {};
+  std::vector<Problem> problems;
+  auto note = [&](const char* property, const Error& e) {
+    problems.push_back({s.name, property, device_name(d) + " " + name_of(t), e.what()});
+  };
+  try {
+    Trial trial(s, d, t);
+    for (const Property& p : kProperties) {
+      trial.property = p.name;
+      try {
+        p.check(trial);
+      } catch (const Error& e) {
+        trial.fail(e.what());
+      }
+    }
+    return trial.problems;
+  } catch (const Error& e) {
+    note("runs", e);
+  }
+  return problems;
+}
+
+}  // namespace fovea::proof
