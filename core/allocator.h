@@ -41,10 +41,11 @@ struct BlockCache {
     int32_t top_count = 0, spare_count = 0;
   };
   Bin bins[kClasses];
-  int64_t live = 0, peak = 0;  // bytes this thread has allocated less those it has freed
-  void* refill(int c);         // cold: from the spare magazine, the depot or the system
-  void overflow(int c);        // cold: the top magazine is full
-  void flush();                // everything to the depot (at thread exit)
+  int64_t live = 0, peak = 0;             // bytes this thread has allocated less those it has freed
+  int64_t planned = 0, planned_peak = 0;  // the same of shape-only arrays: what they would take
+  void* refill(int c);                    // cold: from the spare magazine, the depot or the system
+  void overflow(int c);                   // cold: the top magazine is full
+  void flush();                           // everything to the depot (at thread exit)
 };
 
 extern const std::array<int32_t, kClasses> kMagazineLimit;  // blocks per magazine

@@ -105,11 +105,14 @@ Array Array::empty(const Shape& shape, DType dtype, Device device) {
 }
 
 Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
-  Body* b = place_all(state(), Meta(dtype, device, shape), false);
+  ThreadState& s = state();
+  Body* b = place_all(s, Meta(dtype, device, shape), false);
   Array out(b);
   set_dense(*b, shape.dims, shape.rank);
   b->storage->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
   b->storage->owner = Storage::shape_only;
+  s.blocks.planned += int64_t(class_bytes(size_class(b->storage->bytes)));
+  s.blocks.planned_peak = std::max(s.blocks.planned_peak, s.blocks.planned);
   return out;
 }
 
@@ -137,9 +140,9 @@ void destroy_storage(Storage* s) {
     case Storage::arena: free_block(blocks, s->data, s->bytes); break;
     case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
     case Storage::adopted: s->release(s->context); break;
+    case Storage::shape_only: blocks.planned -= int64_t(class_bytes(size_class(s->bytes))); break;
     case Storage::inline_data:
-    case Storage::borrowed:
-    case Storage::shape_only: break;
+    case Storage::borrowed: break;
   }
   free_block(blocks, s->block, size_t(s->block_lines) * kLine);
 }

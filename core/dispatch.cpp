@@ -88,26 +88,28 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   Array fresh[16];
   Array* out = l.to == Destination::fresh ? fresh : l.out;
   bool add_after = l.to == Destination::add && !slot.adds;
-  if (l.to == Destination::fresh) {
-    for (int i = 0; i < l.outputs; i++) out[i] = Array::empty(s, l.meta[i]);
-  } else if (add_after) {
-    for (int i = 0; i < l.outputs; i++) fresh[i] = Array::empty(s, meta_of(l.out[i].view()));
-    out = fresh;
-  }
   ViewList in(s, l.inputs), outs(s, l.outputs);
   Array packed[8];
   bool shape_only = false;
-  for (int i = 0; i < l.outputs; i++) outs[i] = &out[i].view(), shape_only |= out[i].is_shape_only();
   for (int i = 0; i < l.inputs; i++) {
     in[i] = l.in[i];
     if (in[i]->present() && !in[i]->data) shape_only = true;
   }
+  if (l.to != Destination::fresh)
+    for (int i = 0; i < l.outputs; i++) shape_only |= l.out[i].is_shape_only();
   if (shape_only) {
     if (l.to == Destination::fresh)
       for (int i = 0; i < l.outputs; i++)
         l.out[i] = Array::shape_only(l.meta[i].shape(), l.meta[i].dtype, l.meta[i].device);
     return true;
   }
+  if (l.to == Destination::fresh) {
+    for (int i = 0; i < l.outputs; i++) out[i] = Array::empty(s, l.meta[i]);
+  } else if (add_after) {
+    for (int i = 0; i < l.outputs; i++) fresh[i] = Array::empty(s, meta_of(l.out[i].view()));
+    out = fresh;
+  }
+  for (int i = 0; i < l.outputs; i++) outs[i] = &out[i].view();
   // Views of the inputs broadcast to the output by zero strides.
   View wide[4];
   int64_t wide_strides[4][kMaxRank];
@@ -216,12 +218,12 @@ bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, in
   meta.device = d.device;
   meta.rank = d.rank;
   for (int i = 0; i < d.rank; i++) meta.dims[i] = d.shape[i];
-  Array fresh = Array::empty(s, meta);
   for (int i = 0; i < inputs; i++)
     if (!in[i]->data) [[unlikely]] {
       out = Array::shape_only(meta.shape(), meta.dtype, meta.device);
       return true;
     }
+  Array fresh = Array::empty(s, meta);
   const View* to = &fresh.view();
   Call c;
   c.in = in;

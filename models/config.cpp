@@ -210,6 +210,12 @@ void read_config(Config& config, const std::string& path) {
   }
 }
 
+DType dtype_named(std::string_view name) {
+  for (DType t : {f32, f64, bf16, f16})
+    if (name == name_of(t)) return t;
+  fail("dtype is \"{}\" (expected f32, bf16, f16 or f64)", name);
+}
+
 std::vector<std::string> differing_keys(const Config& a, const Config& b) {
   Config x = a, y = b;
   std::vector<ConfigOption> xs = config_options(x), ys = config_options(y);

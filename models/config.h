@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/dtype.h"
 #include "nn/io/json.h"
 
 namespace fovea {
@@ -70,6 +71,9 @@ void check(const Config& config);
 io::Json to_json(const Config& config);
 // A file of set_options' form: FileError when it is none, with the file's name before every complaint.
 void read_config(Config& config, const std::string& path);
+
+// train.dtype as the core knows it.
+DType dtype_named(std::string_view name);
 
 // The keys whose values differ, in the table's order.
 std::vector<std::string> differing_keys(const Config& a, const Config& b);

@@ -16,6 +16,7 @@
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
+#include "models/plan.h"
 #include "models/train/metrics.h"
 #include "models/train/plot.h"
 
@@ -51,18 +52,17 @@ std::string difference(const Config& then, const Config& now) {
   return "";
 }
 
-DType dtype_named(const std::string& name) {
-  for (DType t : {f32, f64, bf16, f16})
-    if (name == name_of(t)) return t;
-  throw ValueError("train.dtype is '" + name + "' (expected f32, f64, bf16 or f16)");
-}
-
 class Trainer {
  public:
   explicit Trainer(const LmRun& run)
-      : run_(run), o_(run.config.train), file_(run.folder + "/checkpoint.h5"), metrics_(run.folder + "/metrics.jsonl") {
+      : run_(run),
+        o_(run.config.train),
+        file_(run.folder + "/checkpoint.h5"),
+        metrics_(run.folder + "/metrics.jsonl"),
+        held_(file_ + ".old") {
     check(run.config);
     GptConfig shape = GptConfig::from(run.config.model, run.tokenizer->vocab_size());
+    check_memory(shape);
     make_folder(run.folder);
     lock_folder();
     std::unique_ptr<nn::checkpoint::File> before = newest();
@@ -102,6 +102,7 @@ class Trainer {
       bool last = step_ == o_.steps, stop = run_.stop && run_.stop->load();
       if (!evaluation_.empty() && (last || (step_ % o_.eval_every == 0))) {
         r.eval_loss = result.eval_loss = evaluate(*model_, evaluation_);
+        if (!std::isfinite(r.eval_loss)) not_finite("the validation loss is " + std::to_string(r.eval_loss));
         r.evaluated = true;
       }
       result.loss = r.loss;
@@ -129,30 +130,29 @@ class Trainer {
     for (int64_t i = 0; i < o_.accumulate; i++) {
       Tensor loss = lm_loss(*model_, run_.source->batch(step_ * o_.accumulate + i));
       double value = loss.item();
-      if (!std::isfinite(value)) not_finite("the loss is " + std::to_string(value));
+      if (!std::isfinite(value)) not_finite("the loss is " + std::to_string(value), 1);
       r.loss += value / double(o_.accumulate);
       (o_.accumulate > 1 ? loss / double(o_.accumulate) : loss).backward();
     }
     try {
       adam_->step();
     } catch (const ValueError& e) {
-      not_finite(e.what());
+      not_finite(e.what(), 1);
     }
     r.norm = adam_->last_norm();
     return r;
   }
 
-  [[noreturn]] void not_finite(const std::string& what) {
-    throw ValueError("train: step " + std::to_string(step_ + 1) + ": " + what + ". " +
+  [[noreturn]] void not_finite(const std::string& what, int64_t ahead = 0) {
+    throw ValueError("train: step " + std::to_string(step_ + ahead) + ": " + what + ". " +
                      (exists(file_) ? file_ + " keeps the last good state" : "Nothing was saved yet") +
                      "; a smaller train.lr may help");
   }
 
   void save() {
-    // Without clipping nobody has looked at the gradients yet.
-    if (!(o_.clip > 0))
-      for (auto& [name, p] : model_->named_parameters())
-        if (!all(isfinite(p->value())).item<bool>()) not_finite("'" + name + "' has a NaN or an infinity");
+    // What the last update made of the model is not known yet, and a model without a loss is nothing to go on from.
+    double loss = evaluate(*model_, {run_.source->batch(step_ * o_.accumulate)});
+    if (!std::isfinite(loss)) not_finite("the loss after it is " + std::to_string(loss));
     nn::checkpoint::RunState state;
     state.config = to_json(run_.config);
     state.tokenizer = run_.tokenizer->to_json();
@@ -163,8 +163,14 @@ class Trainer {
     generator.set("seed", int64_t(default_generator().seed));
     generator.set("counter", int64_t(default_generator().counter));
     state.train.set("generator", generator);
-    keep_old();
-    nn::checkpoint::save(file_, *model_, *adam_, state);
+    bool held = hold_old();
+    try {
+      nn::checkpoint::save(file_, *model_, *adam_, state);
+    } catch (...) {
+      if (held) std::remove(held_.c_str());
+      throw;
+    }
+    if (held) rotate();
     whole_ = true;
     draw();
   }
@@ -205,14 +211,30 @@ class Trainer {
     throw FileError(first + ". Use --fresh to start over, or another folder");
   }
 
-  // checkpoint.h5 stays where it is; a second name keeps it when the next one takes its place.
-  void keep_old() const {
-    if (o_.keep < 2 || !whole_ || !exists(file_)) return;
+  // A second name keeps the old checkpoint when the new one takes its place. Only then do older ones move on, so that a
+  // save that fails loses none of them.
+  bool hold_old() const {
+    if (o_.keep < 2 || !whole_ || !exists(file_)) return false;
+    std::remove(held_.c_str());
+    bool held = link(file_.c_str(), held_.c_str()) == 0;
+    if (!held && run_.note)
+      run_.note("warning: " + file_ + ": the old checkpoint cannot be kept: " + std::strerror(errno));
+    return held;
+  }
+  void rotate() const {
     for (int64_t i = o_.keep - 1; i > 1; i--)
       if (exists(numbered(i - 1))) std::rename(numbered(i - 1).c_str(), numbered(i).c_str());
-    std::remove(numbered(1).c_str());
-    if (link(file_.c_str(), numbered(1).c_str()) != 0 && run_.note)
-      run_.note("warning: " + numbered(1) + ": the old checkpoint cannot be kept: " + std::strerror(errno));
+    std::rename(held_.c_str(), numbered(1).c_str());
+  }
+
+  void check_memory(const GptConfig& shape) const {
+    MemoryPlan plan = plan_training(shape, o_.batch, run_.config.model.context, dtype_named(o_.dtype));
+    if (int64_t most = machine_memory(); plan.peak > most)
+      throw MemoryError("train: a step needs " + bytes_text(double(plan.peak)) + " of memory, and there are " +
+                        bytes_text(double(most)) + ": weights " + bytes_text(double(plan.weights)) +
+                        ", gradients as much, optimizer " + bytes_text(double(plan.optimizer)) + ", activations " +
+                        bytes_text(double(plan.activations())) +
+                        ". A smaller model.dim or train.batch (with train.accumulate) needs less");
   }
 
   void lock_folder() {
@@ -270,7 +292,7 @@ class Trainer {
   } lock_;
   const LmRun& run_;
   TrainConfig o_;
-  std::string file_, metrics_;
+  std::string file_, metrics_, held_;
   std::optional<Gpt> model_;
   std::optional<optim::AdamW> adam_;
   std::vector<data::Batch> evaluation_;

@@ -34,7 +34,7 @@ class H5Writer {
   void link(const std::string& path, const std::string& existing);    // a second name of a dataset
   void attribute(const std::string& object, const std::string& name,
                  const std::string& value);  // a fixed-length string
-  void close();                              // flushes
+  void close();                              // flushes, and brings the file to the disk
 
  private:
   std::string dataset(const std::string& path, DType t, const Shape& shape, const void* data,

@@ -38,8 +38,10 @@ H5FD_t* open_file(const char* name, unsigned, hid_t, haddr_t) {
   return &d->base;
 }
 
+int close_error = 0;  // of the file that was closed last; h5::Lock guards it
+
 herr_t close_file(H5FD_t* f) {
-  ::close(of(f)->fd);
+  close_error = ::close(of(f)->fd) == 0 ? 0 : errno;
   delete of(f);
   return 0;
 }
@@ -131,10 +133,25 @@ void use_careful_driver(hid_t access, const std::string& path) {
   if (driver < 0 || H5Pset_driver(access, driver, nullptr) < 0) fail(path, "cannot be created");
 }
 
-int careful_driver_error(hid_t file) {
+namespace {
+Driver* driver_of(hid_t file) {
   void* handle = nullptr;
-  if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0) return EIO;
-  return static_cast<Driver*>(handle)->error;
+  return H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 ? nullptr : static_cast<Driver*>(handle);
 }
+}  // namespace
+
+int careful_driver_error(hid_t file) {
+  Driver* d = driver_of(file);
+  return d ? d->error : EIO;
+}
+
+int careful_driver_sync(hid_t file) {
+  Driver* d = driver_of(file);
+  if (!d) return EIO;
+  if (!d->error && ::fsync(d->fd) != 0) d->error = errno;
+  return d->error;
+}
+
+int careful_driver_close_error() { return close_error; }
 
 }  // namespace fovea::io::h5

@@ -51,10 +51,12 @@ inline void check(herr_t status, const std::string& path, const char* what) {
   if (status < 0) fail(path, what);
 }
 
-// Makes files opened with these access properties use the driver of hdf5_driver.cpp, and what it remembers: an errno, 0
-// for none.
+// Makes files opened with these access properties use the driver of hdf5_driver.cpp. The others are an errno, 0 for
+// none: what went wrong so far, what goes wrong on the way to the disk, and at the close before.
 void use_careful_driver(hid_t access, const std::string& path);
 int careful_driver_error(hid_t file);
+int careful_driver_sync(hid_t file);
+int careful_driver_close_error();
 
 // The file type of a dtype: little-endian; bf16 and f16 as custom floats, bool as a byte. The caller closes it.
 hid_t file_type(DType t);

@@ -62,8 +62,9 @@ void H5Writer::close() {
   int64_t file = std::exchange(file_, -1);
   bool flushed = H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0;
   std::string why = flushed ? "" : h5::last_error();
-  int error = h5::careful_driver_error(file);
+  int error = h5::careful_driver_sync(file);
   bool closed = H5Fclose(file) >= 0;
+  if (!error) error = h5::careful_driver_close_error();
   if (error) throw FileError(path_ + ": writing failed: " + std::strerror(error));
   if (!flushed) throw FileError(path_ + ": writing failed: " + why);
   if (!closed) fail(path_, "closing failed");

@@ -62,9 +62,12 @@ void AdamW::zero_grad() {
 void AdamW::prepare(Slot& s) {
   if (s.m) return;
   const Tensor& p = s.parameter->value();
-  Meta meta(acc_dtype(p.dtype()), p.device(), p.shape());
-  s.m = Array::empty(state(), meta);
-  s.v = Array::empty(state(), meta);
+  auto make = [&, t = acc_dtype(p.dtype())] {
+    return p.array().is_shape_only() ? Array::shape_only(p.shape(), t, p.device())
+                                     : Array::empty(p.shape(), t, p.device());
+  };
+  s.m = make();
+  s.v = make();
   fill(s.m, 0);
   fill(s.v, 0);
 }

@@ -1,9 +1,15 @@
 // ckpt ls | show | verify | diff: what is in a checkpoint, whether it is whole, and whether two are the same.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
+#include <memory>
 
+#include "autograd/ops/view.h"
+#include "models/plan.h"
 #include "nn/checkpoint.h"
+#include "nn/io/safetensors.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -18,10 +24,51 @@ Json sizes(const Shape& shape) {
   return a;
 }
 
+// The arrays of a file of either kind.
+class TensorFile {
+ public:
+  struct Entry {
+    std::string path;
+    DType dtype;
+    Shape shape;
+    uint64_t bytes;
+    std::map<std::string, std::string> attributes;
+  };
+
+  explicit TensorFile(const std::string& path) : path_(path) {
+    if (is_safetensors(path)) {
+      content_ = io::read_safetensors(path);
+      for (auto& [name, a] : content_.arrays)
+        entries_.push_back({name, a.dtype(), a.shape(), uint64_t(a.numel()) * uint64_t(size_of(a.dtype())), {}});
+      std::sort(entries_.begin(), entries_.end(), [](auto& a, auto& b) { return a.path < b.path; });
+    } else {
+      hdf5_ = std::make_unique<io::H5Reader>(path);
+      for (const io::H5Entry& e : hdf5_->entries())
+        entries_.push_back({e.path, e.dtype, e.shape, e.bytes, e.attributes});
+    }
+  }
+  // By name: anything else is looked into, and told to be no HDF5 file.
+  static bool is_safetensors(const std::string& path) { return path.ends_with(".safetensors"); }
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  const std::map<std::string, std::string>& metadata() const { return hdf5_ ? hdf5_->attributes() : content_.metadata; }
+  const Entry* find(const std::string& path) const {
+    auto at = std::lower_bound(entries_.begin(), entries_.end(), path, [](auto& e, auto& p) { return e.path < p; });
+    return at != entries_.end() && at->path == path ? &*at : nullptr;
+  }
+  Array read(const std::string& path) const { return hdf5_ ? hdf5_->read(hdf5_->at(path)) : *content_.find(path); }
+
+ private:
+  std::string path_;
+  std::unique_ptr<io::H5Reader> hdf5_;
+  io::Safetensors content_;
+  std::vector<Entry> entries_;
+};
+
 int run_ls(const Args& args) {
-  io::H5Reader file(args.text("FILE"));
+  TensorFile file(args.text("FILE"));
   uint64_t total = 0;
-  for (const io::H5Entry& e : file.entries()) {
+  for (const TensorFile::Entry& e : file.entries()) {
     auto role = e.attributes.find("role");
     total += e.bytes;
     if (args.json()) {
@@ -36,11 +83,29 @@ int run_ls(const Args& args) {
       print_line(fmt::format("{:9} {:16} {:>12}  {}", io::hdf5_name_of(e.dtype), to_string(e.shape), e.bytes, e.path));
     }
   }
-  if (!args.json()) print_line(fmt::format("{} arrays, {} bytes", file.entries().size(), total));
+  if (!args.json()) print_line(fmt::format("{} arrays, {}", file.entries().size(), bytes_text(double(total))));
+  return 0;
+}
+
+// What every file can say; a checkpoint of ours has more.
+int show_arrays(const Args& args) {
+  TensorFile file(args.text("FILE"));
+  Json metadata{Json::Object{}};
+  for (auto& [key, value] : file.metadata()) metadata.set(key, value);
+  if (args.json()) {
+    Json j{Json::Object{}};
+    j.set("metadata", metadata);
+    j.set("arrays", int64_t(file.entries().size()));
+    print_json(j);
+  } else {
+    print_line(fmt::format("{} arrays", file.entries().size()));
+    print_line("metadata " + metadata.dump(2));
+  }
   return 0;
 }
 
 int run_show(const Args& args) {
+  if (TensorFile::is_safetensors(args.text("FILE"))) return show_arrays(args);
   File file(args.text("FILE"));
   const auto& s = file.state();
   Json tokenizer = s.tokenizer.empty() ? Json() : Json::parse(s.tokenizer, "tokenizer");
@@ -73,7 +138,9 @@ int run_show(const Args& args) {
 int run_verify(const Args& args) {
   std::vector<std::string> problems;
   try {
-    problems = File(args.text("FILE")).verify();
+    std::string path = args.text("FILE");
+    if (TensorFile::is_safetensors(path)) TensorFile{path};  // its reader refuses whatever is wrong
+    else problems = File(path).verify();
   } catch (const FileError& e) {
     problems = {e.what()};
   }
@@ -91,29 +158,67 @@ int run_verify(const Args& args) {
   return problems.empty() ? 0 : 1;
 }
 
+// The first key, from the outside in, whose values differ.
+std::string json_difference(const Json& a, const Json& b, const std::string& key) {
+  if (a.is_object() && b.is_object()) {
+    for (auto& [k, v] : a.as_object()) {
+      const Json* w = b.find(k);
+      if (!w) return key + k + " is only in the first";
+      if (!(v == *w)) return json_difference(v, *w, key + k + ".");
+    }
+    for (auto& [k, v] : b.as_object())
+      if (!a.find(k)) return key + k + " is only in the second";
+  }
+  auto brief = [](const Json& j) {
+    std::string text = j.dump();
+    return text.size() > 60 ? text.substr(0, 57) + "..." : text;
+  };
+  return (key.empty() ? "it" : key.substr(0, key.size() - 1)) + " is " + brief(a) + " in the first and " + brief(b) +
+         " in the second";
+}
+
+// Two arrays of one shape and dtype: "" for the same bits.
+std::string array_difference(const std::string& path, const Array& x, const Array& y) {
+  size_t element = size_t(size_of(x.dtype())), bytes = size_t(x.numel()) * element;
+  const char *p = static_cast<const char*>(x.view().data), *q = static_cast<const char*>(y.view().data);
+  if (bytes == 0 || std::memcmp(p, q, bytes) == 0) return "";
+  int64_t at = int64_t(size_t(std::mismatch(p, p + bytes, q).first - p) / element);
+  Shape index;
+  int64_t rest = at;
+  for (int i = x.shape().rank - 1; i >= 0; i--) index.push_back(rest % x.shape()[i]), rest /= x.shape()[i];
+  std::reverse(index.dims, index.dims + index.rank);
+  auto value = [&](const Array& a) { return narrow(flatten(Tensor(a)), 0, at, 1).to(f64).item(); };
+  return fmt::format("'{}' differs first at {}: {} in the first and {} in the second", path, to_string(index), value(x),
+                     value(y));
+}
+
 // "" when equal; else what differs first.
-std::string first_difference(const io::H5Reader& a, const io::H5Reader& b) {
-  for (const io::H5Entry& e : a.entries()) {
+std::string first_difference(const TensorFile& a, const TensorFile& b) {
+  for (const TensorFile::Entry& e : a.entries()) {
     if (e.path == "manifest") continue;  // digests of the others
-    const io::H5Entry* f = b.find(e.path);
+    const TensorFile::Entry* f = b.find(e.path);
     if (!f) return "'" + e.path + "' is only in the first";
-    if (e.dtype != f->dtype || !(e.shape == f->shape))
+    if (e.dtype != f->dtype || (!(e.shape == f->shape) && e.dtype != u8))
       return fmt::format("'{}' is {} {} in the first and {} {} in the second", e.path, to_string(e.shape),
                          name_of(e.dtype), to_string(f->shape), name_of(f->dtype));
-    Array x = a.read(e), y = b.read(*f);
-    const char *p = static_cast<const char*>(x.view().data), *q = static_cast<const char*>(y.view().data);
-    if (e.bytes == 0 || std::memcmp(p, q, e.bytes) == 0) continue;
-    uint64_t at = 0;
-    while (p[at] == q[at]) at++;
-    return fmt::format("'{}' differs first at element {}", e.path, at / uint64_t(size_of(e.dtype)));
+    Array x = a.read(e.path), y = b.read(f->path);
+    std::string d = e.shape == f->shape ? array_difference(e.path, x, y) : "its length";
+    if (d.empty()) continue;
+    if (e.dtype != u8 || e.shape.rank != 1 || f->shape.rank != 1) return d;
+    auto text = [](const Array& t) { return std::string(static_cast<const char*>(t.view().data), size_t(t.numel())); };
+    try {
+      return "'" + e.path + "': " + json_difference(Json::parse(text(x)), Json::parse(text(y)), "");
+    } catch (const FileError&) {
+      return fmt::format("'{}' differs", e.path);
+    }
   }
-  for (const io::H5Entry& e : b.entries())
+  for (const TensorFile::Entry& e : b.entries())
     if (!a.find(e.path)) return "'" + e.path + "' is only in the second";
   return "";
 }
 
 int run_diff(const Args& args) {
-  io::H5Reader a(args.text("A")), b(args.text("B"));
+  TensorFile a(args.text("A")), b(args.text("B"));
   std::string difference = first_difference(a, b);
   if (args.json()) {
     Json j{Json::Object{}};
@@ -126,15 +231,16 @@ int run_diff(const Args& args) {
   return difference.empty() ? 0 : 1;
 }
 
-const Option kFile = {"FILE", Option::file, "a checkpoint", true};
+const Option kFile = {"FILE", Option::file, "a checkpoint (HDF5), or a .safetensors file", true};
 
 }  // namespace
 
 const Verb kCkptLs = {"ckpt ls", "the arrays of a file", {kFile}, false, run_ls};
-const Verb kCkptShow = {"ckpt show", "config, state and tokenizer of a checkpoint", {kFile}, false, run_show};
-const Verb kCkptVerify = {"ckpt verify", "compares every byte with its digest", {kFile}, false, run_verify};
+const Verb kCkptShow = {"ckpt show", "config, state and tokenizer", {kFile}, false, run_show};
+const Verb kCkptVerify = {
+    "ckpt verify", "is the file whole? compares every byte with its digest", {kFile}, false, run_verify};
 const Verb kCkptDiff = {"ckpt diff",
-                        "do two files hold the same bits?",
+                        "do two files hold the same bits? names the first difference",
                         {{"A", Option::file, "a file", true}, {"B", Option::file, "another", true}},
                         false,
                         run_diff};

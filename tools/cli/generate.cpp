@@ -2,8 +2,7 @@
 #include <fmt/core.h>
 
 #include "models/generate/generate.h"
-#include "models/text/tokenizer.h"
-#include "nn/checkpoint.h"
+#include "tools/cli/lm_model.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -11,47 +10,43 @@ namespace {
 
 using io::Json;
 
-int run_generate(const Args& args) {
-  nn::checkpoint::File file(args.text("MODEL"));
-  const auto& s = file.state();
-  if (s.tokenizer.empty()) throw FileError(file.reader().path() + ": has no tokenizer");
-  auto tokenizer = text::Tokenizer::from_json(s.tokenizer);
-  std::optional<Gpt> model;
-  {
-    nn::ShapesOnly no_data;
-    Config config;
-    try {
-      set_options(config, s.config);
-    } catch (const ValueError& e) {
-      throw FileError(file.reader().path() + ": its config cannot be read: " + e.what());
-    }
-    model.emplace(GptConfig::from(config.model, tokenizer->vocab_size()));
-  }
-  file.load(*model, {.cast = true});
-
+GenerateOptions options(const Args& args) {
   GenerateOptions o;
-  o.max_new = args.integer("--max-new", 200);
+  o.max_new = args.integer("--max-new", 200, 0);
   o.greedy = args.has("--greedy");
   o.temperature = args.real("--temperature", 1);
-  o.top_k = args.integer("--top-k", 0);
+  if (!(o.temperature > 0)) throw UsageError("--temperature is " + args.text("--temperature") + " (expected above 0)");
+  o.top_k = args.integer("--top-k", 0, 0);
   o.use_cache = !args.has("--no-cache");
+  if (args.has("--prompt") && args.text("--prompt").empty())
+    throw UsageError("--prompt is empty (expected text; without it the model begins a document)");
+  return o;
+}
+
+int run_generate(const Args& args) {
+  GenerateOptions o = options(args);
+  LmModel model = load_lm(args.text("MODEL"), args.text("--dtype"));
   std::string prompt = args.text("--prompt", "\n");
   std::vector<int32_t> ids;
   try {
-    ids = tokenizer->encode(prompt);
+    ids = model.tokenizer->encode(prompt);
   } catch (const ValueError& e) {
-    if (args.has("--prompt")) throw;
+    if (args.has("--prompt")) throw ValueError(std::string("--prompt: ") + e.what());
     ids = {0};
-    prompt = tokenizer->decode(ids);
+    prompt = model.tokenizer->decode(ids);
   }
-  if (!args.json()) {
-    std::printf("%s", prompt.c_str());
+  bool begun = args.json();
+  auto begin = [&] {
+    if (!begun) std::printf("%s", prompt.c_str());
+    begun = true;
+  };
+  if (!args.json())
     o.on_token = [&](int32_t id) {
-      std::printf("%s", tokenizer->decode(std::span<const int32_t>(&id, 1)).c_str());
+      begin();
+      std::printf("%s", model.tokenizer->decode(std::span<const int32_t>(&id, 1)).c_str());
       std::fflush(stdout);
     };
-  }
-  std::vector<int32_t> fresh = generate(*model, ids, o);
+  std::vector<int32_t> fresh = generate(*model.net, ids, o);
   if (args.json()) {
     Json list{Json::Array{}};
     for (int32_t id : fresh) list.push(int64_t(id));
@@ -59,6 +54,7 @@ int run_generate(const Args& args) {
     j.set("ids", Json::Array{list});
     print_json(j);
   } else {
+    begin();
     print_line("");
   }
   return 0;
@@ -74,6 +70,7 @@ const Verb kGenerate = {"generate",
                          {"--greedy", Option::flag, "always the likeliest token"},
                          {"--temperature", Option::real, "above 1: bolder, below: safer"},
                          {"--top-k", Option::integer, "draw from the k likeliest only"},
+                         {"--dtype", Option::text, "of the arithmetic; otherwise the file's", false, kDTypes},
                          {"--no-cache", Option::flag, "compute every position anew (slow; for comparison)"}},
                         true,
                         run_generate};

@@ -20,7 +20,18 @@ namespace {
 
 using io::Json;
 
-std::atomic<bool> interrupted = false;
+std::atomic<bool> stop = false;
+std::atomic<int> stopped_by = 0;
+
+// Ctrl-C, or the end of a session or a machine: the step that runs is finished and a checkpoint written. The second
+// signal ends the program at once.
+void stop_on(int signal) {
+  std::signal(signal, [](int which) {
+    stopped_by = which;
+    stop = true;
+    std::signal(which, SIG_DFL);
+  });
+}
 
 // Defaults, then --config, then --set, then the flags that are keys too.
 Config config_of(const Args& args) {
@@ -79,19 +90,16 @@ int run_train(const Args& args) {
     progress->update(r.step, r.loss, r.tokens_per_s);
     if (r.evaluated) progress->note(fmt::format("step {}: validation loss {:.4f}", r.step, r.eval_loss));
   };
-  run.stop = &interrupted;
-  // The second one ends the program at once.
-  std::signal(SIGINT, [](int) {
-    interrupted = true;
-    std::signal(SIGINT, SIG_DFL);
-  });
+  run.stop = &stop;
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) stop_on(signal);
+  std::signal(SIGPIPE, SIG_IGN);  // nobody reads the progress any more: no reason to stop
   train::LmResult result = train::train_lm(run);
-  std::signal(SIGINT, SIG_DFL);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
   if (progress) progress->finish();
   if (result.interrupted) {
     note(fmt::format("stopped at step {}; {}/checkpoint.h5 is written, the same command goes on", result.step,
                      run.folder));
-    return 130;
+    return 128 + stopped_by;  // 130 for Ctrl-C
   }
   double floor = source->entropy();
   if (args.json()) {

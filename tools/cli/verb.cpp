@@ -55,13 +55,14 @@ const std::vector<std::string>& Args::texts(const std::string& name) const {
   return at == values.end() ? kNone : at->second;
 }
 
-int64_t Args::integer(const std::string& name, int64_t otherwise) const {
+int64_t Args::integer(const std::string& name, int64_t otherwise, int64_t least) const {
   if (!has(name)) return otherwise;
   std::string t = text(name);
   char* end = nullptr;
   errno = 0;
   long long v = std::strtoll(t.c_str(), &end, 10);
   if (t.empty() || *end || errno) throw UsageError(name + " is '" + t + "' (expected an integer)");
+  if (v < least) throw UsageError(name + " is " + t + " (expected " + std::to_string(least) + " or more)");
   return v;
 }
 
@@ -90,9 +91,7 @@ void set_up(const Args& args) {
     set_thread_count(int(n));
   }
   if (args.has("--seed")) {
-    int64_t seed = args.integer("--seed", 0);
-    if (seed < 0) throw UsageError("--seed is " + std::to_string(seed) + " (expected 0 or more)");
-    manual_seed(uint64_t(seed));
+    manual_seed(uint64_t(args.integer("--seed", 0, 0)));
   }
   if (args.has("--deterministic")) state().mode |= kDeterministic;
 }

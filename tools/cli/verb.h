@@ -2,6 +2,7 @@
 // command line; verbs see values only. Verbs are one file each, `<verb>.cpp`, and are listed in verbs.h.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -41,7 +42,9 @@ class Args {
   bool has(const std::string& name) const { return values.count(name) > 0; }
   std::string text(const std::string& name, const std::string& otherwise = "") const;
   const std::vector<std::string>& texts(const std::string& name) const;
-  int64_t integer(const std::string& name, int64_t otherwise) const;  // UsageError for what is no integer
+  // UsageError for what is no integer, or below `least`.
+  int64_t integer(const std::string& name, int64_t otherwise,
+                  int64_t least = std::numeric_limits<int64_t>::min()) const;
   double real(const std::string& name, double otherwise) const;
   bool json() const { return has("--json"); }
 };
