@@ -65,6 +65,7 @@ class Trainer {
     check_memory(shape);
     make_folder(run.folder);
     lock_folder();
+    tidy();
     std::unique_ptr<nn::checkpoint::File> before = newest();
     if (before) {
       check_same_run(*before);
@@ -225,6 +226,14 @@ class Trainer {
     for (int64_t i = o_.keep - 1; i > 1; i--)
       if (exists(numbered(i - 1))) std::rename(numbered(i - 1).c_str(), numbered(i).c_str());
     std::rename(held_.c_str(), numbered(1).c_str());
+  }
+
+  // What a killed save has left: the second name of a checkpoint that still is the first, or the one before it.
+  void tidy() const {
+    struct stat held, now;
+    if (stat(held_.c_str(), &held) != 0) return;
+    if (run_.fresh || (stat(file_.c_str(), &now) == 0 && held.st_ino == now.st_ino)) std::remove(held_.c_str());
+    else rotate();
   }
 
   void check_memory(const GptConfig& shape) const {

@@ -41,7 +41,7 @@ H5FD_t* open_file(const char* name, unsigned, hid_t, haddr_t) {
 int close_error = 0;  // of the file that was closed last; h5::Lock guards it
 
 herr_t close_file(H5FD_t* f) {
-  close_error = ::close(of(f)->fd) == 0 ? 0 : errno;
+  close_error = ::close(of(f)->fd) == 0 ? of(f)->error : errno;  // closing writes, too
   delete of(f);
   return 0;
 }

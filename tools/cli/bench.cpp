@@ -13,6 +13,7 @@
 #include "backends/cpu/onednn.h"
 #include "core/allocator.h"
 #include "core/parallel.h"
+#include "models/config.h"
 #include "tools/cli/verbs.h"
 #include "tools/cli/workload.h"
 

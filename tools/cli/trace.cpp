@@ -1,4 +1,5 @@
 // trace: every op of some training steps, as a table and as a file for Chrome's trace viewer.
+#include "models/config.h"
 #include "tools/cli/verbs.h"
 #include "tools/cli/workload.h"
 

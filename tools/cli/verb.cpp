@@ -75,12 +75,6 @@ double Args::real(const std::string& name, double otherwise) const {
   return v;
 }
 
-DType dtype_named(const std::string& name) {
-  for (DType t : {f32, f64, bf16, f16})
-    if (name == name_of(t)) return t;
-  throw UsageError("--dtype is '" + name + "' (expected f32, bf16, f16 or f64)");
-}
-
 void set_up(const Args& args) {
   for (const std::string& path : args.texts("--plugin")) load_backend_plugin(path);
   std::string name = args.text("--device", "auto");

@@ -60,8 +60,6 @@ struct Verb {
 // A verb's own options and those that it shares with others.
 std::vector<Option> options_of(const Verb& verb);
 inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
-// "f32", "f64", "bf16" or "f16"; UsageError for anything else.
-DType dtype_named(const std::string& name);
 
 // --device, --plugin, --threads, --seed, --deterministic: what every verb that computes does first.
 void set_up(const Args& args);
