@@ -197,8 +197,7 @@ class Checker {
     bool worse = w.input == -1000 || error > w.error || (error != error && w.error == w.error);
     if (!good && report_.verdict == Verdict::pass) worse = true;  // the first that is wrong
     if (!worse) return;
-    w = {input, std::move(index), a, o, error};
-    report_.order = order;
+    w = {input, order, std::move(index), a, o, error};
   }
   void settle(Verdict v, const std::string& detail) {
     if (v > report_.verdict) report_.verdict = v, report_.detail = detail;
@@ -360,6 +359,7 @@ Report check(const Sample& s, const CheckOptions& o) {
   r.sample = s.name;
   r.worst.input = -1000;
   r.checked = 1;
+  r.order = o.order;
   r.repro =
       "fovea gradcheck --op " + r.op + " --order " + std::to_string(o.order) + " --device " + device_name(o.device);
   if (s.order < 1) return r;

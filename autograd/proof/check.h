@@ -23,7 +23,8 @@ struct CheckOptions {
 
 // The entry that is furthest off. `error` is |analytic - oracle| over the size of the product's terms.
 struct Worst {
-  int input = -1;
+  int input = -1;  // negative: of the cotangent that second derivatives are taken by
+  int order = 1;   // of the derivative
   std::vector<int64_t> index;
   double analytic = 0, oracle = 0, error = 0;
 };

@@ -29,6 +29,7 @@ std::string Report::to_string() const {
   if (worst.input > -1000) {
     text += ": ";
     text += worst.input >= 0 ? "input " + std::to_string(worst.input) : "cotangent " + std::to_string(-1 - worst.input);
+    if (worst.order > 1) text += ", second derivative";
     text += " [";
     for (size_t i = 0; i < worst.index.size(); i++) text += (i ? "," : "") + std::to_string(worst.index[i]);
     text += "]: analytic " + short_number(worst.analytic) + ", oracle " + short_number(worst.oracle) + ", error " +

@@ -5,12 +5,12 @@
 namespace fovea::cli {
 
 extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench, kTrace,
-    kCompletion;
+    kCompletion, kGradcheck, kOps, kOp;
 
 // In the order of the help.
 inline constexpr const Verb* kVerbs[] = {
-    &kVersion,    &kDevices,  &kTrainLm, &kGenerate, &kCkptLs,     &kCkptShow,
-    &kCkptVerify, &kCkptDiff, &kBench,   &kTrace,    &kCompletion,
+    &kVersion,  &kDevices, &kTrainLm, &kGenerate,  &kCkptLs, &kCkptShow, &kCkptVerify,
+    &kCkptDiff, &kBench,   &kTrace,   &kGradcheck, &kOps,    &kOp,       &kCompletion,
 };
 
 }  // namespace fovea::cli

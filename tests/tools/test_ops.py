@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""The verbs that look at single ops: ops, gradcheck, op."""
+import json
+import math
+import struct
+
+from program import ProgramTest, main
+
+
+def save(tensors):
+    """{name: (dtype, shape, numbers)} as safetensors."""
+    codes = {'F32': 'f', 'F64': 'd', 'I64': 'q', 'BOOL': '?'}
+    header, data = {}, b''
+    for name, (dtype, shape, numbers) in tensors.items():
+        part = struct.pack(f'<{len(numbers)}{codes[dtype]}', *numbers)
+        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    return struct.pack('<Q', len(text)) + text + data
+
+
+def load(content):
+    codes = {'F32': 'f', 'F64': 'd', 'I64': 'q', 'BOOL': '?', 'BF16': 'H'}
+    size, = struct.unpack_from('<Q', content)
+    tensors = {}
+    for name, entry in json.loads(content[8:8 + size]).items():
+        if name != '__metadata__':
+            a, b = entry['data_offsets']
+            code = codes[entry['dtype']]
+            n = (b - a) // struct.calcsize(code)
+            tensors[name] = (entry['dtype'], entry['shape'], list(struct.unpack_from(f'<{n}{code}', content, 8 + size + a)))
+    return tensors
+
+
+class Ops(ProgramTest):
+    def test_the_table_of_ops(self):
+        rows = {j['op']: j for j in map(json.loads, self.ok('ops', '--json').out.splitlines())}
+        self.assertEqual(rows['softmax']['gradient'], 'rule')
+        self.assertEqual(rows['argmax']['gradient'], 'none')
+        self.assertEqual(rows['gelu_backward']['gradient'], 'derived')
+        self.assertTrue(rows['softmax']['backends']['ref']['composed'])
+        self.assertIn('f32', rows['softmax']['backends']['cpu']['kernels'].split())
+        self.assertEqual(rows['cumsum']['backends']['cpu']['kernels'], '')  # the reference's slot
+        self.assertIn('f32', rows['cumsum']['backends']['cpu']['reference'].split())
+        self.assertNotIn('adamw', rows)
+        table = self.ok('ops', '--markdown').out.splitlines()
+        self.assertEqual(len(table), len(rows) + 2)
+        self.assertEqual(len({line.replace('\\|', '').count('|') for line in table}), 1)
+        self.assertIn('ref: all', next(line for line in self.ok('ops').out.splitlines() if line.startswith('cumsum ')))
+
+
+class Gradcheck(ProgramTest):
+    def test_one_op(self):
+        report = json.loads(self.ok('gradcheck', '--op', 'softmax', '--order', 2, '--device', 'ref', '--json').out)
+        self.assertEqual((report['op'], report['verdict'], report['order']), ('softmax', 'pass', 2))
+        self.assertEqual(set(report['worst']), {'input', 'order', 'index', 'analytic', 'oracle', 'error'})
+        self.assertLess(report['worst']['error'], 1e-12)
+        self.assertLess(report['detects_single_entry_above'], 1e-7)
+        self.assertEqual(report['repro'], 'fovea gradcheck --op softmax --order 2 --device ref')
+        self.assertIn('softmax: pass', self.ok('gradcheck', '--op', 'softmax').out)
+
+    def test_every_op_within_a_budget(self):
+        result = self.ok('gradcheck', '--all', '--budget', '1m', '--json')
+        self.assertGreater(len(result.out.splitlines()), 50)
+        cut = self.ok('gradcheck', '--all', '--budget', '0.000001s')
+        self.assertEqual(len(cut.out.splitlines()), 1)
+        self.assertIn('ops are not checked', cut.err)
+
+    def test_wrong_usage(self):
+        for arguments, text in [
+            ([], '--op NAME or --all is required'),
+            (['--op', 'sofmax'], 'did you mean softmax?'),
+            (['--op', 'argmax'], 'argmax has no gradient to check'),
+            (['--op', 'exp', '--order', '3'], 'expected 1 or 2'),
+            (['--all', '--budget', 'soon'], "--budget is 'soon'"),
+        ]:
+            with self.subTest(arguments):
+                self.refused(2, text, 'gradcheck', *arguments)
+
+
+class Op(ProgramTest):
+    def run_op(self, name, tensors, *more, attrs=None):
+        self.write('in.st', save(tensors))
+        extra = ['--attrs', json.dumps(attrs)] if attrs is not None else []
+        self.ok('op', name, '--in', self.path('in.st'), '--out', self.path('out.st'), *extra, *more)
+        return load(self.read('out.st'))
+
+    def close(self, got, dtype, shape, numbers):
+        self.assertEqual(got[:2], (dtype, shape))
+        for a, b in zip(got[2], numbers):
+            self.assertTrue(abs(a - b) <= 1e-6, f'{got[2]} {numbers}')  # false for NaN
+
+    def test_outputs_and_gradients(self):
+        out = self.run_op('mul', {'in.0': ('F64', [2], [2, 3]), 'in.1': ('F64', [2], [5, 7]), 'cot.0': ('F64', [2], [1, 10])},
+                          '--grad')
+        self.close(out['out.0'], 'F64', [2], [10, 21])
+        self.close(out['grad.0'], 'F64', [2], [5, 70])
+        self.close(out['grad.1'], 'F64', [2], [2, 30])
+        out = self.run_op('mul', {'in.0': ('F64', [1], [2]), 'in.1': ('F64', [1], [5])}, '--dtype', 'bf16')
+        self.assertEqual(out['out.0'], ('BF16', [1], [0x4120]))
+
+    def test_attributes_have_pytorchs_names_and_defaults(self):
+        x = ('F32', [2, 2], [1, 2, 3, 5])
+        self.close(self.run_op('sum', {'in.0': x}, attrs={'dim': 1, 'keepdim': True})['out.0'], 'F32', [2, 1], [3, 8])
+        self.close(self.run_op('linalg.sum', {'in.0': x})['out.0'], 'F32', [], [11])
+        gelu = self.run_op('gelu', {'in.0': ('F32', [1], [1])}, attrs={'approximate': 'tanh'})
+        self.close(gelu['out.0'], 'F32', [1], [0.841192])
+        norm = self.run_op('layer_norm', {'in.0': x, 'in.2': ('F32', [2], [1, 2])}, attrs={'normalized_shape': [2], 'bias': True})
+        self.close(norm['out.0'], 'F32', [2, 2], [1 - 0.99998, 2.99998, 0.000005, 2.999995])
+
+    def test_absent_inputs_and_a_loss_of_one_number(self):
+        out = self.run_op('cross_entropy', {'in.0': ('F64', [1, 2], [0, 0]), 'in.1': ('I64', [1], [1])}, '--grad',
+                          attrs={'reduction': 'sum', 'weight': False})
+        self.close(out['out.0'], 'F64', [], [math.log(2)])
+        self.close(out['grad.0'], 'F64', [1, 2], [0.5, -0.5])
+        self.assertNotIn('grad.1', out)
+
+    def test_attention_and_its_masks(self):
+        q = ('F64', [1, 1, 2, 1], [0, 0])
+        v = ('F64', [1, 1, 2, 1], [1, 3])
+        tensors = {'in.0': q, 'in.1': q, 'in.2': v}
+        self.close(self.run_op('attention', tensors)['out.0'], 'F64', [1, 1, 2, 1], [2, 2])
+        causal = self.run_op('attention', tensors, attrs={'mask': {'causal': True, 'window': [-1, -1]}})
+        self.close(causal['out.0'], 'F64', [1, 1, 2, 1], [1, 2])
+        short = self.run_op('attention', tensors, attrs={'mask': {'k_lengths': [1], 'documents': [[0, 2, 0, 2]]}})
+        self.close(short['out.0'], 'F64', [1, 1, 2, 1], [1, 1])
+        dense = self.run_op('attention', {**tensors, 'mask': ('BOOL', [2, 2], [False, True, False, False])})
+        self.close(dense['out.0'], 'F64', [1, 1, 2, 1], [3, 0])
+
+    def test_mistakes_are_one_line(self):
+        path = self.write('x.st', save({'in.0': ('F32', [2], [1, 2])}))
+        two = self.write('two.st', save({'in.0': ('F32', [2], [1, 2]), 'in.1': ('F32', [2], [1, 2])}))
+        stray = self.write('stray.st', save({'x': ('F32', [2], [1, 2])}))
+        for status, text, arguments in [
+            (2, 'did you mean softmax?', ['sofmax', '--in', path]),
+            (2, "unknown attribute 'keepdims' (expected dim, keepdim); did you mean keepdim?",
+             ['sum', '--in', path, '--attrs', '{"keepdims": true}']),
+            (2, 'the attribute dim is missing', ['softmax', '--in', path]),
+            (2, 'dim is "a" (expected an integer', ['sum', '--in', path, '--attrs', '{"dim": "a"}']),
+            (2, '--attrs: not JSON', ['sum', '--in', path, '--attrs', '{']),
+            (2, 'expected an object', ['sum', '--in', path, '--attrs', '[1]']),
+            (1, 'in.1, but exp takes 1 inputs', ['exp', '--in', two]),
+            (1, "'x' is none of in.N", ['exp', '--in', stray]),
+            (1, 'cannot be read', ['exp', '--in', self.path('missing.st')]),
+            (1, 'no cotangents', ['exp', '--in', path, '--grad']),
+        ]:
+            with self.subTest(arguments):
+                self.refused(status, text, 'op', *arguments, '--out', self.path('out.st'))
+
+
+if __name__ == '__main__':
+    main()

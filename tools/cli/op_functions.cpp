@@ -1,0 +1,307 @@
+#include "tools/cli/op_functions.h"
+
+#include <map>
+
+#include "autograd/ops/attention.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/loss.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/view.h"
+#include "models/text/edit_distance.h"
+#include "tools/cli/verb.h"
+
+namespace fovea::cli {
+namespace {
+
+using In = const OpInputs&;
+using At = Attributes&;
+using Out = std::vector<Tensor>;
+
+template <Tensor (*f)(const Operand&)> Out unary(In in, At) { return {f(in[0])}; }
+
+// The second operand is a tensor, or a number: torch.add(x, 2) has "other", torch.pow(x, 2) "exponent".
+template <Tensor (*f)(const Operand&, const Operand&)> Out binary(In in, At a) {
+  for (const char* name : {"other", "exponent"})
+    if (a.has(name) && !in[1].defined()) {
+      const io::Json* j = a.json(name);
+      if (j->is_int()) return {f(in[0], a.integer(name))};
+      return {f(in[0], a.real(name, 0))};
+    }
+  Tensor y = in[1];
+  if (a.has("alpha")) y = y * a.real("alpha", 1);
+  return {f(in[0], y)};
+}
+
+template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reduction(In in, At a) {
+  Shape dim = a.list("dim");
+  return {f(in[0], dim, {a.flag("keepdim", false)})};
+}
+template <Tensor (*f)(const Operand&, int64_t, ReduceOptions)> Out best(In in, At a) {
+  bool keep = a.flag("keepdim", false);
+  if (a.has("dim")) return {f(in[0], a.integer("dim"), {keep})};
+  a.json("dim");
+  Tensor y = f(flatten(in[0]), 0, {});
+  return {keep ? reshape(y, Shape(std::vector<int64_t>(size_t(in[0].dim()), 1))) : y};
+}
+template <Tensor (*f)(const Operand&, int64_t)> Out along(In in, At a) { return {f(in[0], a.integer("dim"))}; }
+
+Out gelu_of(In in, At a) {
+  std::string form = a.text("approximate", "none");
+  if (form != "none" && form != "tanh") a.fail("approximate is '" + form + "' (expected none or tanh)");
+  return {gelu(in[0], {form == "tanh" ? Gelu::tanh : Gelu::none})};
+}
+Shape sizes(At a) {
+  for (const char* name : {"shape", "size", "sizes"})
+    if (a.has(name)) return a.list(name);
+  return a.required_list("shape");
+}
+Out slice_of(In in, At a) {
+  Slice s{a.integer("start", 0), a.integer("end", INT64_MAX), a.integer("step", 1)};
+  return {slice(in[0], a.integer("dim", 0), s)};
+}
+Out squeeze_of(In in, At a) {
+  if (a.has("dim")) return {squeeze(in[0], a.integer("dim"))};
+  a.json("dim");
+  Tensor y = in[0];
+  for (int d = y.dim() - 1; d >= 0; d--) y = squeeze(y, d);
+  return {y};
+}
+template <Tensor (*f)(const Operand&, int64_t, const Operand&, const Operand&)> Out scatter_of(In in, At a) {
+  int64_t dim = a.integer("dim");
+  if (in[2].defined()) return {f(in[0], dim, in[1], in[2])};
+  if (!a.has("value")) a.fail("neither a third input nor the attribute value");
+  return {f(in[0], dim, in[1], a.real("value", 0))};
+}
+Out embedding_of(In in, At a) {
+  EmbeddingOptions o;
+  if (a.has("padding_idx")) o.padding_idx = a.integer("padding_idx");
+  a.json("padding_idx");
+  return {embedding(in[0], in[1], o)};
+}
+Out sort_of(In in, At a) {
+  a.flag("stable", true);
+  auto [values, places] = sort(in[0], a.integer("dim", -1), {a.flag("descending", false)});
+  return {values, places};
+}
+Out topk_of(In in, At a) {
+  a.flag("sorted", true);
+  auto [values, places] = topk(in[0], a.integer("k"), a.integer("dim", -1), {a.flag("largest", true)});
+  return {values, places};
+}
+Out layer_norm_of(In in, At a) {
+  Shape normalized = a.list("normalized_shape", in[1].defined() ? in[1].shape() : Shape{in[0].size(-1)});
+  return {layer_norm(in[0], normalized, in[1], in[2], {a.real("eps", 1e-5)})};
+}
+Out cross_entropy_of(In in, At a) {
+  return {cross_entropy(in[0], in[1],
+                        {in[2], a.reduction(), a.integer("ignore_index", -100), a.real("label_smoothing", 0)})};
+}
+Out dropout_of(In in, At a) { return {dropout(in[0], a.real("p", 0.5), {a.flag("training", true)})}; }
+
+Tensor integers(At a, const io::Json& j, const char* name) {
+  std::vector<int32_t> v;
+  Shape shape{0};
+  auto take = [&](const io::Json& n) {
+    if (!n.is_int()) a.fail(std::string("mask.") + name + " is " + j.dump() + " (expected integers)");
+    v.push_back(int32_t(n.as_int()));
+  };
+  if (!j.is_array()) a.fail(std::string("mask.") + name + " is " + j.dump() + " (expected a list)");
+  for (const io::Json& row : j.as_array()) {
+    if (row.is_array()) {
+      for (const io::Json& n : row.as_array()) take(n);
+      shape = {shape[0] + 1, int64_t(row.as_array().size())};
+    } else {
+      take(row);
+      shape[0]++;
+    }
+  }
+  if (fovea::numel(shape) != int64_t(v.size())) a.fail(std::string("mask.") + name + " has rows of different lengths");
+  return Tensor::of(v, shape);
+}
+
+Out attention_of(In in, At a) {
+  for (const char* name : {"softcap", "alibi", "t5"})
+    if (a.has(name)) a.fail(std::string(name) + " is not built yet");
+  if (in.t5_table.defined()) a.fail("t5_table is not built yet");
+  AttentionOptions o{.scale = a.real("scale", 0)};
+  const io::Json* given = a.json("mask");
+  if (given && given->is_bool()) given = nullptr;  // says only that the tensor is there
+  if (in.mask.defined()) {
+    if (given) a.fail("a mask as tensor and as attribute exclude each other");
+    return {scaled_dot_product_attention(in[0], in[1], in[2],
+                                         {.attn_mask = in.mask, .scale = o.scale, .enable_gqa = true})};
+  }
+  Attributes m("op: attention: mask", given ? *given : io::Json());
+  o.causal = m.flag("causal", false);
+  o.top_left = m.flag("top_left", false);
+  o.prefix = m.integer("prefix", 0);
+  o.sinks = m.integer("sinks", 0);
+  o.global = m.integer("global", 0);
+  if (m.has("window")) {
+    Shape w = m.list("window");
+    if (w.rank != 2) a.fail("mask.window is " + to_string(w) + " (expected [left, right])");
+    o.left = w[0], o.right = w[1];
+  }
+  auto tensor = [&](const char* name, Tensor& to) {
+    if (const io::Json* j = m.json(name)) to = integers(a, *j, name).to(in[0].device());
+  };
+  tensor("k_lengths", o.k_lengths);
+  tensor("q_lengths", o.q_lengths);
+  tensor("documents", o.documents);
+  m.json("window");
+  m.all_used();
+  return {attention(in[0], in[1], in[2], o)};
+}
+
+const OpFunction kFunctions[] = {
+    {"abs", 1, unary<abs>},
+    {"neg", 1, unary<neg>},
+    {"sign", 1, unary<sign>},
+    {"exp", 1, unary<exp>},
+    {"expm1", 1, unary<expm1>},
+    {"log", 1, unary<log>},
+    {"log1p", 1, unary<log1p>},
+    {"sqrt", 1, unary<sqrt>},
+    {"rsqrt", 1, unary<rsqrt>},
+    {"reciprocal", 1, unary<reciprocal>},
+    {"square", 1, unary<square>},
+    {"sin", 1, unary<sin>},
+    {"cos", 1, unary<cos>},
+    {"tanh", 1, unary<tanh>},
+    {"sigmoid", 1, unary<sigmoid>},
+    {"erf", 1, unary<erf>},
+    {"relu", 1, unary<relu>},
+    {"logical_not", 1, unary<logical_not>},
+    {"isnan", 1, unary<isnan>},
+    {"isfinite", 1, unary<isfinite>},
+    {"contiguous", 1, unary<contiguous>},
+    {"gelu", 1, gelu_of},
+    {"cast", 1, [](In in, At a) -> Out { return {cast(in[0], a.dtype("dtype"))}; }},
+    {"add", 2, binary<add>},
+    {"sub", 2, binary<sub>},
+    {"mul", 2, binary<mul>},
+    {"div", 2, binary<div>},
+    {"pow", 2, binary<pow>},
+    {"maximum", 2, binary<maximum>},
+    {"minimum", 2, binary<minimum>},
+    {"eq", 2, binary<eq>},
+    {"ne", 2, binary<ne>},
+    {"lt", 2, binary<lt>},
+    {"le", 2, binary<le>},
+    {"gt", 2, binary<gt>},
+    {"ge", 2, binary<ge>},
+    {"logical_and", 2, binary<logical_and>},
+    {"logical_or", 2, binary<logical_or>},
+    {"shift_right", 2, binary<shift_right>},
+    {"where", 3, [](In in, At) -> Out { return {where(in[0], in[1], in[2])}; }},
+    {"sum", 1, reduction<sum>},
+    {"mean", 1, reduction<mean>},
+    {"prod", 1, reduction<prod>},
+    {"amax", 1, reduction<amax>},
+    {"amin", 1, reduction<amin>},
+    {"any", 1, reduction<any>},
+    {"all", 1, reduction<all>},
+    {"logsumexp", 1, reduction<logsumexp>},
+    {"argmax", 1, best<argmax>},
+    {"argmin", 1, best<argmin>},
+    {"cumsum", 1, along<cumsum>},
+    {"softmax", 1, along<softmax>},
+    {"log_softmax", 1, along<log_softmax>},
+    {"matmul", 2, [](In in, At) -> Out { return {matmul(in[0], in[1])}; }},
+    {"linear", 3, [](In in, At) -> Out { return {linear(in[0], in[1], in[2])}; }},
+    {"view", 1, [](In in, At a) -> Out { return {view(in[0], sizes(a))}; }},
+    {"reshape", 1, [](In in, At a) -> Out { return {reshape(in[0], sizes(a))}; }},
+    {"expand", 1, [](In in, At a) -> Out { return {expand(in[0], sizes(a))}; }},
+    {"sum_to", 1, [](In in, At a) -> Out { return {sum_to(in[0], sizes(a))}; }},
+    {"flatten", 1,
+     [](In in, At a) -> Out { return {flatten(in[0], a.integer("start_dim", 0), a.integer("end_dim", -1))}; }},
+    {"permute", 1, [](In in, At a) -> Out { return {permute(in[0], a.required_list("dims"))}; }},
+    {"transpose", 1, [](In in, At a) -> Out { return {transpose(in[0], a.integer("dim0"), a.integer("dim1"))}; }},
+    {"unsqueeze", 1, along<unsqueeze>},
+    {"squeeze", 1, squeeze_of},
+    {"slice", 1, slice_of},
+    {"narrow", 1,
+     [](In in, At a) -> Out { return {narrow(in[0], a.integer("dim"), a.integer("start"), a.integer("length"))}; }},
+    {"select", 1, [](In in, At a) -> Out { return {select(in[0], a.integer("dim"), a.integer("index"))}; }},
+    {"split", 1,
+     [](In in, At a) -> Out {
+       return split(in[0], a.has("split_size") ? a.integer("split_size") : a.integer("split_size_or_sections"),
+                    a.integer("dim", 0));
+     }},
+    {"chunk", 1, [](In in, At a) -> Out { return chunk(in[0], a.integer("chunks"), a.integer("dim", 0)); }},
+    {"cat", -1, [](In in, At a) -> Out { return {cat(in.x, a.integer("dim", 0))}; }},
+    {"stack", -1, [](In in, At a) -> Out { return {stack(in.x, a.integer("dim", 0))}; }},
+    {"gather", 2, [](In in, At a) -> Out { return {gather(in[0], a.integer("dim"), in[1])}; }},
+    {"scatter", 3, scatter_of<scatter>},
+    {"scatter_add", 3, scatter_of<scatter_add>},
+    {"index_select", 2, [](In in, At a) -> Out { return {index_select(in[0], a.integer("dim"), in[1])}; }},
+    {"embedding", 2, embedding_of},
+    {"sort", 1, sort_of},
+    {"argsort", 1,
+     [](In in, At a) -> Out {
+       a.flag("stable", true);
+       return {argsort(in[0], a.integer("dim", -1), {a.flag("descending", false)})};
+     }},
+    {"topk", 1, topk_of},
+    {"layer_norm", 3, layer_norm_of},
+    {"cross_entropy", 3, cross_entropy_of, 1 << 2},
+    {"nll_loss", 3,
+     [](In in, At a) -> Out {
+       return {nll_loss(in[0], in[1], {in[2], a.reduction(), a.integer("ignore_index", -100)})};
+     },
+     1 << 2},
+    {"mse_loss", 2, [](In in, At a) -> Out { return {mse_loss(in[0], in[1], {a.reduction()})}; }},
+    {"l1_loss", 2, [](In in, At a) -> Out { return {l1_loss(in[0], in[1], {a.reduction()})}; }},
+    {"huber_loss", 2,
+     [](In in, At a) -> Out {
+       return {huber_loss(in[0], in[1], {a.reduction(), a.real("delta", 1)})};
+     }},
+    {"smooth_l1_loss", 2,
+     [](In in, At a) -> Out {
+       return {smooth_l1_loss(in[0], in[1], {a.reduction(), a.real("beta", 1)})};
+     }},
+    {"binary_cross_entropy_with_logits", 4,
+     [](In in, At a) -> Out {
+       return {binary_cross_entropy_with_logits(in[0], in[1], {in[2], a.reduction(), in[3]})};
+     }},
+    {"dropout", 1, dropout_of},
+    {"attention", 3, attention_of},
+    {"scaled_dot_product_attention", 4,
+     [](In in, At a) -> Out {
+       return {scaled_dot_product_attention(in[0], in[1], in[2],
+                                            {in[3], a.real("dropout_p", 0), a.flag("is_causal", false),
+                                             a.real("scale", 0), a.flag("enable_gqa", false)})};
+     }},
+};
+
+// PyTorch's other names of the same functions.
+const std::pair<const char*, const char*> kAliases[] = {
+    {"bmm", "matmul"},      {"mm", "matmul"},           {"absolute", "abs"},        {"negative", "neg"},
+    {"subtract", "sub"},    {"multiply", "mul"},        {"divide", "div"},          {"true_divide", "div"},
+    {"concat", "cat"},      {"concatenate", "cat"},     {"swapaxes", "transpose"},  {"to", "cast"},
+    {"special.erf", "erf"}, {"special.expm1", "expm1"}, {"special.log1p", "log1p"}, {"special.logsumexp", "logsumexp"},
+};
+
+}  // namespace
+
+const OpFunction& op_function(const std::string& name) {
+  std::string wanted = name;
+  for (const char* prefix : {"linalg.", "torch.", "nn.functional."})
+    if (wanted.rfind(prefix, 0) == 0) wanted.erase(0, std::string(prefix).size());
+  for (auto& [alias, real] : kAliases)
+    if (wanted == alias) wanted = real;
+  std::vector<std::string_view> known;
+  for (const OpFunction& f : kFunctions) {
+    if (wanted == f.name) return f;
+    known.push_back(f.name);
+  }
+  std::string_view near = text::nearest(wanted, known);
+  throw UsageError("unknown op '" + name + "'" + (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));
+}
+
+}  // namespace fovea::cli
