@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/dispatch.h"
+#include "models/config.h"
 #include "nn/io/safetensors.h"
 #include "tools/cli/op_functions.h"
 #include "tools/cli/verbs.h"
