@@ -64,6 +64,12 @@ DType combine(DType high, bool has_high, DType low, bool has_low) {
   return high;
 }
 
+bool holds(DType t, const Number& n) {
+  int64_t v = n.integer();
+  int bits = 8 * size_of(t) - (t != u8);
+  return n.kind() != Number::whole || (v >= (t == u8 ? 0 : -(int64_t(1) << bits)) && v < int64_t(1) << bits);
+}
+
 template <int N>
 Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const (&in)[N], Array&& out,
                          std::source_location where) {
@@ -308,6 +314,12 @@ Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
   DType t = like ? like->dtype() : f32;
   Device d = like ? like->device() : default_device();
   Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();
+  // A number that the tensor's dtype cannot hold wraps in arithmetic, as PyTorch's, but compares as what it is.
+  if (id >= op::eq && id <= op::ge && is_integer(t) && t != i64 && !holds(t, (a.is_number() ? a : b).number()))
+      [[unlikely]] {
+    x = a.is_number() ? a.number_beside(i64, d) : x.to(i64, a.where());
+    y = b.is_number() ? b.number_beside(i64, d) : y.to(i64, a.where());
+  }
   return apply_elementwise<2>(id, {&x, &y}, a.where());
 }
 

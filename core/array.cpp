@@ -1,11 +1,14 @@
 #include "core/array.h"
 
+#include <algorithm>
 #include <new>
 
 #include "core/device.h"
 
 namespace fovea {
 namespace {
+
+constexpr int64_t kMostBytes = int64_t(1) << 44;  // the arena's largest size class
 
 size_t body_bytes(int rank) { return rank <= 4 ? 128 : 192; }
 
@@ -83,6 +86,8 @@ Array Array::empty(ThreadState& s, const Meta& m) {
   Array out(b);
   Storage* st = b->storage;
   set_dense(*b, m.dims, m.rank);
+  if (b->view.numel > kMostBytes / size_of(m.dtype)) [[unlikely]]
+    throw MemoryError(to_string(m.dims, m.rank) + " " + name_of(m.dtype) + " takes more than 2^44 bytes");
   st->bytes = size_t(b->view.numel) * size_t(size_of(m.dtype));
   if (small) {
     st->data = st + 1;
@@ -243,18 +248,38 @@ Array Array::expand(const Shape& wanted) const {
   return alias(shape, strides);
 }
 
+Array Array::diagonal(int64_t offset, int64_t dim1, int64_t dim2) const {
+  if (rank() < 2) throw ShapeError("diagonal: " + to_string(this->shape()) + " (expected two axes or more)");
+  int a = wrap_dim(dim1, rank()), b = wrap_dim(dim2, rank());
+  if (a == b) throw ShapeError("diagonal: both axes are " + std::to_string(a));
+  const View& v = view();
+  int64_t rows = v.shape[a], columns = v.shape[b];
+  bool outside = offset >= columns || offset <= -rows;
+  int64_t length = outside ? 0 : offset >= 0 ? std::min(rows, columns - offset) : std::min(rows + offset, columns);
+  Shape shape, strides;
+  for (int i = 0; i < rank(); i++)
+    if (i != a && i != b) shape.push_back(v.shape[i]), strides.push_back(v.strides[i]);
+  shape.push_back(length);
+  strides.push_back(v.strides[a] + v.strides[b]);
+  int64_t first = length == 0 ? 0 : offset >= 0 ? offset * v.strides[b] : -offset * v.strides[a];
+  return alias(shape, strides, first);
+}
+
 Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) const {
   int d = wrap_dim(dim, rank());
   if (rank() == 0) throw ShapeError("slice: a 0-dim array has no axis to slice");
-  int64_t size = view().shape[d], last = start + (length - 1) * step;
+  int64_t size = view().shape[d], way = 0, last = 0;
+  bool far =
+      length > 1 && (__builtin_mul_overflow(length - 1, step, &way) || __builtin_add_overflow(start, way, &last));
+  if (length == 1) last = start;
   if (step == 0 || length < 0 || start < 0 || start > size ||
-      (length > 0 && (start >= size || last < 0 || last >= size)))
+      (length > 0 && (far || start >= size || last < 0 || last >= size)))
     throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
                      std::to_string(step) + " leave axis " + std::to_string(d) + " of " + to_string(shape()));
   Shape shape = this->shape(), strides = this->strides();
   int64_t offset = length > 0 ? start * strides[d] : 0;
   shape[d] = length;
-  strides[d] *= step;
+  if (length > 1) strides[d] *= step;  // a step alone may be of any size
   return alias(shape, strides, offset);
 }
 

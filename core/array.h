@@ -101,6 +101,8 @@ class Array {
     return static_cast<T*>(p);
   }
 
+  const void* readable(DType t) const;  // data() for a dtype known at run time only
+
   // The same storage seen otherwise. `offset` counts elements from this view's first one. No checks: callers have made
   // sure.
   Array alias(const Shape& shape, const Shape& strides, int64_t offset = 0) const;
@@ -111,6 +113,9 @@ class Array {
   Array transpose(int64_t a, int64_t b) const;
   Array expand(const Shape& shape) const;
   Array slice(int64_t dim, int64_t start, int64_t length, int64_t step = 1) const;
+  // The elements whose places on dim1 and dim2 differ by offset (above the main diagonal where it is positive), as a
+  // new last axis in the place of both.
+  Array diagonal(int64_t offset, int64_t dim1, int64_t dim2) const;
   Array narrow(int64_t dim, int64_t start, int64_t length) const { return slice(dim, start, length); }
 
  private:
@@ -124,8 +129,6 @@ class Array {
     free_block(state().blocks, b, size_t(b->lines) * kLine);
     release_storage(s);
   }
-  const void* readable(DType t) const;
-
   Body* body_ = nullptr;
 };
 

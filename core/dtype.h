@@ -54,7 +54,7 @@ constexpr DType promote(DType a, DType b) {
   if (b == boolean) return a;
   if (a == i64 || b == i64) return i64;
   if (a == i32 || b == i32) return i32;
-  return i32;  // u8 with i8: PyTorch says int16, which we lack
+  return i32;  // u8 with i8: PyTorch says int16, which we lack (tools/notes/departures.md)
 }
 
 template <class T> constexpr DType dtype_of() = delete;
@@ -63,6 +63,7 @@ template <> constexpr DType dtype_of<double>() { return f64; }
 template <> constexpr DType dtype_of<BFloat16>() { return bf16; }
 template <> constexpr DType dtype_of<Float16>() { return f16; }
 template <> constexpr DType dtype_of<int64_t>() { return i64; }
+template <> constexpr DType dtype_of<long long>() { return i64; }
 template <> constexpr DType dtype_of<int32_t>() { return i32; }
 template <> constexpr DType dtype_of<uint8_t>() { return u8; }
 template <> constexpr DType dtype_of<int8_t>() { return i8; }

@@ -138,7 +138,7 @@ void define_reduce_ops() {
                       .backward = [](Backward& b) {  // the sum of what comes behind: cumsum of the reversed axis
                         int64_t d = b.attrs<DimAttrs>().dim;
                         if (b.g().dim() == 0) return b.add(0, b.g());
-                        Slice reversed{-1, INT64_MIN, -1};
+                        Slice reversed{.step = -1};
                         b.add(0, slice(cumsum(slice(b.g(), d, reversed), d), d, reversed));
                       }});
   define(op::sum_to, {.doc = "sum back to a shape that broadcasts to this one",
