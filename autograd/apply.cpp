@@ -124,7 +124,8 @@ void record(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* cons
     bool wants = t.defined() && wants_gradient(r, i, t);
     new (n->edges() + i) Edge(wants ? t.edge() : Edge());
     if (wants) keep |= r.needs[r.list && i >= r.inputs ? r.inputs : i];
-    *meta++ = t.defined() ? t.dim() | int64_t(t.dtype()) << 8 : -1;
+    Device d = t.defined() ? t.device() : Device{};
+    *meta++ = t.defined() ? t.dim() | int64_t(t.dtype()) << 8 | int64_t(d.backend) << 16 | int64_t(d.index) << 24 : -1;
     for (int k = 0; t.defined() && k < t.dim(); k++) *meta++ = t.array().view().shape[k];
   }
   for (int i = 0; i < inputs; i++) {

@@ -60,7 +60,14 @@ DType Backward::dtype(int i) const {
   if (node_->flags & Node::same_shape) return cotangents_[0].dtype();
   const int64_t* m = node_->metas();
   for (int k = 0; k < i; k++) m += *m < 0 ? 1 : 1 + (*m & 0xff);
-  return DType(*m >> 8);
+  return DType(*m >> 8 & 0xff);
+}
+
+Device Backward::device(int i) const {
+  if (node_->flags & Node::same_shape) return cotangents_[0].device();
+  const int64_t* m = node_->metas();
+  for (int k = 0; k < i; k++) m += *m < 0 ? 1 : 1 + (*m & 0xff);
+  return {uint8_t(*m >> 16), uint8_t(*m >> 24)};
 }
 
 void Backward::add(int i, Tensor gradient) {

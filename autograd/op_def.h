@@ -54,6 +54,7 @@ class Backward {
   bool needs(int i) const;
   Shape shape(int i) const;
   DType dtype(int i) const;
+  Device device(int i) const;
   bool has(int i) const;  // an optional input was present
   int inputs() const { return node_->inputs; }
   template <class A> const A& attrs() const { return *reinterpret_cast<const A*>(node_->attrs()); }

@@ -136,11 +136,9 @@ struct DiagonalBackwardAttrs {
 };
 // A copy on another device. Devices are {backend, index} of this process.
 struct ToDeviceAttrs {
-  int64_t backend = 0, index = 0, from_backend = 0, from_index = 0;
+  int64_t backend = 0, index = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"backend", &ToDeviceAttrs::backend}, Field{"index", &ToDeviceAttrs::index},
-                      Field{"from_backend", &ToDeviceAttrs::from_backend},
-                      Field{"from_index", &ToDeviceAttrs::from_index}};
+    return std::tuple{Field{"backend", &ToDeviceAttrs::backend}, Field{"index", &ToDeviceAttrs::index}};
   }
 };
 

@@ -149,11 +149,7 @@ void define_elementwise_ops() {
                 c.out[0] = Tensor(to_device(c.x(0).array(), Device{uint8_t(a.backend), uint8_t(a.index)}));
               },
           .gradient = Gradient::backward,
-          .backward =
-              [](Backward& b) {
-                const auto& a = b.attrs<ToDeviceAttrs>();
-                b.add(0, to_device(b.g(), Device{uint8_t(a.from_backend), uint8_t(a.from_index)}));
-              }});
+          .backward = [](Backward& b) { b.add(0, to_device(b.g(), b.device(0))); }});
   rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
 
   define(op::gelu,
@@ -191,7 +187,7 @@ Tensor to_device(const Operand& x, Device d) {
   if (x.is_number()) return x.number_beside(f32, d);
   Device from = detail::tensor_of(x, "to_device").device();
   if (from == d) return x.tensor();
-  return apply<op::to_device, 1>({x.pointer()}, {d.backend, d.index, from.backend, from.index}, x.where());
+  return apply<op::to_device, 1>({x.pointer()}, {d.backend, d.index}, x.where());
 }
 
 Tensor contiguous(const Operand& x) {

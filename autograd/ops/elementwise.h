@@ -70,7 +70,8 @@ inline Tensor& operator-=(Tensor& a, const Operand& b) { return a = apply_binary
 inline Tensor& operator*=(Tensor& a, const Operand& b) { return a = apply_binary(op::mul, a, b); }
 inline Tensor& operator/=(Tensor& a, const Operand& b) { return a = apply_binary(op::div, a, b); }
 
-// condition ? a : b, element by element; the branch not taken gets gradient 0 (its NaN too).
+// condition ? a : b, element by element; the branch not taken gets gradient 0, whatever its value. Behind it that 0 may
+// still meet an infinite slope and become NaN, so choose the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0).
 Tensor where(const Operand& condition, const Operand& a, const Operand& b);
 // The same numbers as another dtype. Floating to integer truncates; gradients are cast back.
 Tensor cast(const Operand& x, DType dtype);
