@@ -46,9 +46,11 @@ void gelu_backward_compose(Compose& c) {
     Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
     c.out[0] = g * (cdf + x * pdf);
   } else {
-    Tensor s = sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));
-    Tensor slope = (square(x) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
-    c.out[0] = g * (s + x * s * (1.0 - s) * slope);
+    // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows.
+    Tensor z = minimum(maximum(x, -16.0), 16.0);
+    Tensor s = sigmoid((z + square(z) * z * kGeluCubic) * (2 * kGeluScale));
+    Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
+    c.out[0] = g * (s + z * s * (1.0 - s) * slope);
   }
 }
 

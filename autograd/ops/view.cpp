@@ -360,7 +360,7 @@ std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) try {
   const Tensor& t = tensor_of(x, "chunk");
   if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
-  int64_t n = t.size(dim);
+  int64_t n = t.size(wrap_dim(dim, t.dim()));
   return split(x, std::max<int64_t>((n + chunks - 1) / chunks, 1), dim);
 } catch (Error& e) {
   locate(e, "chunk", x.where());

