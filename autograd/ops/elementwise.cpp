@@ -137,21 +137,22 @@ void define_elementwise_ops() {
                         },
                     .gradient = Gradient::backward,
                     .backward = [](Backward& b) { b.add(0, b.g()); }});  // the engine casts it to the input's dtype
-  define(op::to_device,
-         {.doc = "the same numbers on another device",
-          .infer =
-              [](Infer& c) {
-                const auto& a = c.attrs<ToDeviceAttrs>();
-                c.like(0, c.x(0));
-                c.out[0].device = {uint8_t(a.backend), uint8_t(a.index)};
-              },
-          .compose =
-              [](Compose& c) {
-                const auto& a = c.attrs<ToDeviceAttrs>();
-                c.out[0] = Tensor(to_device(c.x(0).array(), Device{uint8_t(a.backend), uint8_t(a.index)}));
-              },
-          .gradient = Gradient::backward,
-          .backward = [](Backward& b) { b.add(0, to_device(b.g(), b.device(0))); }});
+  define(op::to_device, {.doc = "the same numbers on another device",
+                         .infer =
+                             [](Infer& c) {
+                               const auto& a = c.attrs<ToDeviceAttrs>();
+                               c.like(0, c.x(0));
+                               c.out[0].device = {uint8_t(a.backend), uint8_t(a.index)};
+                             },
+                         .compose =
+                             [](Compose& c) {
+                               const auto& a = c.attrs<ToDeviceAttrs>();
+                               Device d{uint8_t(a.backend), uint8_t(a.index)};
+                               const Array& x = c.x(0).array();
+                               c.out[0] = Tensor(x.device() == d ? dense_copy(x) : to_device(x, d));
+                             },
+                         .gradient = Gradient::backward,
+                         .backward = [](Backward& b) { b.add(0, to_device(b.g(), b.device(0))); }});
   rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
 
   define(op::gelu,
