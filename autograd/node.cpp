@@ -9,50 +9,41 @@ namespace fovea {
 namespace {
 
 void destroy_node(ThreadState& s, Node* n) {
-  if (n->hooks) [[unlikely]]
-    delete n->hooks;
+  delete n->hooks;
   if (!n->def) {
     auto* leaf = static_cast<LeafNode*>(n);
     leaf->~LeafNode();
-    return free_lines(s.blocks, leaf, int(sizeof(LeafNode) / kLine));
+    return free_block(s.blocks, leaf, sizeof(LeafNode));
   }
-  const int inputs = n->inputs, outputs = n->outputs, lines = n->lines;
-  Edge* edges = n->edges();
-  Array *saved = n->saved_inputs(), *saved_out = n->saved_outputs();
-  TensorBase* gradients = n->gradients();
-  for (int i = 0; i < inputs; i++) {
-    edges[i].~Edge();
-    saved[i].~Array();
+  for (int i = 0; i < n->inputs; i++) {
+    n->edges()[i].~Edge();
+    n->saved_inputs()[i].~Array();
   }
-  for (int k = 0; k < outputs; k++) {
-    saved_out[k].~Array();
-    gradients[k].~TensorBase();
+  for (int k = 0; k < n->outputs; k++) {
+    n->saved_outputs()[k].~Array();
+    n->gradients()[k].~TensorBase();
   }
-  if (lines <= kSmallClasses) free_lines(s.blocks, n, lines);
-  else free_block(s.blocks, n, size_t(lines) * kLine);
+  size_t bytes = size_t(n->lines) * kLine;
+  free_block(s.blocks, n, bytes);
 }
 
 }  // namespace
 
 void release_node(Node* n) {
   ThreadState& s = state();
-  if (s.releasing) {
-    n->next = static_cast<Node*>(s.dying);
-    s.dying = n;
-    return;
-  }
+  n->next = static_cast<Node*>(s.dying);
+  s.dying = n;
+  if (s.releasing) return;
   s.releasing = true;
-  while (true) {
-    destroy_node(s, n);
-    n = static_cast<Node*>(s.dying);
-    if (!n) break;
-    s.dying = n->next;
+  while (auto* top = static_cast<Node*>(s.dying)) {
+    s.dying = top->next;
+    destroy_node(s, top);
   }
   s.releasing = false;
 }
 
 Edge make_leaf(std::source_location where) {
-  auto* n = new (allocate_lines(state().blocks, int(sizeof(LeafNode) / kLine))) LeafNode;
+  auto* n = new (allocate_block(state().blocks, sizeof(LeafNode))) LeafNode;
   n->where = where;
   n->outputs = 1;
   return Edge::adopt(n, 0);

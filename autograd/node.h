@@ -72,7 +72,7 @@ struct alignas(64) Node {
   const char* module = nullptr;  // interned dotted path
   Node* next = nullptr;          // engine's and release's stacks
   Hooks* hooks = nullptr;
-  std::atomic<uint32_t> claim{0};  // the backward run that uses it now; 0: none
+  std::atomic<uint32_t> claim{0};  // the backward run that uses it now
   uint16_t attrs_size = 0, inputs = 0;
   uint16_t lines = 0;  // size of the block
   uint8_t outputs = 0;
@@ -89,7 +89,7 @@ struct alignas(64) Node {
   TensorBase* gradients() { return reinterpret_cast<TensorBase*>(saved_outputs() + outputs); }
   uint32_t* versions() { return reinterpret_cast<uint32_t*>(gradients() + outputs); }  // of saved inputs, then outputs
   char* attrs() { return reinterpret_cast<char*>(versions() + ((inputs + outputs + 1) & ~1)); }
-  // Per input, unless same_shape: rank and dtype in one word, then the sizes.
+  // Per input, unless same_shape: rank, dtype and device in one word, then the sizes.
   int64_t* metas() { return reinterpret_cast<int64_t*>(attrs() + ((attrs_size + 7) & ~7)); }
 
   static constexpr size_t bytes(int inputs, int outputs, size_t attrs_size) {

@@ -44,10 +44,6 @@ struct Compose {
 
 // What a `backward` rule sees, and the sinks it must fill: for each input that needs a gradient, add(i, ...) or
 // zero(i).
-class Backward;
-namespace detail {
-void run_function(Backward& b);
-}
 class Backward {
  public:
   const Tensor& g(int output = 0) const {
@@ -55,9 +51,10 @@ class Backward {
   }                                // undefined where no gradient arrived (never for a single output)
   Tensor x(int i) const;           // an input the row keeps
   Tensor y(int output = 0) const;  // an output the row keeps
-  bool needs(int i) const { return bool(node_->edges()[i]); }
+  bool needs(int i) const;
   Shape shape(int i) const;
   DType dtype(int i) const;
+  Device device(int i) const;
   bool has(int i) const;  // an optional input was present
   int inputs() const { return node_->inputs; }
   template <class A> const A& attrs() const { return *reinterpret_cast<const A*>(node_->attrs()); }
@@ -69,9 +66,7 @@ class Backward {
 
  private:
   friend class Engine;
-  friend void detail::run_function(Backward& b);
   friend class proof::Mutation;  // breaks rules on purpose
-  Tensor fitted(int i, Tensor gradient) const;
   Node* node_ = nullptr;
   const Tensor* cotangents_ = nullptr;
   Tensor* sinks_ = nullptr;

@@ -1,9 +1,11 @@
 #include "autograd/tensor.h"
 
 #include <cmath>
+#include <ostream>
 
 #include "autograd/engine.h"
 #include "autograd/hooks.h"
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "core/dispatch.h"
 #include "core/print.h"
@@ -18,24 +20,13 @@ void check_differentiable(const Tensor& t, const char* what) {
                         " was not computed from a tensor that requires gradients (or inside NoGrad)");
 }
 
-// Fills `a`, where it is one number on the host without a kernel.
-void write_number(Array& a, double v) {
-  const View& to = a.view();
-  const bool here = to.numel == 1 && on_host(to.device) && to.data;
-  if (here && to.dtype == f32) *to.as<float>() = float(v);
-  else if (here && to.dtype == f64) *to.as<double>() = v;
-  else fill(a, v);
-}
-
 Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what) {
   if (!given.defined()) {
     if (out.numel() != 1)
       throw GradientError(std::string(what) + ": output " + to_string(out.shape()) + " has " +
                           std::to_string(out.numel()) +
                           " elements (expected 1). Reduce it with sum() or mean(), or pass a cotangent");
-    Array one = Array::like(state(), out.array().view(), out.dtype());
-    write_number(one, 1);
-    return Tensor(std::move(one));
+    return ones_like(out);
   }
   if (!(given.shape() == out.shape()))
     throw ShapeError(std::string(what) + ": cotangent " + to_string(given.shape()) + " for output " +
@@ -63,7 +54,7 @@ Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const 
   Device d = o.the_device();
   Device host = on_host(d) ? d : default_device();
   Array view = Array::adopt(const_cast<void*>(data), shape, {}, from, host, nullptr, nullptr);
-  Array copy = cast_copy(view, o.the_dtype());
+  Array copy = cast_copy(view, o.the_dtype(from));
   Tensor t(to_device(copy, d));
   return o.requires_grad ? t.requires_grad_() : t;
 }
@@ -74,50 +65,135 @@ Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_pt
       data, shape, {}, t, default_device(), [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); }, kept));
 }
 
-Tensor::Tensor(std::initializer_list<float> values)
-    : Tensor(tensor_from_host(values.begin(), f32, Shape{int64_t(values.size())}, TensorOptions{})) {}
+namespace {
 
-double Tensor::item_as_double() const {
-  if (numel() != 1)
-    throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) +
-                     " elements (expected 1)");
+// The shape and the numbers of a nested list, row-major.
+void flatten(const Nested& n, int depth, Shape& shape, std::vector<Number>& numbers) {
+  auto refuse = [&](const std::string& what) {
+    throw ShapeError("tensor: " + what + " at depth " + std::to_string(depth) + " of a nested list");
+  };
+  if (!n.is_list()) {
+    if (depth != shape.rank) refuse("a number beside a list");
+    return numbers.push_back(n.number());
+  }
+  auto length = int64_t(n.list().size());
+  if (depth == shape.rank && numbers.empty()) shape.push_back(length);
+  if (depth >= shape.rank) refuse("a list beside a number");
+  if (shape[depth] != length)
+    refuse("rows of " + std::to_string(shape[depth]) + " and of " + std::to_string(length) + " elements");
+  for (const Nested& e : n.list()) flatten(e, depth + 1, shape, numbers);
+}
+
+Tensor from_nested(const Nested& list, const TensorOptions& o) {
+  Shape shape;
+  std::vector<Number> numbers;
+  flatten(list, 0, shape, numbers);
+  if (is_floating(o.the_dtype())) {
+    std::vector<double> v;
+    for (const Number& n : numbers) v.push_back(n.real());
+    return tensor_from_host(v.data(), f64, shape, {o.the_dtype(), o.the_device(), o.requires_grad});
+  }
+  std::vector<int64_t> v;
+  for (const Number& n : numbers) v.push_back(o.the_dtype() == boolean ? n.real() != 0 : n.integer());
+  return tensor_from_host(v.data(), i64, shape, {o.the_dtype(), o.the_device(), o.requires_grad});
+}
+
+[[noreturn]] void not_single(const Array& a, const std::source_location& w) {
+  detail::fail<ValueError>(
+      "item", w, "tensor " + to_string(a.shape()) + " has " + std::to_string(a.numel()) + " elements (expected 1)");
+}
+
+}  // namespace
+
+Tensor::Tensor(std::initializer_list<Nested> values) : Tensor(from_nested(values, {})) {}
+Tensor::Tensor(std::initializer_list<Nested> values, const TensorOptions& o) : Tensor(from_nested(values, o)) {}
+
+Tensor Tensor::of(const std::vector<bool>& values) { return of(values, {int64_t(values.size())}); }
+Tensor Tensor::of(const std::vector<bool>& values, const Shape& shape) {
+  std::vector<uint8_t> bytes(values.begin(), values.end());
+  return of(bytes, shape, {.dtype = boolean});
+}
+
+void Tensor::undefined(const Where& w) {
+  detail::fail<ValueError>("tensor", w, "undefined: it was never given a value");
+}
+
+int64_t Tensor::size(int64_t dim, Where w) const {
+  const View& v = made(w).view();
+  if (dim < -v.rank || dim >= v.rank)
+    detail::fail<ShapeError>("size", w, "axis " + std::to_string(dim) + " of " + fovea::to_string(shape()));
+  return v.shape[dim < 0 ? dim + v.rank : dim];
+}
+
+const void* Tensor::readable(DType t, const Where& w) const try { return made(w).readable(t); } catch (Error& e) {
+  detail::locate(e, "data", w);
+  throw;
+}
+
+void Tensor::copy_out(void* to, DType t, const Where& w) const try { copy_to_host(made(w), to, t); } catch (Error& e) {
+  detail::locate(e, "to_vector", w);
+  throw;
+}
+
+double Tensor::item_as_real(const Where& w) const {
+  if (numel(w) != 1) not_single(array_, w);
   double v = 0;
-  copy_to_host(array_, &v, f64);
+  copy_out(&v, f64, w);
   return v;
 }
 
-int64_t Tensor::item_as_integer() const {
-  if (numel() != 1)
-    throw ValueError("item: tensor " + fovea::to_string(shape()) + " has " + std::to_string(numel()) +
-                     " elements (expected 1)");
+int64_t Tensor::item_as_integer(int64_t low, int64_t high, const Where& w) const {
+  if (numel(w) != 1) not_single(array_, w);
   int64_t v = 0;
-  copy_to_host(array_, &v, i64);
+  double real = 0;
+  bool fits = true;
+  if (is_floating(dtype())) {
+    real = item_as_real(w);
+    fits = real >= -0x1p63 && real < 0x1p63;
+    v = fits ? int64_t(real) : 0;
+  } else {
+    copy_out(&v, i64, w);
+  }
+  if (!fits || v < low || v > high)
+    detail::fail<ValueError>("item", w,
+                             (fits ? std::to_string(v) : std::to_string(real)) + " is no whole number from " +
+                                 std::to_string(low) + " to " + std::to_string(high));
+  return v;
+}
+
+bool Tensor::item_as_bool(const Where& w) const {
+  if (numel(w) != 1) not_single(array_, w);
+  bool v = false;
+  copy_out(&v, boolean, w);
   return v;
 }
 
 std::string Tensor::to_string() const { return defined() ? format_array(array_) : "tensor(undefined)"; }
+std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << t.to_string(); }
 
-Tensor Tensor::requires_grad_(bool on, std::source_location where) const {
+Tensor Tensor::requires_grad_(bool on, Where w) const {
   if (!on) return detach();
-  if (!is_floating(dtype()))
-    throw DTypeError(std::string("requires_grad: ") + name_of(dtype()) +
-                     " has no gradient (expected a floating dtype)");
-  return Tensor(array_, make_leaf(where));
+  if (!is_floating(dtype(w)))
+    detail::fail<DTypeError>("requires_grad", w,
+                             std::string(name_of(dtype())) + " has no gradient (expected a floating dtype)");
+  return Tensor(array_, make_leaf(w));
 }
 
-void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
+void Tensor::backward(const Tensor& gradient, bool retain_graph, Where w) const try {
   check_differentiable(*this, "backward");
-  ThreadState& s = state();
-  ModeScope no_grad(s, 0, kGrad);
-  Tensor cotangent = cotangent_for(*this, gradient, "backward");
-  Engine(s, false, retain_graph).run({this, 1}, {&cotangent, 1});
+  NoGrad guard;
+  Engine(false, retain_graph).run({*this}, {cotangent_for(*this, gradient, "backward")});
+} catch (Error& e) {
+  detail::locate(e, "backward", w);
+  throw;
 }
 
-Tensor Tensor::grad() const {
+Tensor Tensor::grad(Where w) const {
   LeafNode* leaf = leaf_of(*this);
   if (!leaf)
-    throw GradientError(
-        "grad: only leaves keep a gradient. Use grad(outputs, inputs) for others, or requires_grad_() to make a leaf");
+    detail::fail<GradientError>(
+        "grad", w,
+        "only leaves keep a gradient. Use grad(outputs, inputs) for others, or requires_grad_() to make a leaf");
   return leaf->gradient ? Tensor(leaf->gradient) : Tensor();
 }
 
@@ -132,18 +208,11 @@ void Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) const {
   n->hooks->entries.push_back({edge_.slot(), std::move(hook)});
 }
 
-Tensor Tensor::to(DType t, std::source_location where) const {
-  return t == dtype() ? *this : cast(Operand(*this, where), t);
-}
-
-Tensor Tensor::to(Device d, std::source_location) const {
-  if (d == device()) return *this;
-  Tensor moved(to_device(array_, d));
-  return requires_grad() ? moved.requires_grad_() : moved;
-}
+Tensor Tensor::to(DType t, Where w) const { return t == dtype(w) ? *this : cast(Operand(*this, w), t); }
+Tensor Tensor::to(Device d, Where w) const { return d == device(w) ? *this : to_device(Operand(*this, w), d); }
 
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                         const std::vector<Tensor>& cotangents, const GradOptions& o) {
+                         const std::vector<Tensor>& cotangents, const GradOptions& o, std::source_location where) try {
   if (outputs.empty() || inputs.empty()) throw ValueError("grad: no outputs or no inputs");
   if (!cotangents.empty() && cotangents.size() != outputs.size())
     throw ValueError("grad: " + std::to_string(cotangents.size()) + " cotangents for " +
@@ -157,49 +226,77 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   for (size_t i = 0; i < inputs.size(); i++)
     if (!inputs[i].requires_grad())
       throw GradientError("grad: input " + std::to_string(i) + " does not require gradients");
-  Engine engine(state(), o.create_graph, o.retain_graph);
+  Engine engine(o.create_graph, o.retain_graph);
   std::vector<Tensor> dx = engine.gradients_of(outputs, g, inputs);
   for (size_t i = 0; i < dx.size(); i++)
     if (!dx[i].defined() && !o.allow_unused)
       throw GradientError("grad: the outputs do not depend on input " + std::to_string(i) +
                           ". Pass allow_unused if that is meant");
   return dx;
+} catch (Error& e) {
+  detail::locate(e, "grad", where);
+  throw;
 }
 
 Tensor Operand::number_beside(DType other, Device device) const {
   DType t = other;
-  if (kind_ == floating && !is_floating(other)) t = f32;
-  if (kind_ == integer && other == fovea::boolean) t = i64;
-  Array a = Array::empty(state(), Meta(t, device, {}));
-  if (is_floating(t)) write_number(a, kind_ == floating ? real_ : double(integer_));
-  else fill_integer(a, integer_);
+  if (number_.kind() == Number::floating && !is_floating(other)) t = f32;
+  if (number_.kind() == Number::whole && other == boolean) t = i64;
+  Array a = Array::empty(Shape{}, t, device);
+  if (is_floating(t)) fill(a, number_.real());
+  else fill_integer(a, number_.integer());
   a.body()->weak = true;
   return Tensor(std::move(a));
 }
 
-Tensor empty(const Shape& shape, const TensorOptions& o) {
-  Tensor t(Array::empty(shape, o.the_dtype(), o.the_device()));
+namespace {
+Tensor made(Array a, const TensorOptions& o) {
+  Tensor t(std::move(a));
   return o.requires_grad ? t.requires_grad_() : t;
 }
+}  // namespace
 
-Tensor full(const Shape& shape, double value, const TensorOptions& o) {
-  Array a = Array::empty(shape, o.the_dtype(), o.the_device());
-  fill(a, value);
-  return o.requires_grad ? Tensor(a).requires_grad_() : Tensor(a);
+Tensor empty(const Shape& shape, const TensorOptions& o) {
+  return made(Array::empty(shape, o.the_dtype(), o.the_device()), o);
 }
-Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0, o); }
-Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1, o); }
+
+Tensor full(const Shape& shape, Number value, const TensorOptions& o) {
+  DType own = value.kind() == Number::floating ? f32 : value.kind() == Number::whole ? i64 : boolean;
+  Array a = Array::empty(shape, o.the_dtype(own), o.the_device());
+  if (is_floating(a.dtype())) fill(a, value.real());
+  else fill_integer(a, a.dtype() == boolean ? value.real() != 0 : value.integer());
+  return made(std::move(a), o);
+}
+Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0.0, o); }
+Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1.0, o); }
 Tensor zeros_like(const Tensor& x) { return full(x.shape(), 0, {.like = x}); }
 Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, {.like = x}); }
 
-Tensor arange(double start, double end, double step, const TensorOptions& o) {
-  if (step == 0 || (end - start) * step < 0)
-    throw ValueError("arange: " + std::to_string(start) + " to " + std::to_string(end) + " by " + std::to_string(step));
-  Array a = Array::empty(Shape{int64_t(std::ceil((end - start) / step))}, o.the_dtype(), o.the_device());
-  IotaAttrs attrs{start, step, int64_t(start), int64_t(step)};
-  update(state(), op::iota, nullptr, 0, &attrs, &a, 1);
-  return o.requires_grad ? Tensor(a).requires_grad_() : Tensor(a);
+namespace {
+std::string text_of(Number n) {
+  return n.kind() == Number::floating ? std::to_string(n.real()) : std::to_string(n.integer());
 }
-Tensor arange(double end, const TensorOptions& o) { return arange(0, end, 1, o); }
+}  // namespace
+
+Tensor arange(Number start, Number end, Number step, const TensorOptions& o) {
+  bool whole = start.kind() != Number::floating && end.kind() != Number::floating && step.kind() != Number::floating;
+  double n = std::ceil((end.real() - start.real()) / step.real());
+  if (step.real() == 0 || !(n >= 0) || n > 0x1p62)
+    throw ValueError("arange: " + text_of(start) + " to " + text_of(end) + " by " + text_of(step) +
+                     " (expected a step towards the end, and at most 2^62 of them)");
+  auto length = int64_t(n);
+  if (whole) {  // exact beyond 2^53 too
+    bool up = step.integer() > 0;
+    uint64_t from = uint64_t(start.integer()), to = uint64_t(end.integer()), by = uint64_t(step.integer());
+    uint64_t way = up ? to - from : from - to, stride = up ? by : 0 - by;
+    length = int64_t(way == 0 ? 0 : (way - 1) / stride + 1);
+  }
+  Array a = Array::empty(Shape{length}, o.the_dtype(whole ? i64 : f32), o.the_device());
+  IotaAttrs attrs{start.real(), step.real(), start.integer(), step.integer()};
+  update(state(), op::iota, nullptr, 0, &attrs, &a, 1);
+  return made(std::move(a), o);
+}
+Tensor arange(Number start, Number end, const TensorOptions& o) { return arange(start, end, 1, o); }
+Tensor arange(Number end, const TensorOptions& o) { return arange(0, end, 1, o); }
 
 }  // namespace fovea

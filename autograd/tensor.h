@@ -1,13 +1,20 @@
-// Tensor, Operand and what one does with a single tensor: making, reading, gradients. The ops are in autograd/ops.
+// Tensor, Operand and what one does with a single tensor: making, reading, gradients. The ops are in autograd/ops; some
+// of them are methods too.
 #pragma once
 #include <functional>
 #include <initializer_list>
+#include <iosfwd>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <ranges>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "autograd/node.h"
+#include "autograd/number.h"
 #include "core/device.h"
 
 namespace fovea {
@@ -15,65 +22,131 @@ namespace fovea {
 // Where and how to make a tensor: `{.dtype = f64}`, `{.like = x}`, `{.requires_grad = true}`.
 struct TensorOptions;
 
+// x[..., start:stop:step, ...] with NumPy's rules: negative positions count from the end and are clamped, negative
+// steps count down, and what is not given is the end that the step comes from or goes to: Slice{.step = -1} reverses.
+struct Slice {
+  std::optional<int64_t> start = {}, stop = {};
+  int64_t step = 1;
+};
+
+// Contiguous host data of a type that has a dtype: std::vector, std::array, std::span, T[n].
+template <class R>
+concept HostData = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> && requires {
+  dtype_of<std::ranges::range_value_t<R>>();
+};
+
 class Tensor : public TensorBase {
  public:
   using TensorBase::TensorBase;
+  using Where = std::source_location;  // the caller's line, for errors
 
-  // From host data, copied. Shape [n] for lists; the other forms check that the shape holds just these numbers
-  // (ShapeError).
-  Tensor(std::initializer_list<float> values);
-  template <class T> static Tensor of(std::span<const T> values, const Shape& shape, const TensorOptions& options);
-  template <class T> static Tensor of(const std::vector<T>& values, const Shape& shape);
+  // {1, 2, 3} or {{1, 2}, {3, 4}} or deeper: f32 unless the options say otherwise. ShapeError when rows differ in
+  // length.
+  Tensor(std::initializer_list<Nested> values);
+  Tensor(std::initializer_list<Nested> values, const TensorOptions& options);
+  // Copies of host data, row-major: shape [n], or the one given (ShapeError unless it holds just these numbers). The
+  // dtype is that of the data unless the options say otherwise.
+  template <HostData R> static Tensor of(const R& values);
+  template <HostData R> static Tensor of(const R& values, const Shape& shape);
+  template <HostData R> static Tensor of(const R& values, const Shape& shape, const TensorOptions& options);
+  template <class T> static Tensor of(std::initializer_list<T> values) { return of(std::span(values)); }
+  template <class T> static Tensor of(std::initializer_list<T> values, const Shape& shape) {
+    return of(std::span(values), shape);
+  }
+  static Tensor of(const std::vector<bool>& values);
+  static Tensor of(const std::vector<bool>& values, const Shape& shape);
   // Memory of the caller, not copied. It must outlive every tensor over it: `owner` is kept for as long as one lives.
   template <class T> static Tensor borrow(T* data, const Shape& shape, std::shared_ptr<void> owner);
 
-  DType dtype() const { return array_.dtype(); }
-  Device device() const { return array_.device(); }
-  Shape shape() const { return array_.shape(); }
-  int64_t size(int64_t dim) const { return array_.size(dim); }
-  int dim() const { return array_.rank(); }
-  int64_t numel() const { return array_.numel(); }
+  // ValueError for an undefined tensor.
+  DType dtype(Where w = Where::current()) const { return made(w).dtype(); }
+  Device device(Where w = Where::current()) const { return made(w).device(); }
+  Shape shape(Where w = Where::current()) const { return made(w).shape(); }
+  Shape strides(Where w = Where::current()) const { return made(w).strides(); }
+  int64_t size(int64_t dim, Where w = Where::current()) const;  // negative axes count from the right; ShapeError
+  int dim(Where w = Where::current()) const { return made(w).rank(); }
+  int64_t numel(Where w = Where::current()) const { return made(w).numel(); }
 
-  // Reading waits for the device. item(): the only element, converted (ValueError when there are more).
-  template <class T = double> T item() const { return T(item_as_double()); }
-  int64_t item_as_integer() const;
-  template <class T> std::vector<T> to_vector() const;  // row-major, converted
-  template <class T> const T* data() const {
-    return array_.data<T>();
-  }  // host memory, of the exact dtype; strides() tells the layout
-  Shape strides() const { return array_.strides(); }
-  std::string to_string() const;  // as NumPy prints
+  // Reading waits for the device. item(): the only element (ValueError when there are more), exact where T can hold it,
+  // truncated to whole numbers (ValueError for NaN and for what T cannot hold), nonzero is true.
+  template <class T = double> T item(Where w = Where::current()) const;
+  // Row-major, converted as to() converts.
+  template <class T> std::vector<T> to_vector(Where w = Where::current()) const;
+  // Host memory; strides() tells the layout. DTypeError unless T is the very dtype.
+  template <class T> const T* data(Where w = Where::current()) const {
+    return static_cast<const T*>(readable(dtype_of<T>(), w));
+  }
+  std::string to_string() const;  // as NumPy prints, with dtype and shape behind: `[1.  2.5] f32[2]`
 
   // Gradients.
   bool requires_grad() const { return bool(edge_); }
   bool is_leaf() const { return !edge_ || !edge_.node()->def; }
-  Tensor requires_grad_(bool on = true,
-                        std::source_location where = std::source_location::current()) const;  // a leaf over this data
-  Tensor detach() const { return Tensor(array_); }
+  // A leaf over this data; this tensor itself stays as it is.
+  [[nodiscard]] Tensor requires_grad_(bool on = true, Where w = Where::current()) const;
+  [[nodiscard]] Tensor detach() const { return Tensor(array_); }
   // d(this)/d(leaves), added to each leaf's grad(). `gradient` is the cotangent; absent: this must have one element,
   // and it is 1.
-  void backward(const Tensor& gradient = {}, bool retain_graph = false) const;
-  Tensor grad() const;  // of a leaf; undefined before the first backward
+  void backward(const Tensor& gradient = {}, bool retain_graph = false, Where w = Where::current()) const;
+  Tensor grad(Where w = Where::current()) const;  // of a leaf; undefined before the first backward
   void clear_grad() const;
   // Calls hook(gradient) when this tensor's gradient is complete; what it returns, if defined, replaces it. Dies with
   // the graph.
   void register_hook(std::function<Tensor(const Tensor&)> hook) const;
 
-  Tensor to(DType t, std::source_location where = std::source_location::current()) const;
-  Tensor to(Device d, std::source_location where = std::source_location::current()) const;
+  // Another dtype, or another device: this tensor itself where it is so already. Recorded, as every op.
+  [[nodiscard]] Tensor to(DType t, Where w = Where::current()) const;
+  [[nodiscard]] Tensor to(Device d, Where w = Where::current()) const;
+
+  // Ops under another spelling (autograd/ops/view.h, elementwise.h).
+  Tensor view(const Shape& shape, Where w = Where::current()) const;
+  Tensor reshape(const Shape& shape, Where w = Where::current()) const;
+  Tensor flatten(int64_t start_dim = 0, int64_t end_dim = -1, Where w = Where::current()) const;
+  Tensor permute(const Shape& dims, Where w = Where::current()) const;
+  Tensor transpose(int64_t dim0, int64_t dim1, Where w = Where::current()) const;
+  Tensor expand(const Shape& shape, Where w = Where::current()) const;
+  Tensor unsqueeze(int64_t dim, Where w = Where::current()) const;
+  Tensor squeeze(int64_t dim, Where w = Where::current()) const;
+  Tensor slice(int64_t dim, const Slice& s, Where w = Where::current()) const;
+  Tensor narrow(int64_t dim, int64_t start, int64_t length, Where w = Where::current()) const;
+  Tensor select(int64_t dim, int64_t index, Where w = Where::current()) const;
+  Tensor diagonal(int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1, Where w = Where::current()) const;
+  Tensor contiguous(Where w = Where::current()) const;
+  // Along the first axis: x[-1] drops it, x[Slice{1, 5}] keeps it.
+  struct Index {
+    Slice part;
+    bool whole;  // a Slice
+    Where where;
+    Index(int64_t i, Where w = Where::current()) : part{i}, whole(false), where(w) {}
+    Index(const Slice& s, Where w = Where::current()) : part(s), whole(true), where(w) {}
+  };
+  Tensor operator[](const Index& i) const {
+    return i.whole ? slice(0, i.part, i.where) : select(0, *i.part.start, i.where);
+  }
 
  private:
-  double item_as_double() const;
+  const Array& made(const Where& w) const {
+    if (!array_.defined()) [[unlikely]]
+      undefined(w);
+    return array_;
+  }
+  [[noreturn]] static void undefined(const Where& w);
+  const void* readable(DType t, const Where& w) const;
+  double item_as_real(const Where& w) const;
+  int64_t item_as_integer(int64_t low, int64_t high, const Where& w) const;
+  bool item_as_bool(const Where& w) const;
+  void copy_out(void* to, DType t, const Where& w) const;
 };
 
-struct TensorOptions {
-  DType dtype = f32;
-  Device device = default_device();
-  bool requires_grad = false;
-  Tensor like = {};  // takes dtype and device from here
+std::ostream& operator<<(std::ostream& out, const Tensor& t);  // to_string()
 
-  DType the_dtype() const { return like.defined() ? like.dtype() : dtype; }
-  Device the_device() const { return like.defined() ? like.device() : device; }
+struct TensorOptions {
+  std::optional<DType> dtype = {};    // like's, or else f32 (whole numbers make i64 in full and arange)
+  std::optional<Device> device = {};  // like's, or else default_device()
+  bool requires_grad = false;
+  Tensor like = {};
+
+  DType the_dtype(DType otherwise = f32) const { return dtype ? *dtype : like.defined() ? like.dtype() : otherwise; }
+  Device the_device() const { return device ? *device : like.defined() ? like.device() : default_device(); }
 };
 
 class Parameter;
@@ -87,31 +160,20 @@ class Operand {
   Operand(const Parameter& p, Where w = Where::current());
   Operand(const Ref<Parameter>& p, Where w = Where::current());
   template <class T>
-  requires std::is_arithmetic_v<T> Operand(T v, Where w = Where::current())
-      : tensor_(nullptr),
-        where_(w),
-        kind_(std::is_same_v<T, bool>       ? boolean
-              : std::is_floating_point_v<T> ? floating
-                                            : integer) {
-    if constexpr (std::is_floating_point_v<T>) real_ = double(v);
-    else integer_ = int64_t(v);
-  }
+  requires std::is_arithmetic_v<T> Operand(T v, Where w = Where::current()) : where_(w), number_(v) {}
 
   bool is_number() const { return !tensor_; }
   const Tensor& tensor() const { return *tensor_; }
   const Tensor* pointer() const { return tensor_; }
+  const Number& number() const { return number_; }
   Where where() const { return where_; }
   // The number as a weak 0-dim tensor of the dtype it takes beside `other`.
   Tensor number_beside(DType other, Device device) const;
 
  private:
-  const Tensor* tensor_;
+  const Tensor* tensor_ = nullptr;
   Where where_;
-  union {  // unset beside a tensor
-    double real_;
-    int64_t integer_;
-  };
-  enum Kind { floating, integer, boolean } kind_;
+  Number number_ = 0;
 };
 
 // Gradients of outputs with respect to inputs, which may be any tensors of the graph; leaves' grad() is not touched.
@@ -123,42 +185,60 @@ struct GradOptions {
   bool allow_unused = false;
 };
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                         const std::vector<Tensor>& cotangents = {}, const GradOptions& options = {});
+                         const std::vector<Tensor>& cotangents = {}, const GradOptions& options = {},
+                         std::source_location where = std::source_location::current());
 
-// Making tensors.
+// Making tensors. ShapeError for negative sizes and for more than 2^62 elements, MemoryError for what does not fit.
 Tensor empty(const Shape& shape, const TensorOptions& o = {});
 Tensor zeros(const Shape& shape, const TensorOptions& o = {});
 Tensor ones(const Shape& shape, const TensorOptions& o = {});
-Tensor full(const Shape& shape, double value, const TensorOptions& o = {});
-Tensor arange(double end, const TensorOptions& o = {.dtype = i64});
-Tensor arange(double start, double end, double step, const TensorOptions& o = {.dtype = i64});
+Tensor full(const Shape& shape, Number value, const TensorOptions& o = {});
+// start, start + step, ... below end (above it where step is negative): i64 if all three are whole numbers, else f32.
+Tensor arange(Number end, const TensorOptions& o = {});
+Tensor arange(Number start, Number end, const TensorOptions& o = {});
+Tensor arange(Number start, Number end, Number step, const TensorOptions& o = {});
 Tensor zeros_like(const Tensor& x);
 Tensor ones_like(const Tensor& x);
 
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);
+Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
+Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_ptr<void> owner);
 
-template <class T> std::vector<T> Tensor::to_vector() const {
+template <class T> T Tensor::item(Where w) const {
+  if constexpr (std::is_same_v<T, bool>) return item_as_bool(w);
+  else if constexpr (std::is_integral_v<T>) {
+    constexpr bool wide = std::is_unsigned_v<T> && sizeof(T) == 8;
+    return T(item_as_integer(int64_t(std::numeric_limits<T>::min()),
+                             wide ? INT64_MAX : int64_t(std::numeric_limits<T>::max()), w));
+  } else if constexpr (std::is_same_v<T, double>) return item_as_real(w);
+  else return T(float(item_as_real(w)));
+}
+
+template <class T> std::vector<T> Tensor::to_vector(Where w) const {
   if constexpr (std::is_same_v<T, bool>) {  // vector<bool> has no array of bool to copy into
-    std::vector<uint8_t> bytes = to_vector<uint8_t>();
+    std::vector<uint8_t> bytes(static_cast<size_t>(numel(w)));
+    copy_out(bytes.data(), boolean, w);
     return std::vector<bool>(bytes.begin(), bytes.end());
   } else {
-    std::vector<T> out(static_cast<size_t>(numel()));
-    copy_to_host(array_, out.data(), dtype_of<T>());
+    std::vector<T> out(static_cast<size_t>(numel(w)));
+    copy_out(out.data(), dtype_of<T>(), w);
     return out;
   }
 }
 
-Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
-Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_ptr<void> owner);
-
-template <class T> Tensor Tensor::of(std::span<const T> values, const Shape& shape, const TensorOptions& o) {
-  if (int64_t(values.size()) != fovea::numel(shape))
-    throw ShapeError("tensor: " + std::to_string(values.size()) + " numbers for shape " + fovea::to_string(shape));
-  return tensor_from_host(values.data(), dtype_of<T>(), shape, o);
+template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, const TensorOptions& o) {
+  auto n = int64_t(std::ranges::size(values));
+  if (n != fovea::numel(shape))
+    throw ShapeError("tensor: " + std::to_string(n) + " numbers for shape " + fovea::to_string(shape) + " (expected " +
+                     std::to_string(fovea::numel(shape)) + ")");
+  return tensor_from_host(std::ranges::data(values), dtype_of<std::ranges::range_value_t<R>>(), shape, o);
 }
-template <class T> Tensor Tensor::of(const std::vector<T>& values, const Shape& shape) {
-  return of(std::span<const T>(values.data(), values.size()), shape, TensorOptions{.dtype = dtype_of<T>()});
+template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape) {
+  return of(values, shape, TensorOptions{});
+}
+template <HostData R> Tensor Tensor::of(const R& values) {
+  return of(values, {int64_t(std::ranges::size(values))}, TensorOptions{});
 }
 template <class T> Tensor Tensor::borrow(T* data, const Shape& shape, std::shared_ptr<void> owner) {
   return tensor_from_owner(data, dtype_of<T>(), shape, std::move(owner));

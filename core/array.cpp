@@ -1,14 +1,16 @@
 #include "core/array.h"
 
-#include "core/array_block.h"
+#include <algorithm>
+#include <new>
+
+#include "core/device.h"
 
 namespace fovea {
-
-using detail::body_bytes, detail::place_body;
-
 namespace {
 
-constexpr int64_t kMostBytes = int64_t(1) << 44;  // of one array: what the arena's classes hold
+constexpr int64_t kMostBytes = int64_t(1) << 44;  // the arena's largest size class
+
+size_t body_bytes(int rank) { return rank <= 4 ? 128 : 192; }
 
 bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
   int64_t expected = 1;
@@ -20,13 +22,28 @@ bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
   return true;
 }
 
-Body* place_all(ThreadState& s, const Meta& m, bool inline_data) {
-  return detail::place_all(s, m.rank, m.dtype, m.device, inline_data);
+Body* place_body(void* block, int rank) {
+  Body* b = new (block) Body;
+  b->view.rank = int8_t(rank);
+  b->view.shape = b->numbers();
+  b->view.strides = b->numbers() + (rank <= 4 ? 4 : 8);
+  return b;
 }
 
-[[noreturn]] void too_large(const Meta& m) {
-  throw MemoryError("out of memory: " + to_string(m.dims, m.rank) + " of " + name_of(m.dtype) +
-                    " is more than a machine holds");
+// Body and storage in one block; inline data behind them where it fits.
+Body* place_all(ThreadState& s, const Meta& m, bool inline_data) {
+  size_t head = body_bytes(m.rank), all = head + 64 + (inline_data ? 64 : 0);
+  void* block = allocate_block(s.blocks, all);
+  Body* b = place_body(block, m.rank);
+  b->view.dtype = m.dtype;
+  b->view.device = m.device;
+  auto* st = new (static_cast<char*>(block) + head) Storage;
+  st->block = block;
+  st->block_lines = uint8_t(all / kLine);
+  st->device = m.device;
+  b->storage = st;
+  b->embedded = true;
+  return b;
 }
 
 }  // namespace
@@ -54,16 +71,14 @@ void set_dense(Body& b, const int64_t* dims, int rank) {
 
 Body* make_body(ThreadState& s, Storage* storage, int rank) {
   size_t bytes = body_bytes(rank);
-  Body* b = place_body(allocate_lines(s.blocks, int(bytes / kLine)), rank);
+  Body* b = place_body(allocate_block(s.blocks, bytes), rank);
   b->lines = uint8_t(bytes / kLine);
   b->storage = storage;
   b->view.device = storage->device;
   return b;
 }
 
-namespace {
-
-[[gnu::noinline]] Array any_empty(ThreadState& s, const Meta& m) {
+Array Array::empty(ThreadState& s, const Meta& m) {
   int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
   for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
   bool host = on_host(m.device), small = host && rough * size_of(m.dtype) <= 64;
@@ -72,7 +87,7 @@ namespace {
   Storage* st = b->storage;
   set_dense(*b, m.dims, m.rank);
   if (b->view.numel > kMostBytes / size_of(m.dtype)) [[unlikely]]
-    too_large(m);
+    throw MemoryError(to_string(m.dims, m.rank) + " " + name_of(m.dtype) + " takes more than 2^44 bytes");
   st->bytes = size_t(b->view.numel) * size_t(size_of(m.dtype));
   if (small) {
     st->data = st + 1;
@@ -87,32 +102,6 @@ namespace {
     st->owner = Storage::backend;
   }
   b->view.data = st->data;
-  return out;
-}
-
-}  // namespace
-
-Array Array::empty(ThreadState& s, const Meta& m) {
-  int64_t few = 1;  // elements of a small array, else above 64
-  for (int i = 0; i < m.rank; i++) few = uint64_t(m.dims[i] - 1) < 64 && few <= 64 ? few * m.dims[i] : 65;
-  if (m.rank <= 4 && few * size_of(m.dtype) <= 64 && on_host(m.device)) [[likely]] {
-    const View v{.shape = m.dims, .numel = few, .rank = m.rank, .device = m.device};
-    return Array(detail::small_like(s, v, m.dtype));
-  }
-  return any_empty(s, m);
-}
-
-Array Array::like(ThreadState& s, const View& v, DType t) {
-  if (v.rank > 4 || uint64_t(v.numel - 1) >= kMostBytes / 64 || !on_host(v.device)) [[unlikely]]
-    return empty(s, Meta(t, v.device, shape_of(v)));
-  if (detail::is_small(v, t)) return Array(detail::small_like(s, v, t));
-  Body* b = detail::place_all(s, 4, t, v.device, false);
-  detail::set_like(b, v);
-  Array out(b);
-  Storage* st = b->storage;
-  st->bytes = size_t(v.numel) * size_t(size_of(t));
-  b->view.data = st->data = allocate_block(s.blocks, st->bytes);
-  st->owner = Storage::arena;
   return out;
 }
 
@@ -150,9 +139,8 @@ Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType d
   return out;
 }
 
-namespace {
-
-[[gnu::noinline]] void free_data(BlockCache& blocks, Storage* s) {
+void destroy_storage(Storage* s) {
+  BlockCache& blocks = state().blocks;
   switch (s->owner) {
     case Storage::arena: free_block(blocks, s->data, s->bytes); break;
     case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
@@ -161,23 +149,7 @@ namespace {
     case Storage::inline_data:
     case Storage::borrowed: break;
   }
-}
-
-}  // namespace
-
-[[gnu::always_inline]] static inline void free_storage(BlockCache& blocks, Storage* s) {
-  if (s->owner != Storage::inline_data) free_data(blocks, s);
-  free_lines(blocks, s->block, s->block_lines);
-}
-
-void destroy_storage(Storage* s) { free_storage(state().blocks, s); }
-
-void Array::destroy(Body* b) {
-  BlockCache& blocks = state().blocks;
-  Storage* s = b->storage;
-  if (!b->embedded) free_lines(blocks, b, b->lines);  // else the block goes with the storage
-  if (s->refs.load(std::memory_order_acquire) == 1 || s->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    free_storage(blocks, s);
+  free_block(blocks, s->block, size_t(s->block_lines) * kLine);
 }
 
 const void* Array::readable(DType t) const {
@@ -276,18 +248,38 @@ Array Array::expand(const Shape& wanted) const {
   return alias(shape, strides);
 }
 
+Array Array::diagonal(int64_t offset, int64_t dim1, int64_t dim2) const {
+  if (rank() < 2) throw ShapeError("diagonal: " + to_string(this->shape()) + " (expected two axes or more)");
+  int a = wrap_dim(dim1, rank()), b = wrap_dim(dim2, rank());
+  if (a == b) throw ShapeError("diagonal: both axes are " + std::to_string(a));
+  const View& v = view();
+  int64_t rows = v.shape[a], columns = v.shape[b];
+  bool outside = offset >= columns || offset <= -rows;
+  int64_t length = outside ? 0 : offset >= 0 ? std::min(rows, columns - offset) : std::min(rows + offset, columns);
+  Shape shape, strides;
+  for (int i = 0; i < rank(); i++)
+    if (i != a && i != b) shape.push_back(v.shape[i]), strides.push_back(v.strides[i]);
+  shape.push_back(length);
+  strides.push_back(v.strides[a] + v.strides[b]);
+  int64_t first = length == 0 ? 0 : offset >= 0 ? offset * v.strides[b] : -offset * v.strides[a];
+  return alias(shape, strides, first);
+}
+
 Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) const {
   int d = wrap_dim(dim, rank());
   if (rank() == 0) throw ShapeError("slice: a 0-dim array has no axis to slice");
-  int64_t size = view().shape[d], last = start + (length - 1) * step;
+  int64_t size = view().shape[d], way = 0, last = 0;
+  bool far =
+      length > 1 && (__builtin_mul_overflow(length - 1, step, &way) || __builtin_add_overflow(start, way, &last));
+  if (length == 1) last = start;
   if (step == 0 || length < 0 || start < 0 || start > size ||
-      (length > 0 && (start >= size || last < 0 || last >= size)))
+      (length > 0 && (far || start >= size || last < 0 || last >= size)))
     throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
                      std::to_string(step) + " leave axis " + std::to_string(d) + " of " + to_string(shape()));
   Shape shape = this->shape(), strides = this->strides();
   int64_t offset = length > 0 ? start * strides[d] : 0;
   shape[d] = length;
-  strides[d] *= step;
+  if (length > 1) strides[d] *= step;  // a step alone may be of any size
   return alias(shape, strides, offset);
 }
 

@@ -55,15 +55,13 @@ class Array {
     std::swap(body_, o.body_);
     return *this;
   }
-  [[gnu::always_inline]] ~Array() {
+  ~Array() {
     if (body_) release(body_);
   }
 
   // Uninitialised, dense. Throws MemoryError, ShapeError.
   static Array empty(ThreadState& s, const Meta& meta);
   static Array empty(const Shape& shape, DType dtype, Device device);
-  // Dense, of v's shape and device: the path of elementwise ops.
-  static Array like(ThreadState& s, const View& v, DType t);
   static Array empty_like(const Array& a) { return empty(state(), meta_of(a.view())); }
   // An array that has a shape on a real device, but no data: ops on it infer and allocate nothing. Reading it throws.
   static Array shape_only(const Shape& shape, DType dtype, Device device);
@@ -103,6 +101,8 @@ class Array {
     return static_cast<T*>(p);
   }
 
+  const void* readable(DType t) const;  // data() for a dtype known at run time only
+
   // The same storage seen otherwise. `offset` counts elements from this view's first one. No checks: callers have made
   // sure.
   Array alias(const Shape& shape, const Shape& strides, int64_t offset = 0) const;
@@ -113,16 +113,22 @@ class Array {
   Array transpose(int64_t a, int64_t b) const;
   Array expand(const Shape& shape) const;
   Array slice(int64_t dim, int64_t start, int64_t length, int64_t step = 1) const;
+  // The elements whose places on dim1 and dim2 differ by offset (above the main diagonal where it is positive), as a
+  // new last axis in the place of both.
+  Array diagonal(int64_t offset, int64_t dim1, int64_t dim2) const;
   Array narrow(int64_t dim, int64_t start, int64_t length) const { return slice(dim, start, length); }
 
  private:
-  [[gnu::always_inline]] static void release(Body* b) {
+  static void release(Body* b) {
     if (b->refs.load(std::memory_order_acquire) == 1 || b->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
       destroy(b);
   }
-  static void destroy(Body* b);
-  const void* readable(DType t) const;
-
+  static void destroy(Body* b) {
+    Storage* s = b->storage;
+    if (b->embedded) return release_storage(s);  // the block goes with the storage
+    free_block(state().blocks, b, size_t(b->lines) * kLine);
+    release_storage(s);
+  }
   Body* body_ = nullptr;
 };
 

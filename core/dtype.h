@@ -13,10 +13,10 @@ inline constexpr int kDTypes = 11;  // dual and dual2 are internal (`ref` only):
 inline constexpr DType f32 = DType::f32, f64 = DType::f64, bf16 = DType::bf16, f16 = DType::f16, i64 = DType::i64,
                        i32 = DType::i32, u8 = DType::u8, i8 = DType::i8, boolean = DType::boolean;
 
-namespace detail {
-inline constexpr int8_t kSizes[kDTypes] = {4, 8, 2, 2, 8, 4, 1, 1, 1, 16, 32};
+constexpr int size_of(DType t) {
+  constexpr int8_t sizes[kDTypes] = {4, 8, 2, 2, 8, 4, 1, 1, 1, 16, 32};
+  return sizes[int(t)];
 }
-constexpr int size_of(DType t) { return detail::kSizes[int(t)]; }
 constexpr const char* name_of(DType t) {
   constexpr const char* names[kDTypes] = {"f32", "f64", "bf16", "f16",  "i64",  "i32",
                                           "u8",  "i8",  "bool", "dual", "dual2"};
@@ -54,7 +54,7 @@ constexpr DType promote(DType a, DType b) {
   if (b == boolean) return a;
   if (a == i64 || b == i64) return i64;
   if (a == i32 || b == i32) return i32;
-  return i32;  // u8 with i8: PyTorch says int16, which we lack
+  return i32;  // u8 with i8: PyTorch says int16, which we lack (tools/notes/departures.md)
 }
 
 template <class T> constexpr DType dtype_of() = delete;
@@ -63,6 +63,7 @@ template <> constexpr DType dtype_of<double>() { return f64; }
 template <> constexpr DType dtype_of<BFloat16>() { return bf16; }
 template <> constexpr DType dtype_of<Float16>() { return f16; }
 template <> constexpr DType dtype_of<int64_t>() { return i64; }
+template <> constexpr DType dtype_of<long long>() { return i64; }
 template <> constexpr DType dtype_of<int32_t>() { return i32; }
 template <> constexpr DType dtype_of<uint8_t>() { return u8; }
 template <> constexpr DType dtype_of<int8_t>() { return i8; }

@@ -7,6 +7,22 @@
 
 namespace fovea {
 
+// A number as a float whose last bit is set where something was cut off ("round to odd"): rounding that float to a half
+// then gives what rounding the number itself would.
+constexpr float cut_to_float(double x) {
+  float f = float(x);
+  if (double(f) == x || x != x) return f;
+  uint32_t bits = std::bit_cast<uint32_t>(f);
+  if ((bits & 0x7fffffff) == 0x7f800000) return f;
+  if ((x < 0 ? -double(f) : double(f)) > (x < 0 ? -x : x)) bits--;  // towards zero
+  return std::bit_cast<float>(bits | 1);
+}
+constexpr float cut_to_float(int64_t x) {
+  uint64_t a = x < 0 ? 0 - uint64_t(x) : uint64_t(x);
+  if (a >> 53) a = (a & ~uint64_t(0xfff)) | ((a & 0xfff) != 0) << 11;  // few enough bits for a double
+  return cut_to_float(x < 0 ? -double(a) : double(a));
+}
+
 struct BFloat16 {
   uint16_t bits = 0;
   BFloat16() = default;

@@ -118,6 +118,30 @@ struct SliceBackwardAttrs {
   }
 };
 
+struct DiagonalAttrs {
+  int64_t offset = 0, dim1 = 0, dim2 = 1;
+  static constexpr auto fields() {
+    return std::tuple{Field{"offset", &DiagonalAttrs::offset}, Field{"dim1", &DiagonalAttrs::dim1},
+                      Field{"dim2", &DiagonalAttrs::dim2}};
+  }
+};
+// The gradient of diagonal: g laid into zeros of shape `shape`.
+struct DiagonalBackwardAttrs {
+  Shape shape;
+  int64_t offset = 0, dim1 = 0, dim2 = 1;
+  static constexpr auto fields() {
+    return std::tuple{Field{"shape", &DiagonalBackwardAttrs::shape}, Field{"offset", &DiagonalBackwardAttrs::offset},
+                      Field{"dim1", &DiagonalBackwardAttrs::dim1}, Field{"dim2", &DiagonalBackwardAttrs::dim2}};
+  }
+};
+// A copy on another device. Devices are {backend, index} of this process.
+struct ToDeviceAttrs {
+  int64_t backend = 0, index = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"backend", &ToDeviceAttrs::backend}, Field{"index", &ToDeviceAttrs::index}};
+  }
+};
+
 enum class Gelu : int32_t { none, tanh };  // PyTorch's approximate="none" | "tanh"
 struct GeluAttrs {
   Gelu approximate = Gelu::none;

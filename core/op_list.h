@@ -170,6 +170,8 @@ struct OpRow {
   X(pow,            NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::pow), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | out()}}) \
   X(maximum,        NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::maximum), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(minimum,        NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::minimum), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | in(1)}}) \
+  X(floor_divide,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::floor_divide), .inputs = 2, .elementwise = true}) \
+  X(remainder,      NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::remainder), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(lt,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::lt), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
@@ -201,6 +203,9 @@ struct OpRow {
   X(transpose,      TransposeAttrs, {.form = Form::view}) \
   X(expand,         ShapeAttrs,     {.form = Form::view}) \
   X(slice,          SliceAttrs,     {.form = Form::view}) \
+  X(diagonal,       DiagonalAttrs,  {.form = Form::view}) \
+  X(diagonal_backward, DiagonalBackwardAttrs, {}) \
+  X(to_device,      ToDeviceAttrs,  {}) \
   X(slice_backward, SliceBackwardAttrs, {}) \
   X(sum_to,         ShapeAttrs,     {}) \
   /* nn */ \

@@ -1,10 +1,13 @@
 // Two passes over the elements to be shown: the first finds the widths and whether exponents are needed, the second
-// writes. Nothing is copied, so printing a large array costs what is shown of it.
+// writes. Nothing is copied, so printing a large array costs what is shown of it. The rules are those of NumPy 2's
+// str(); the tests hold texts that NumPy printed.
 #include "core/print.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 
 #include "core/dispatch.h"
@@ -41,21 +44,86 @@ Number read(const View& v, int64_t at) {
 }
 
 std::string printed(const char* format, int precision, double x) {
-  char text[400];  // the longest double has 309 digits before the point
+  char text[1200];  // the longest double has 309 digits before the point, the least one 1074 behind it
   std::snprintf(text, sizeof text, format, precision, x);
   return text;
+}
+
+// A positive finite number as d.ddd x 10^exponent, with the fewest digits that still read back as the same element.
+struct Digits {
+  std::string digits;
+  int exponent = 0;
+};
+
+template <class Half> Digits shortest_half(double x) {
+  for (int n = 0;; n++) {
+    std::string s = printed("%.*e", n, x);
+    if (n < 8 && float(Half(cut_to_float(std::strtod(s.c_str(), nullptr)))) != float(x)) continue;
+    size_t e = s.find('e');
+    std::string digits = s.substr(0, 1) + (n ? s.substr(2, e - 2) : "");
+    return {digits, std::atoi(s.c_str() + e + 1)};
+  }
+}
+
+template <class T> Digits shortest_real(T x) {
+  char text[64];
+  auto end = std::to_chars(text, text + sizeof text, x, std::chars_format::scientific).ptr;
+  std::string s(text, end);
+  size_t e = s.find('e');
+  return {s.substr(0, 1) + (e > 1 ? s.substr(2, e - 2) : ""), std::atoi(s.c_str() + e + 1)};
+}
+
+Digits shortest(double x, DType t) {
+  if (x == 0) return {"0", 0};
+  if (t == bf16) return shortest_half<BFloat16>(x);
+  if (t == f16) return shortest_half<Float16>(x);
+  return t == f32 ? shortest_real(float(x)) : shortest_real(x);
+}
+
+// |x| with all its shortest digits, or rounded to `precision` digits behind the point; "12." has none behind it.
+std::string fixed(double x, DType t, int precision) {
+  Digits d = shortest(x, t);
+  int behind = int(d.digits.size()) - 1 - d.exponent;
+  std::string s;
+  if (behind > precision) {
+    s = printed("%.*f", precision, x);
+    if (precision == 0) s += '.';
+    while (s.back() == '0' && s[s.size() - 2] != '.' && s.find('.') < s.size() - 1) s.pop_back();
+    if (s.back() == '0' && s[s.size() - 2] == '.') s.pop_back();
+    return s;
+  }
+  if (d.exponent < 0) return "0." + (x == 0 ? "" : std::string(size_t(-d.exponent - 1), '0') + d.digits);
+  d.digits.resize(std::max(d.digits.size(), size_t(d.exponent) + 1), '0');
+  s = d.digits;
+  return s.insert(size_t(d.exponent) + 1, ".");
+}
+
+// The same with an exponent.
+std::string scientific(double x, DType t, int precision) {
+  Digits d = shortest(x, t);
+  int behind = int(d.digits.size()) - 1;
+  if (behind > precision) {
+    std::string s = printed("%.*e", precision, x);
+    size_t e = s.find('e'), end = e;
+    while (s[end - 1] == '0' && end > 2) end--;
+    s.erase(end, e - end);
+    return precision ? s : s.insert(1, ".");
+  }
+  char exponent[16];
+  std::snprintf(exponent, sizeof exponent, "e%+03d", d.exponent);
+  return d.digits.insert(1, ".") + exponent;
 }
 
 class Printer {
  public:
   Printer(const View& v, int precision, int64_t edge_items, bool shorten)
-      : v_(v), precision_(std::clamp(precision, 0, 17)), edge_(std::max<int64_t>(edge_items, 1)), shorten_(shorten) {
-    measure();
-  }
+      : v_(v), precision_(std::clamp(precision, 0, 17)), edge_(std::max<int64_t>(edge_items, 1)), shorten_(shorten) {}
 
-  std::string text() const {
-    if (v_.rank == 0) return word(read(v_, 0));
-    return block(0, 0);
+  std::string text() {
+    if (v_.rank == 0) return scalar(read(v_, 0));
+    if (v_.numel == 0) return "[]";
+    measure();
+    return block(0, 0, kLineWidth);
   }
 
  private:
@@ -76,80 +144,118 @@ class Printer {
     });
   }
 
-  // NumPy's rule: exponents where a number has more than 8 digits before the point, where the smallest is below 1e-4,
-  // or where the largest is more than 1000 times the smallest.
+  // Exponents where the largest has more digits before the point than the dtype keeps, or more than 8, where the
+  // smallest is below 1e-4, or where the largest is more than 1000 times the smallest. Points are aligned.
   void measure() {
+    if (!is_floating(v_.dtype)) return visit(0, 0, [&](Number x) { left_ = std::max(left_, other(x).size()); });
     double largest = 0, smallest = INFINITY;
-    if (is_floating(v_.dtype))
+    visit(0, 0, [&](Number x) {
+      double a = std::fabs(x.real);
+      if (a == 0 || !std::isfinite(a)) return;
+      largest = std::max(largest, a), smallest = std::min(smallest, a);
+    });
+    exponents_ = largest > 0 &&
+                 (largest >= std::min(1e8, most()) || smallest < in_dtype(1e-4) || in_dtype(largest / smallest) > 1000);
+    if (exponents_)  // digits behind the point, and of the exponent, are as many for all
       visit(0, 0, [&](Number x) {
-        double a = std::fabs(x.real);
-        if (a == 0 || !std::isfinite(a)) return;
-        largest = std::max(largest, a), smallest = std::min(smallest, a);
+        if (!std::isfinite(x.real)) return;
+        std::string s = scientific(std::fabs(x.real), v_.dtype, precision_);
+        size_t e = s.find('e');
+        behind_ = std::max(behind_, int(e) - 2), exponent_ = std::max(exponent_, s.size() - e - 2);
       });
-    exponents_ = largest > 0 && (largest >= 1e8 || smallest < 1e-4 || largest / smallest > 1000);
-    if (is_floating(v_.dtype))
-      visit(0, 0, [&](Number x) {
-        if (std::isfinite(x.real)) digits_ = std::max(digits_, digits_needed(x.real));
-      });
-    visit(0, 0, [&](Number x) { width_ = std::max(width_, bare(x).size()); });
+    visit(0, 0, [&](Number x) {
+      if (!std::isfinite(x.real)) return;
+      std::string s = finite(x.real);
+      size_t point = s.find('.');
+      left_ = std::max(left_, point), right_ = std::max(right_, s.size() - point);
+    });
+    visit(0, 0, [&](Number x) {
+      if (!std::isfinite(x.real)) left_ = std::max(left_, other(x).size() - std::min(other(x).size(), right_));
+    });
   }
 
-  // Digits behind the point, less the zeros at the end.
-  int digits_needed(double x) const {
-    std::string s = printed(exponents_ ? "%.*e" : "%.*f", precision_, x);
-    size_t point = s.find('.'), end = std::min(s.find('e'), s.size());
-    if (point == std::string::npos) return 0;
-    while (s[end - 1] == '0') end--;
-    return int(end - point - 1);
+  // From here on whole numbers have digits that the dtype does not keep.
+  double most() const { return v_.dtype == f32 ? 1e6 : v_.dtype == bf16 || v_.dtype == f16 ? 1e3 : 1e16; }
+
+  // NumPy compares in the array's own dtype.
+  double in_dtype(double x) const {
+    if (v_.dtype == f32) return double(float(x));
+    return v_.dtype == f16 ? double(float(Float16(cut_to_float(x)))) : x;
   }
 
-  // As wide as it is; fixed notation has spaces for the digits that only others need.
-  std::string bare(Number x) const {
-    if (v_.dtype == boolean) return x.whole ? "true" : "false";
+  std::string finite(double x) const {
+    std::string sign = std::signbit(x) ? "-" : "";
+    if (!exponents_) return sign + fixed(std::fabs(x), v_.dtype, precision_);
+    std::string s = printed("%.*e", behind_, std::fabs(x));
+    if (behind_ == 0) s.insert(1, ".");
+    size_t e = s.find('e') + 2;
+    return sign + s.insert(e, exponent_ - (s.size() - e), '0');
+  }
+
+  // What has no point: whole numbers, booleans, NaN and infinities.
+  std::string other(Number x) const {
+    if (v_.dtype == boolean) return x.whole ? (v_.rank ? " True" : "True") : "False";
     if (!is_floating(v_.dtype)) return std::to_string(x.whole);
-    if (std::isnan(x.real)) return "nan";
-    if (std::isinf(x.real)) return x.real > 0 ? "inf" : "-inf";
-    std::string s = printed(exponents_ ? "%.*e" : "%.*f", digits_, x.real);
-    if (digits_ == 0) s.insert(std::min(s.find('e'), s.size()), ".");
-    for (size_t i = s.size(); !exponents_ && i-- > 0 && s[i] == '0' && s.find('.') < i;) s[i] = ' ';
-    return s;
+    return std::isnan(x.real) ? "nan" : x.real > 0 ? "inf" : "-inf";
   }
 
+  // A single number stands alone, with all its digits.
+  std::string scalar(Number x) const {
+    if (!is_floating(v_.dtype) || !std::isfinite(x.real)) return other(x);
+    double a = std::fabs(x.real);
+    std::string sign = std::signbit(x.real) ? "-" : "";
+    if (a != 0 && (a < 1e-4 || a >= most())) {
+      std::string s = scientific(a, v_.dtype, 1100);
+      return sign + (s[2] == 'e' ? s.erase(1, 1) : s);
+    }
+    std::string s = fixed(a, v_.dtype, 1100);
+    return sign + (s.back() == '.' ? s + "0" : s);
+  }
+
+  // Padded to the common width, with points below each other.
   std::string word(Number x) const {
-    std::string s = bare(x);
-    return std::string(width_ - std::min(width_, s.size()), ' ') + s;
+    if (is_floating(v_.dtype) && std::isfinite(x.real)) {
+      std::string s = finite(x.real);
+      size_t point = s.find('.');
+      return std::string(left_ - point, ' ') + s + std::string(right_ - (s.size() - point), ' ');
+    }
+    std::string s = other(x);
+    return std::string(left_ + right_ - s.size(), ' ') + s;
   }
 
-  std::string block(int d, int64_t at) const {
-    std::string out = "[", indent(size_t(d) + 1, ' '), line;
-    bool first = true;
+  std::string block(int d, int64_t at, size_t width) const {
+    std::string indent(size_t(d) + 1, ' '), out;
     if (d + 1 == v_.rank) {
+      // A line ends before the word that would leave no room for what follows it: a bracket.
+      std::string line = indent;
+      int64_t left = shorten_ && v_.shape[d] > 2 * edge_ ? 2 * edge_ + 1 : v_.shape[d];
       places(d, [&](int64_t i) {
         std::string w = i < 0 ? "..." : word(read(v_, at + i * v_.strides[d]));
-        if (!first && indent.size() + line.size() + w.size() + 2 > kLineWidth) {
-          out += line + "\n" + indent;
-          line = w;
-        } else {
-          line += (first ? "" : " ") + w;
+        if (line.size() + w.size() > width - 1 && line.size() > indent.size()) {
+          while (line.back() == ' ') line.pop_back();
+          out += line + "\n";
+          line = indent;
         }
-        first = false;
+        line += w;
+        if (--left > 0) line += " ";
       });
-      return out + line + "]";
+      out += line;
+    } else {
+      std::string gap(size_t(v_.rank - d - 1), '\n');
+      places(d, [&](int64_t i) {
+        out += (out.empty() ? "" : gap) + indent + (i < 0 ? "..." : block(d + 1, at + i * v_.strides[d], width - 1));
+      });
     }
-    std::string gap = std::string(size_t(v_.rank - d - 1), '\n') + indent;
-    places(d, [&](int64_t i) {
-      out += (first ? "" : gap) + (i < 0 ? "..." : block(d + 1, at + i * v_.strides[d]));
-      first = false;
-    });
-    return out + "]";
+    return "[" + out.substr(indent.size()) + "]";
   }
 
   const View& v_;
   int precision_;
   int64_t edge_;
   bool shorten_, exponents_ = false;
-  int digits_ = 0;
-  size_t width_ = 0;
+  int behind_ = 0;
+  size_t exponent_ = 2;
+  size_t left_ = 0, right_ = 0;  // characters before the point, and from it on
 };
 
 }  // namespace

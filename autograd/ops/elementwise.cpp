@@ -1,9 +1,12 @@
 #include "autograd/ops/elementwise.h"
 
+#include <algorithm>
 #include <numbers>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/reduce.h"
+#include "core/dispatch.h"
 
 namespace fovea {
 namespace {
@@ -43,9 +46,11 @@ void gelu_backward_compose(Compose& c) {
     Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
     c.out[0] = g * (cdf + x * pdf);
   } else {
-    Tensor s = sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));
-    Tensor slope = (square(x) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
-    c.out[0] = g * (s + x * s * (1.0 - s) * slope);
+    // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows.
+    Tensor z = minimum(maximum(x, -16.0), 16.0);
+    Tensor s = sigmoid((z + square(z) * z * kGeluCubic) * (2 * kGeluScale));
+    Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
+    c.out[0] = g * (s + z * s * (1.0 - s) * slope);
   }
 }
 
@@ -110,6 +115,11 @@ void define_elementwise_ops() {
   rule(op::minimum, "the smaller, NaN if either is", [](Backward& b) { extremum_backward(b, false); });
   for (op::Id id : {op::eq, op::ne, op::lt, op::le, op::gt, op::ge}) no_rule(id, "comparison");
   for (op::Id id : {op::logical_and, op::logical_or}) no_rule(id, "logical, nonzero is true");
+  rule(op::floor_divide, "a / b rounded down", [](Backward& b) { b.zero(0), b.zero(1); });
+  rule(op::remainder, "a - b floor(a / b)", [](Backward& b) {
+    if (b.needs(0)) b.add(0, b.g());
+    if (b.needs(1)) b.add(1, -b.g() * floor_divide(b.x(0), b.x(1)));
+  });
   no_rule(op::shift_right, "logical shift to the right");
 
   rule(op::where, "condition ? a : b", [](Backward& b) {
@@ -127,6 +137,22 @@ void define_elementwise_ops() {
                         },
                     .gradient = Gradient::backward,
                     .backward = [](Backward& b) { b.add(0, b.g()); }});  // the engine casts it to the input's dtype
+  define(op::to_device, {.doc = "the same numbers on another device",
+                         .infer =
+                             [](Infer& c) {
+                               const auto& a = c.attrs<ToDeviceAttrs>();
+                               c.like(0, c.x(0));
+                               c.out[0].device = {uint8_t(a.backend), uint8_t(a.index)};
+                             },
+                         .compose =
+                             [](Compose& c) {
+                               const auto& a = c.attrs<ToDeviceAttrs>();
+                               Device d{uint8_t(a.backend), uint8_t(a.index)};
+                               const Array& x = c.x(0).array();
+                               c.out[0] = Tensor(x.device() == d ? dense_copy(x) : to_device(x, d));
+                             },
+                         .gradient = Gradient::backward,
+                         .backward = [](Backward& b) { b.add(0, to_device(b.g(), b.device(0))); }});
   rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
 
   define(op::gelu,
@@ -140,7 +166,12 @@ void define_elementwise_ops() {
 
 Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
   const Tensor* like = !a.is_number() ? a.pointer() : !b.is_number() ? b.pointer() : nullptr;
-  DType t = like && like->defined() ? like->dtype() : f32;
+  // Two numbers: the one of the higher kind decides.
+  auto kind = std::max(a.number().kind(), b.number().kind());
+  DType t = like                      ? (like->defined() ? like->dtype() : f32)
+            : kind == Number::boolean ? boolean
+            : kind == Number::whole   ? i64
+                                      : f32;
   Device d = condition.is_number()          ? default_device()
              : condition.tensor().defined() ? condition.tensor().device()
                                             : default_device();
@@ -153,6 +184,13 @@ Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
 Tensor cast(const Operand& x, DType dtype) {
   if (x.is_number()) return x.number_beside(dtype, default_device());
   return apply<op::cast, 1>({x.pointer()}, {dtype}, x.where());
+}
+
+Tensor to_device(const Operand& x, Device d) {
+  if (x.is_number()) return x.number_beside(f32, d);
+  Device from = detail::tensor_of(x, "to_device").device();
+  if (from == d) return x.tensor();
+  return apply<op::to_device, 1>({x.pointer()}, {d.backend, d.index}, x.where());
 }
 
 Tensor contiguous(const Operand& x) {

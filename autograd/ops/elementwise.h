@@ -44,6 +44,9 @@ inline Tensor gt(const Operand& a, const Operand& b) { return apply_binary(op::g
 inline Tensor ge(const Operand& a, const Operand& b) { return apply_binary(op::ge, a, b); }
 inline Tensor logical_and(const Operand& a, const Operand& b) { return apply_binary(op::logical_and, a, b); }
 inline Tensor logical_or(const Operand& a, const Operand& b) { return apply_binary(op::logical_or, a, b); }
+// The whole part of a / b rounded down, and what is left: a - b floor_divide(a, b), with b's sign (Python's // and %).
+inline Tensor floor_divide(const Operand& a, const Operand& b) { return apply_binary(op::floor_divide, a, b); }
+inline Tensor remainder(const Operand& a, const Operand& b) { return apply_binary(op::remainder, a, b); }
 inline Tensor shift_right(const Operand& a, const Operand& b) {
   return apply_binary(op::shift_right, a, b);
 }  // logical, integers
@@ -52,6 +55,10 @@ inline Tensor operator+(const Operand& a, const Operand& b) { return apply_binar
 inline Tensor operator-(const Operand& a, const Operand& b) { return apply_binary(op::sub, a, b); }
 inline Tensor operator*(const Operand& a, const Operand& b) { return apply_binary(op::mul, a, b); }
 inline Tensor operator/(const Operand& a, const Operand& b) { return apply_binary(op::div, a, b); }
+inline Tensor operator%(const Operand& a, const Operand& b) { return apply_binary(op::remainder, a, b); }
+// Comparisons are element by element, these two too.
+inline Tensor operator==(const Operand& a, const Operand& b) { return apply_binary(op::eq, a, b); }
+inline Tensor operator!=(const Operand& a, const Operand& b) { return apply_binary(op::ne, a, b); }
 inline Tensor operator<(const Operand& a, const Operand& b) { return apply_binary(op::lt, a, b); }
 inline Tensor operator<=(const Operand& a, const Operand& b) { return apply_binary(op::le, a, b); }
 inline Tensor operator>(const Operand& a, const Operand& b) { return apply_binary(op::gt, a, b); }
@@ -61,11 +68,15 @@ inline Tensor operator-(const Operand& a) { return apply_unary(op::neg, a); }
 inline Tensor& operator+=(Tensor& a, const Operand& b) { return a = apply_binary(op::add, a, b); }
 inline Tensor& operator-=(Tensor& a, const Operand& b) { return a = apply_binary(op::sub, a, b); }
 inline Tensor& operator*=(Tensor& a, const Operand& b) { return a = apply_binary(op::mul, a, b); }
+inline Tensor& operator/=(Tensor& a, const Operand& b) { return a = apply_binary(op::div, a, b); }
 
-// condition ? a : b, element by element; the branch not taken gets gradient 0 (its NaN too).
+// condition ? a : b, element by element; the branch not taken gets gradient 0, whatever its value. Behind it that 0 may
+// still meet an infinite slope and become NaN, so choose the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0).
 Tensor where(const Operand& condition, const Operand& a, const Operand& b);
 // The same numbers as another dtype. Floating to integer truncates; gradients are cast back.
 Tensor cast(const Operand& x, DType dtype);
+// The same numbers on another device; gradients are copied back.
+Tensor to_device(const Operand& x, Device device);
 // x itself when it is dense, else a dense copy.
 Tensor contiguous(const Operand& x);
 

@@ -11,7 +11,11 @@ namespace {
 uint32_t axes_of(const Shape& dim, int rank) {
   if (dim.rank == 0) return (1u << rank) - 1;
   uint32_t bits = 0;
-  for (int64_t d : dim) bits |= 1u << wrap_dim(d, rank);
+  for (int64_t d : dim) {
+    uint32_t bit = 1u << wrap_dim(d, rank);
+    if (bits & bit) throw ShapeError("axis " + std::to_string(d) + " appears twice in " + to_string(dim));
+    bits |= bit;
+  }
   return bits & ((1u << rank) - 1);
 }
 
@@ -25,6 +29,14 @@ template <bool kToI64> void infer_reduce(Infer& c) {
 void infer_any(Infer& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   c.set(0, boolean, reduced_shape(shape_of(c.x(0)), a.dim, a.keepdim));
+}
+
+void infer_extremum(Infer& c) {
+  infer_reduce<false>(c);
+  Shape x = shape_of(c.x(0));
+  if (numel(x) == 0 && numel(c.out[0].shape()) != 0)
+    throw ShapeError("there is no largest and no smallest of nothing: " + to_string(x) +
+                     " (expected at least one element along the axes)");
 }
 
 // A reduced tensor seen with the input's rank again, so that it broadcasts against it.
@@ -116,11 +128,11 @@ void define_reduce_ops() {
                     .gradient = Gradient::backward,
                     .backward = prod_backward});
   define(op::amax, {.doc = "largest over axes",
-                    .infer = infer_reduce<false>,
+                    .infer = infer_extremum,
                     .gradient = Gradient::backward,
                     .backward = extremum_backward});
   define(op::amin, {.doc = "smallest over axes",
-                    .infer = infer_reduce<false>,
+                    .infer = infer_extremum,
                     .gradient = Gradient::backward,
                     .backward = extremum_backward});
   define(op::any, {.doc = "is any element nonzero", .infer = infer_any, .gradient = Gradient::not_differentiable});
@@ -138,7 +150,7 @@ void define_reduce_ops() {
                       .backward = [](Backward& b) {  // the sum of what comes behind: cumsum of the reversed axis
                         int64_t d = b.attrs<DimAttrs>().dim;
                         if (b.g().dim() == 0) return b.add(0, b.g());
-                        Slice reversed{-1, INT64_MIN, -1};
+                        Slice reversed{.step = -1};
                         b.add(0, slice(cumsum(slice(b.g(), d, reversed), d), d, reversed));
                       }});
   define(op::sum_to, {.doc = "sum back to a shape that broadcasts to this one",

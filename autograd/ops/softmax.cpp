@@ -69,7 +69,7 @@ void logsumexp_compose(Compose& c) {
   Tensor shift = full(kept, 0, {.like = x});
   if (x.numel() > 0) {
     Tensor m = largest(x, a.dim);
-    shift = where(eq(m, -INFINITY), 0.0, m);
+    shift = where(isfinite(m), m, 0.0);
   }
   // Only a row of nothing but -inf (or of nothing) has the sum 0.
   Tensor total = sum(exp(x - shift), a.dim, {.keepdim = true}), none = eq(total, 0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/reduce.h"
@@ -10,34 +11,27 @@
 namespace fovea {
 namespace {
 
+using detail::locate;
+using detail::tensor_of;
+
 template <op::Id id> Tensor view_op(const Operand& x, const Attrs<id>& a) {
+  tensor_of(x, row(id).name);
   return apply<id, 1>({x.pointer()}, a, x.where());
-}
-
-// Adds the public function's name and the caller's line to an error on its way out.
-void locate(Error& e, const char* op, std::source_location where) {
-  e.locate(op, where, state().module ? state().module : "");
-}
-
-const Tensor& tensor_of(const Operand& x, const char* op) {
-  if (x.is_number() || !x.tensor().defined()) {
-    ValueError e("expected a defined tensor");
-    e.locate(op, x.where(), "");
-    throw e;
-  }
-  return x.tensor();
 }
 
 // Replaces one -1 by what is left, and checks the count.
 Shape resolve(const Shape& wanted, int64_t n, const Shape& from) {
   Shape shape = wanted;
   int unknown = -1;
-  int64_t known = 1;
-  for (int i = 0; i < shape.rank; i++) {
-    if (shape[i] == -1 && unknown < 0) unknown = i;
-    else known *= shape[i];
+  for (int i = 0; i < shape.rank && unknown < 0; i++)
+    if (shape[i] == -1) unknown = i;
+  if (unknown >= 0) {
+    shape[unknown] = 1;
+    int64_t known = numel(shape);
+    if (known == 0)
+      throw ShapeError("cannot tell -1 in " + to_string(wanted) + ": beside a size of 0 it could be anything");
+    shape[unknown] = n / known;
   }
-  if (unknown >= 0) shape[unknown] = known == 0 ? 0 : n / known;
   if (numel(shape) != n)
     throw ShapeError("cannot see " + to_string(from) + " (" + std::to_string(n) + " elements) as " + to_string(wanted));
   return shape;
@@ -99,6 +93,21 @@ void infer_cat(Infer& c) {
   }
   first[int(d)] = n;
   c.set(0, c.x(0).dtype, first);
+}
+
+// Zeros with g laid into the diagonal.
+void diagonal_backward_compose(Compose& c) {
+  const auto& a = c.attrs<DiagonalBackwardAttrs>();
+  const Array& g = c.x(0).array();
+  if (g.is_shape_only()) {
+    c.out[0] = Tensor(Array::shape_only(a.shape, g.dtype(), g.device()));
+    return;
+  }
+  Array out = Array::empty(a.shape, g.dtype(), g.device());
+  fill(out, 0);
+  Array part = out.diagonal(a.offset, a.dim1, a.dim2);
+  assign(part, g);
+  c.out[0] = Tensor(out);
 }
 
 void permute_backward(Backward& b) {
@@ -177,6 +186,30 @@ void define_view_ops() {
                                     b.add(0, apply<op::slice, 1>({&g}, {a.dim, a.start, b.shape(0)[int(a.dim)], a.step},
                                                                  std::source_location::current()));
                                   }});
+  define(op::diagonal, {.doc = "where two axes have equal places, or places that differ by offset",
+                        .view =
+                            [](const Array& x, const void* a) {
+                              const auto& d = *static_cast<const DiagonalAttrs*>(a);
+                              return x.diagonal(d.offset, d.dim1, d.dim2);
+                            },
+                        .gradient = Gradient::backward,
+                        .backward =
+                            [](Backward& b) {
+                              const auto& d = b.attrs<DiagonalAttrs>();
+                              Tensor g = b.g();
+                              b.add(0, apply<op::diagonal_backward, 1>({&g}, {b.shape(0), d.offset, d.dim1, d.dim2},
+                                                                       std::source_location::current()));
+                            }});
+  define(op::diagonal_backward,
+         {.doc = "g laid into zeros",
+          .infer = [](Infer& c) { c.set(0, c.x(0).dtype, c.attrs<DiagonalBackwardAttrs>().shape); },
+          .compose = diagonal_backward_compose,
+          .gradient = Gradient::backward,
+          .backward =
+              [](Backward& b) {
+                const auto& a = b.attrs<DiagonalBackwardAttrs>();
+                b.add(0, diagonal(b.g(), a.offset, a.dim1, a.dim2));
+              }});
   define(op::cat, {.doc = "joined along an axis",
                    .infer = infer_cat,
                    .compose = cat_compose,
@@ -258,28 +291,41 @@ Tensor squeeze(const Operand& x, int64_t dim) try {
   throw;
 }
 
-Tensor slice(const Operand& x, int64_t dim, Slice s) try {
+Tensor slice(const Operand& x, int64_t dim, const Slice& s) try {
   const Tensor& t = tensor_of(x, "slice");
   if (t.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to slice");
   if (s.step == 0) throw IndexError("step 0 (expected a positive or negative step)");
   int d = wrap_dim(dim, t.dim());
   int64_t n = t.size(d);
-  auto clamp = [&](int64_t p) {  // as Python: INT64_MIN stands for "before the first" with a negative step
-    if (p < 0 && p >= -n) p += n;
-    return s.step > 0 ? std::clamp<int64_t>(p, 0, n) : std::clamp<int64_t>(p, -1, n - 1);
+  bool up = s.step > 0;
+  int64_t first = up ? 0 : -1, behind = up ? n : n - 1;  // where positions are clamped to
+  auto clamp = [&](const std::optional<int64_t>& given, int64_t otherwise) {
+    if (!given) return otherwise;
+    int64_t p = *given < 0 && *given >= -n ? *given + n : *given < 0 ? first : *given;
+    return std::clamp(p, first, behind);
   };
-  int64_t start = clamp(s.start), stop = clamp(s.stop);
-  int64_t length = s.step > 0 ? (stop - start + s.step - 1) / s.step : (start - stop - s.step - 1) / -s.step;
-  if (length < 0) length = 0;
+  int64_t start = clamp(s.start, up ? first : behind), stop = clamp(s.stop, up ? behind : first);
+  int64_t way = up ? stop - start : start - stop;
+  uint64_t stride = up ? uint64_t(s.step) : 0 - uint64_t(s.step);
+  int64_t length = way <= 0 ? 0 : int64_t(uint64_t(way - 1) / stride) + 1;
   return view_op<op::slice>(x, {d, length ? start : 0, length, s.step});
 } catch (Error& e) {
   locate(e, "slice", x.where());
   throw;
 }
 
-Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) {
+Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) try {
   const Tensor& t = tensor_of(x, "narrow");
-  return view_op<op::slice>(x, {wrap_dim(dim, t.dim()), start, length, 1});
+  if (t.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to narrow");
+  int d = wrap_dim(dim, t.dim());
+  int64_t n = t.size(d), from = start < 0 ? start + n : start;
+  if (length < 0 || from < 0 || from > n || length > n - from)
+    throw IndexError("start " + std::to_string(start) + ", length " + std::to_string(length) + " leave axis " +
+                     std::to_string(d) + " of " + to_string(t.shape()));
+  return view_op<op::slice>(x, {d, from, length, 1});
+} catch (Error& e) {
+  locate(e, "narrow", x.where());
+  throw;
 }
 
 Tensor select(const Operand& x, int64_t dim, int64_t index) try {
@@ -293,6 +339,10 @@ Tensor select(const Operand& x, int64_t dim, int64_t index) try {
 } catch (Error& e) {
   locate(e, "select", x.where());
   throw;
+}
+
+Tensor diagonal(const Operand& x, int64_t offset, int64_t dim1, int64_t dim2) {
+  return view_op<op::diagonal>(x, {offset, dim1, dim2});
 }
 
 std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
@@ -310,7 +360,7 @@ std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) try {
   const Tensor& t = tensor_of(x, "chunk");
   if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
-  int64_t n = t.size(dim);
+  int64_t n = t.size(wrap_dim(dim, t.dim()));
   return split(x, std::max<int64_t>((n + chunks - 1) / chunks, 1), dim);
 } catch (Error& e) {
   locate(e, "chunk", x.where());

@@ -16,14 +16,12 @@ Tensor transpose(const Operand& x, int64_t dim0, int64_t dim1);
 Tensor expand(const Operand& x, const Shape& shape);  // -1 keeps a size
 Tensor unsqueeze(const Operand& x, int64_t dim);
 Tensor squeeze(const Operand& x, int64_t dim);
-// x[..., start:stop:step, ...] with Python's rules: negative positions count from the end, and are clamped; negative
-// steps count down.
-struct Slice {
-  int64_t start = 0, stop = INT64_MAX, step = 1;
-};
-Tensor slice(const Operand& x, int64_t dim, Slice s);
+// Slice is in autograd/tensor.h.
+Tensor slice(const Operand& x, int64_t dim, const Slice& s);
 Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length);
 Tensor select(const Operand& x, int64_t dim, int64_t index);  // one index: the axis goes
+// x[..., i, ..., i + offset, ...] of dim1 and dim2 as a new last axis, in the place of both.
+Tensor diagonal(const Operand& x, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim = 0);
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim = 0);
 Tensor cat(const std::vector<Tensor>& tensors, int64_t dim = 0,

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "autograd/proof/sample.h"
+#include "core/device.h"
 
 namespace fovea::proof {
 namespace {
@@ -94,6 +95,13 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::add>({integers({4}, -3, 4), integers({4}, -3, 4)}).named("integers");
   s.add<op::mul>({integers({4}, -3, 4), reals({4})}).named("promoted");
   s.add<op::add>({reals({64, 700}), reals({700})}).named("threads").threaded();
+  binary<op::floor_divide>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
+  binary<op::remainder>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
+  s.add<op::floor_divide>({integers({2, 3}, -9, 10), integers({3}, 1, 4)}).named("integers");
+  s.add<op::remainder>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");
+  Device ref = device("ref");
+  for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 2}})
+    s.add<op::to_device>({reals(shape)}, {ref.backend, ref.index});
   comparisons<op::eq, op::ne, op::lt, op::le, op::gt, op::ge>(s);
   comparisons<op::logical_and, op::logical_or>(s);
   s.add<op::shift_right>({integers({3, 4}, -1000, 1000), integers({4}, 0, 64)});

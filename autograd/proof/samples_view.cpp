@@ -30,6 +30,15 @@ void detail::view_samples(Samples& s) {
   s.add<op::slice_backward>({reals({2, 3})}, {1, 6, -3, 8}).named("backwards");
   s.add<op::slice_backward>({reals({0, 2})}, {0, 0, 1, 3}).named("of nothing");
   s.add<op::slice_backward>({reals({1})}, {0, 0, 1, 1}).named("single");
+  s.add<op::diagonal>({reals({4, 3})}, {0, 0, 1});
+  s.add<op::diagonal>({reals({2, 3, 5})}, {1, 1, -1}).named("above, of the last axes");
+  s.add<op::diagonal>({reals({4, 2, 3})}, {-2, 2, 0}).named("below, axes swapped");
+  s.add<op::diagonal>({reals({2, 3})}, {3, 0, 1}).named("outside");
+  s.add<op::diagonal>({reals({1, 1})}, {0, 0, 1}).named("single");
+  s.add<op::diagonal>({reals({0, 2})}, {0, 0, 1}).named("of nothing");
+  s.add<op::diagonal_backward>({reals({2, 3})}, {{2, 3, 5}, 1, 1, 2});
+  s.add<op::diagonal_backward>({reals({1})}, {{1, 1}, 0, 0, 1}).named("single");
+  s.add<op::diagonal_backward>({reals({0})}, {{2, 3}, 3, 0, 1}).named("of nothing");
   s.add<op::sum_to>({reals({2, 3, 4})}, {{3, 1}}).sums(8);
   s.add<op::sum_to>({reals({2, 3})}, {Shape{}}).named("to 0-dim").sums(6);
   s.add<op::sum_to>({reals({0, 3})}, {{1, 3}}).named("empty");

@@ -24,14 +24,16 @@ template <class T>
 using Sum = std::conditional_t<is_dual_v<T>, T, std::conditional_t<std::is_integral_v<T>, int64_t, double>>;
 
 // A cast of one element, as PyTorch's: to whole numbers it truncates, and wraps round in narrow ones; NaN and what i64
-// cannot hold become 0 (there the language leaves it open). Halves go by way of f32. Numbers lift to duals with tangent
-// 0; between duals and to whole numbers the real part decides. From duals to other floating types there is no cast: it
-// would lose a gradient in silence.
+// cannot hold become 0 (there the language leaves it open). Halves go by way of f32, rounding once. Numbers lift to
+// duals with tangent 0; between duals and to whole numbers the real part decides. From duals to other floating types
+// there is no cast: it would lose a gradient in silence.
 template <class To, class From> constexpr To convert(const From& x) {
   if constexpr (std::is_same_v<To, From>) return x;
   else if constexpr (is_half_v<From>) return convert<To>(float(x));
   else if constexpr (std::is_same_v<To, bool>) return x != From(0);
-  else if constexpr (is_half_v<To>) return To(float(x));
+  else if constexpr (is_half_v<To> && std::is_same_v<From, float>) return To(x);
+  else if constexpr (is_half_v<To> && std::is_integral_v<From>) return To(cut_to_float(int64_t(x)));
+  else if constexpr (is_half_v<To>) return To(cut_to_float(double(x)));
   else if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) {
     double r = real(x);
     return r >= -0x1p63 && r < 0x1p63 ? To(int64_t(r)) : To(0);

@@ -68,8 +68,7 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
     }
     size_t from = o.use_cache ? start + size_t(cache.length()) : start;
     std::span<const int32_t> fresh(ids.data() + from, ids.size() - from);
-    Tensor x = Tensor::of<int32_t>(fresh, {1, int64_t(fresh.size())},
-                                   {.dtype = i32, .device = model.tok.weight->value().device()});
+    Tensor x = Tensor::of(fresh, {1, int64_t(fresh.size())}, {.device = model.tok.weight->value().device()});
     Tensor logits = model(x, o.use_cache ? &cache : nullptr);
     int32_t next = sample(select(select(logits, 0, 0), 0, int64_t(fresh.size()) - 1).to_vector<float>(), o, generator);
     ids.push_back(next);

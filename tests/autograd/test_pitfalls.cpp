@@ -1,0 +1,293 @@
+// Mistakes that were made elsewhere, each once: a test per row of the catalogue, with the issue that tells of it.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include "autograd/ops/attention.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/loss.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/view.h"
+#include "core/random.h"
+
+using namespace fovea;
+
+namespace {
+
+const char* const kDevices[] = {"ref", "cpu"};
+
+double noise(uint64_t i, uint64_t seed) { return double(random_bits(seed, 0, i) >> 11) * 0x1p-52 - 1; }
+std::vector<double> noise_of(int64_t n, uint64_t seed) {
+  std::vector<double> v;
+  for (int64_t i = 0; i < n; i++) v.push_back(noise(uint64_t(i), seed));
+  return v;
+}
+Tensor leaf(const std::vector<double>& v, const Shape& s, DType t, const char* d) {
+  return Tensor::of(v, s, {.dtype = t, .device = device(d), .requires_grad = true});
+}
+bool is_zero(const Tensor& t) { return !any(t != 0).item<bool>(); }  // NaN is not zero
+bool is_finite(const Tensor& t) { return all(isfinite(t)).item<bool>(); }
+
+}  // namespace
+
+TEST_CASE("pitfall 9: LayerNorm where the mean is far larger than the spread, pt#51102, burn#5607, onnxruntime#31973") {
+  for (const char* d : kDevices)
+    for (double mean_of_all : {1e2, 1e3, 1e4, 1e5, 1e6, 1e7})
+      for (double spread : {1.0, 1e-3}) {
+        const int64_t n = 67;
+        std::vector<double> v;
+        for (double z : noise_of(n, 3)) v.push_back(double(float(mean_of_all + spread * z)));  // what f32 holds
+        double m = 0, var = 0, eps = 1e-5;
+        for (double x : v) m += x / double(n);
+        for (double x : v) var += (x - m) * (x - m) / double(n);
+        std::vector<float> y = layer_norm(leaf(v, {1, n}, f32, d), {n}).to_vector<float>();
+        double worst = 0;
+        for (int64_t i = 0; i < n; i++)
+          worst = std::max(worst, std::abs(y[size_t(i)] - (v[size_t(i)] - m) / std::sqrt(var + eps)));
+        INFO(std::string(d), ", mean ", mean_of_all, ", spread ", spread, ": ", worst);
+        // The mean, a sum in f32, is known to half a place of mean_of_all.
+        CHECK(worst <= 4e-6 + 2 * mean_of_all * 0x1p-24 / std::sqrt(var + eps));
+        CHECK(worst <= 0.3);
+      }
+}
+
+TEST_CASE("pitfall 10: LayerNorm of tiny and huge numbers, forward and backward, pt#162489, pt#178123") {
+  for (const char* d : kDevices)
+    for (double scale : {1e-30, 1e-10, 1.0, 1e10, 1e19, 1e30}) {
+      const int64_t n = 19;
+      std::vector<double> v = noise_of(n, 5);
+      for (double& x : v) x = double(float(x * scale));
+      Tensor x = leaf(v, {1, n}, f32, d), y = layer_norm(x, {n});
+      double m = 0, var = 0;
+      for (double e : v) m += e / double(n);
+      for (double e : v) var += (e - m) * (e - m) / double(n);
+      std::vector<float> out = y.to_vector<float>();
+      INFO(std::string(d), ", scale ", scale);
+      for (int64_t i = 0; i < n; i++) {
+        double expected = (v[size_t(i)] - m) / std::sqrt(var + 1e-5);
+        CHECK(std::abs(out[size_t(i)] - expected) <= 2e-6 * (1 + std::abs(expected)));
+      }
+      sum(y * y * y).backward();
+      CHECK(is_finite(x.grad()));
+    }
+}
+
+TEST_CASE("pitfall 12: all targets ignored give loss 0 and gradient 0, pt#70348, pt#75181, pt#116349") {
+  for (const char* d : kDevices)
+    for (double smoothing : {0.0, 0.1}) {
+      Tensor x = leaf(noise_of(12, 1), {3, 4}, f32, d);
+      Tensor target = full({3}, -100, {.device = device(d)});
+      Tensor loss = cross_entropy(x, target, {.label_smoothing = smoothing});
+      CHECK(loss.item() == 0);
+      loss.backward();
+      CHECK(is_zero(x.grad()));
+    }
+}
+
+TEST_CASE(
+    "pitfall 13: ignored rows count nowhere, with label smoothing and weights too, pt#73205, pt#69339, pt#91383") {
+  for (const char* d : kDevices)
+    for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      for (double smoothing : {0.0, 0.3})
+        for (bool weighted : {false, true}) {
+          Device at = device(d);
+          std::vector<double> v = noise_of(24, 2);
+          Tensor x = leaf(v, {6, 4}, f64, d);
+          Tensor kept_x = leaf({v.begin() + 4, v.begin() + 16}, {3, 4}, f64, d);
+          Tensor target = Tensor::of(std::vector<int64_t>{-100, 1, 3, 0, -100, -100}, {6}, {.device = at});
+          Tensor kept_target = Tensor::of(std::vector<int64_t>{1, 3, 0}, {3}, {.device = at});
+          CrossEntropyOptions o{.reduction = reduction, .label_smoothing = smoothing};
+          if (weighted) o.weight = Tensor::of(std::vector<double>{0.5, 1, 2, 3}, {4}, {.device = at});
+          INFO(std::string(d), ", reduction ", int(reduction), ", smoothing ", smoothing, ", weights ", weighted);
+          Tensor all = cross_entropy(x, target, o), kept = cross_entropy(kept_x, kept_target, o);
+          if (reduction == Reduction::none) {
+            CHECK(all[0].item() == 0);
+            CHECK(all[5].item() == 0);
+          }
+          CHECK(sum(all).item() == doctest::Approx(sum(kept).item()).epsilon(1e-12));
+          sum(all).backward();
+          sum(kept).backward();
+          CHECK(is_zero(x.grad()[0]));
+          CHECK(is_zero(x.grad()[Slice{4}]));
+          Tensor gap = amax(abs(x.grad()[Slice{1, 4}] - kept_x.grad()));
+          CHECK(gap.item() < 1e-12);
+        }
+}
+
+TEST_CASE("pitfall 14: every invalid target is an error, every valid ignore_index is not, pt#12670, pt#15508") {
+  for (const char* d : kDevices)
+    for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      for (int64_t bad : {int64_t(-1), int64_t(-4), int64_t(4), int64_t(255), int64_t(1) << 40, INT64_MIN, INT64_MAX}) {
+        INFO(std::string(d), ", target ", bad);
+        Tensor x = leaf(noise_of(8, 1), {2, 4}, f32, d);
+        Tensor target = Tensor::of(std::vector<int64_t>{1, bad}, {2}, {.device = device(d)});
+        CHECK_THROWS_AS(cross_entropy(x, target, {.reduction = reduction}), IndexError);
+        CHECK_NOTHROW(cross_entropy(x, target, {.reduction = reduction, .ignore_index = bad}));
+        CHECK_NOTHROW(exp(x));  // the fault does not stay behind
+      }
+}
+
+TEST_CASE(
+    "pitfall 15: the branch that where() does not take gets gradient 0; its argument is chosen too, pt#68425, "
+    "pt#52248, pt#16317") {
+  for (const char* d : kDevices) {
+    Tensor x = leaf({-1, 0, 4}, {3}, f32, d);
+    Tensor bad = leaf({NAN, INFINITY, 1}, {3}, f32, d);
+    sum(where(x > 0, x, bad)).backward();
+    CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 0, 1});
+    CHECK(bad.grad().to_vector<float>() == std::vector<float>{1, 1, 0});
+    // sqrt, log and a quotient under a mask: where inside as well as outside.
+    using Call = Tensor (*)(const Tensor&);
+    for (Call call :
+         {Call([](const Tensor& s) { return sqrt(s); }), Call([](const Tensor& s) { return log(s); }),
+          Call([](const Tensor& s) { return 1 / s; }), Call([](const Tensor& s) { return pow(s, -0.5); })}) {
+      Tensor y = leaf({-1, 0, 4}, {3}, f32, d), ok = y > 0;
+      sum(where(ok, call(where(ok, y, 1)), 0)).backward();
+      std::vector<float> g = y.grad().to_vector<float>();
+      CHECK(g[0] == 0);
+      CHECK(g[1] == 0);
+      CHECK((std::isfinite(g[2]) && g[2] != 0));
+    }
+  }
+}
+
+TEST_CASE(
+    "pitfall 17: logsumexp of -inf only is -inf, with gradient 0, pt#31829, jax#6811, jax#23842, tinygrad#17853") {
+  for (const char* d : kDevices)
+    for (int64_t n : {1, 3, 8, 21}) {
+      std::vector<double> v(size_t(3 * n), -INFINITY);
+      v[size_t(n)] = 2;  // the second row sees one number
+      Tensor x = leaf(v, {3, n}, f32, d), y = logsumexp(x, {1});
+      CHECK(y.to_vector<float>() == std::vector<float>{-INFINITY, 2, -INFINITY});
+      sum(y).backward();
+      std::vector<float> expected(size_t(3 * n), 0.f);
+      expected[size_t(n)] = 1;
+      CHECK(x.grad().to_vector<float>() == expected);
+      Tensor up = leaf({INFINITY, 1}, {2}, f32, d);
+      CHECK(logsumexp(up, {0}).item() == INFINITY);
+    }
+}
+
+TEST_CASE(
+    "pitfall 20: GELU is finite for every bf16 (as f32 and f64 too) and f16, forward and backward, executorch#22323, "
+    "pt#186278, "
+    "fairseq#2235") {
+  for (const char* d : kDevices)
+    for (DType t : {bf16, f16, f32, f64})
+      for (Gelu form : {Gelu::none, Gelu::tanh}) {
+        std::vector<double> v;
+        for (uint32_t b = 0; b < 65536; b++) {
+          BFloat16 p;
+          Float16 q;
+          p.bits = q.bits = uint16_t(b);
+          double x = t == f16 ? double(float(q)) : double(float(p));
+          if (std::isfinite(x)) v.push_back(x);
+        }
+        INFO(std::string(d), " ", std::string(name_of(t)), " form ", int(form));
+        Tensor x = leaf(v, {int64_t(v.size())}, t, d), y = gelu(x, {form});
+        sum(y.to(f32)).backward();
+        CHECK(is_finite(y));
+        CHECK(is_finite(x.grad()));
+        CHECK(!any(y < -0.2).item<bool>());
+      }
+}
+
+TEST_CASE("pitfall 22: a padding row gets no gradient, at any length, pt#26302, pt#28716") {
+  for (const char* d : kDevices)
+    for (int64_t n : {1, 767, 768, 769, 100000}) {
+      Tensor w = leaf(noise_of(8, 4), {4, 2}, f32, d);
+      Tensor ids = (arange(n, {.device = device(d)}) % 4).contiguous();
+      sum(embedding(ids, w, {.padding_idx = 2})).backward();
+      std::vector<float> g = w.grad().to_vector<float>();
+      INFO(std::string(d), " length ", n);
+      for (int64_t row = 0; row < 4; row++) CHECK(g[size_t(2 * row)] == (row == 2 ? 0 : float((n + 3 - row) / 4)));
+    }
+}
+
+TEST_CASE("pitfall 23: a bf16 embedding gradient does not stop growing at 256 duplicates, tt#53386, mxnet#17703") {
+  for (const char* d : kDevices)
+    for (DType t : {bf16, f16, f32}) {
+      int64_t n = t == f16 ? 50000 : 100000;
+      Tensor w = leaf(std::vector<double>(6, 0), {3, 2}, t, d);
+      sum(embedding(full({n}, 1, {.device = device(d)}), w).to(f32)).backward();
+      float expected = t == bf16 ? float(BFloat16(float(n))) : t == f16 ? float(Float16(float(n))) : float(n);
+      INFO(std::string(d), " ", std::string(name_of(t)));
+      CHECK(w.grad().to_vector<float>() == std::vector<float>{0, 0, expected, expected, 0, 0});
+    }
+}
+
+TEST_CASE(
+    "pitfall 1: a row of attention that sees nothing gives 0 and gradient 0, pt#103749, pt#103963, pt#41508, "
+    "burn#4697") {
+  for (const char* d : kDevices) {
+    auto three = [&](uint64_t seed) { return leaf(noise_of(2 * 2 * 5 * 4, seed), {2, 2, 5, 4}, f32, d); };
+    {
+      Tensor q = three(1), k = three(2), v = three(3);
+      Tensor lengths = Tensor::of(std::vector<int32_t>{0, 5}, {2}, {.device = device(d)});
+      Tensor y = attention(q, k, v, {.k_lengths = lengths});
+      CHECK(is_zero(y[0]));
+      CHECK(!is_zero(y[1]));
+      sum(y * y).backward();
+      for (const Tensor& t : {q, k, v}) {
+        CHECK(is_zero(t.grad()[0]));
+        CHECK(is_finite(t.grad()));
+      }
+      CHECK(!is_zero(v.grad()[1]));
+    }
+    for (double hidden : {0.0, double(-INFINITY)}) {  // a boolean mask, an additive one
+      Tensor q = three(1), k = three(2), v = three(3);
+      Tensor mask =
+          hidden == 0 ? ones({5, 5}, {.dtype = boolean, .device = device(d)}) : zeros({5, 5}, {.device = device(d)});
+      mask = where((arange(5, {.device = device(d)}) == 1).unsqueeze(1), mask.to(f32) * 0 + hidden, mask.to(f32))
+                 .to(mask.dtype());
+      Tensor y = scaled_dot_product_attention(q, k, v, {.attn_mask = mask});
+      CHECK(is_zero(y.select(2, 1)));
+      CHECK(is_finite(y));
+      sum(y * y).backward();
+      CHECK(is_zero(q.grad().select(2, 1)));
+      for (const Tensor& t : {q, k, v}) CHECK(is_finite(t.grad()));
+    }
+  }
+}
+
+TEST_CASE("pitfall 49: gradients of products with zeros, and of extrema with ties") {
+  for (const char* d : kDevices) {
+    Tensor x = leaf({2, 3, 4, 2, 0, 4, 0, 3, 0}, {3, 3}, f32, d);
+    sum(prod(x, {1})).backward();
+    CHECK(x.grad().to_vector<float>() == std::vector<float>{12, 8, 6, 0, 8, 0, 0, 0, 0});
+    Tensor t = leaf({1, 3, 3, 3}, {4}, f32, d);
+    amax(t).backward();
+    CHECK(t.grad().to_vector<float>() == std::vector<float>{0, 1 / 3.f, 1 / 3.f, 1 / 3.f});
+    Tensor m = leaf({2, -1, -1}, {3}, f32, d);
+    amin(m).backward();
+    CHECK(m.grad().to_vector<float>() == std::vector<float>{0, 0.5f, 0.5f});
+  }
+}
+
+TEST_CASE(
+    "pitfall 39: a broadcast gradient is summed, for all ranks and sizes of 1 on both sides, pt#1787, burn#181, "
+    "nd4j#2424") {
+  // Up to rank 3: every pattern of {1, full} on each side, and every pair of ranks.
+  const int64_t sizes[3] = {2, 3, 2};
+  for (int ra = 0; ra <= 3; ra++)
+    for (int rb = 0; rb <= 3; rb++)
+      for (int ones_a = 0; ones_a < 1 << ra; ones_a++)
+        for (int ones_b = 0; ones_b < 1 << rb; ones_b++) {
+          Shape sa, sb;
+          for (int i = 0; i < ra; i++) sa.push_back(ones_a >> i & 1 ? 1 : sizes[3 - ra + i]);
+          for (int i = 0; i < rb; i++) sb.push_back(ones_b >> i & 1 ? 1 : sizes[3 - rb + i]);
+          Shape s = broadcast(sa, sb);
+          Tensor a = leaf(noise_of(numel(sa), 1), sa, f64, "cpu"), b = leaf(noise_of(numel(sb), 2), sb, f64, "cpu");
+          sum(a * b).backward();
+          INFO(to_string(sa), " with ", to_string(sb));
+          REQUIRE(a.grad().shape() == sa);
+          REQUIRE(b.grad().shape() == sb);
+          Tensor ga = sum_to(expand(b.detach(), s), sa), gb = sum_to(expand(a.detach(), s), sb);
+          REQUIRE(amax(abs(a.grad() - ga)).item() < 1e-14);
+          REQUIRE(amax(abs(b.grad() - gb)).item() < 1e-14);
+        }
+}
