@@ -1,5 +1,6 @@
 #include "core/dispatch.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/device.h"
@@ -101,6 +102,13 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
     if (l.to == Destination::fresh)
       for (int i = 0; i < l.outputs; i++)
         l.out[i] = Array::shape_only(l.meta[i].shape(), l.meta[i].dtype, l.meta[i].device);
+    if (slot.scratch) {  // counted in plans
+      for (int i = 0; i < l.outputs; i++) outs[i] = &l.out[i].view();
+      Call c{.in = in.data(), .out = outs.data(), .inputs = l.inputs, .outputs = l.outputs, .kind = r.kind};
+      c.deterministic = (s.mode & kDeterministic) != 0;
+      c.host = &host_services();
+      s.blocks.planned_peak = std::max(s.blocks.planned_peak, s.blocks.planned + slot.scratch(c, l.attrs));
+    }
     return true;
   }
   if (l.to == Destination::fresh) {

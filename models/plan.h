@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-// Bytes. `peak` is the most that a training step holds at once: weights, optimizer state, and of activations and
-// gradients what is alive together. Scratch of kernels is not in it.
+// Bytes. `peak` is the most that a training step holds at once: weights, optimizer state, and of activations,
+// gradients and scratch what is alive together.
 struct MemoryPlan {
   int64_t weights = 0, gradients = 0, optimizer = 0, peak = 0;
   int64_t activations() const { return peak - weights - gradients - optimizer; }

@@ -43,7 +43,7 @@ std::string progress_line(const ProgressState& s, int width, bool bar, bool colo
   std::string rest = fmt::format(" {}/{}", s.step, s.total);
   int left = width - int(percent.size() + rest.size());
   // In the order in which they are given up, last first.
-  std::string pieces[] = {fmt::format("  loss {:.4f}", s.loss),
+  std::string pieces[] = {s.loss ? fmt::format("  loss {:.4f}", *s.loss) : "",
                           s.seconds_left >= 0 ? "  " + duration(s.seconds_left) + " left" : "",
                           s.tokens_per_s > 0 ? "  " + rate(s.tokens_per_s) : ""};
   for (std::string& piece : pieces) {
@@ -72,7 +72,7 @@ Progress::Progress(int64_t first_step, int64_t total, FILE* out) : out_(out), fi
 
 Progress::~Progress() { finish(); }
 
-void Progress::update(int64_t step, double loss, double tokens_per_s) {
+void Progress::update(int64_t step, std::optional<double> loss, double tokens_per_s) {
   auto now = Clock::now();
   double seconds = std::chrono::duration<double>(now - start_).count();
   state_.step = step;

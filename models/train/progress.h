@@ -4,13 +4,16 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace fovea::train {
 
 struct ProgressState {
   int64_t step = 0, total = 0;
-  double loss = 0, tokens_per_s = 0;
+  std::optional<double> loss = {};
+  double tokens_per_s = 0;   // 0 is not shown
   double seconds_left = -1;  // negative: not known yet
 };
 
@@ -28,7 +31,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   // Redraws at most ten times a second; off a terminal it prints the first step, then a line every ten seconds.
-  void update(int64_t step, double loss, double tokens_per_s);
+  void update(int64_t step, std::optional<double> loss, double tokens_per_s);
   // A line of its own, above the bar.
   void note(const std::string& text);
   // Draws the last state and ends the line; the destructor does it where nobody did.
@@ -44,5 +47,55 @@ class Progress {
   ProgressState state_;
   Clock::time_point start_ = Clock::now(), last_draw_{};
 };
+
+// `for (const auto& batch : train::progress(text.batches(500))) ...`: a bar for a loop of one's own, over a range that
+// has a size. Tokens are what the elements say in `counted`.
+template <class Range> class ProgressRange {
+ public:
+  explicit ProgressRange(Range range) : range_(std::move(range)) {}
+  class Iterator {
+   public:
+    Iterator(decltype(std::declval<const Range&>().begin()) at, ProgressRange* of) : at_(at), of_(of) {}
+    decltype(auto) operator*() const {
+      if constexpr (requires { (*at_).counted; }) {
+        auto element = *at_;
+        of_->tokens_ = double(element.counted);
+        return element;
+      } else {
+        return *at_;
+      }
+    }
+    Iterator& operator++() {
+      ++at_;
+      of_->step();
+      return *this;
+    }
+    bool operator!=(const Iterator& o) const { return at_ != o.at_; }
+
+   private:
+    decltype(std::declval<const Range&>().begin()) at_;
+    ProgressRange* of_;
+  };
+  Iterator begin() {
+    progress_.emplace(0, int64_t(range_.size()));
+    last_ = std::chrono::steady_clock::now();
+    return {range_.begin(), this};
+  }
+  Iterator end() { return {range_.end(), this}; }
+
+ private:
+  void step() {
+    auto now = std::chrono::steady_clock::now();
+    double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    progress_->update(++done_, {}, seconds > 0 ? tokens_ / seconds : 0);
+  }
+  Range range_;
+  std::optional<Progress> progress_;
+  std::chrono::steady_clock::time_point last_;
+  int64_t done_ = 0;
+  double tokens_ = 0;
+};
+template <class Range> ProgressRange<Range> progress(Range range) { return ProgressRange<Range>(std::move(range)); }
 
 }  // namespace fovea::train

@@ -4,13 +4,13 @@
 
 namespace fovea::cli {
 
-extern const Verb kVersion, kDevices, kTrainLm, kGenerate, kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench, kTrace,
-    kCompletion, kGradcheck, kOps, kOp;
+extern const Verb kVersion, kDevices, kOps, kInfo, kTrainLm, kGenerate, kEvalPpl, kGradcheck, kOp, kTrace, kCkptLs,
+    kCkptShow, kCkptVerify, kCkptDiff, kBench, kCompletion;
 
 // In the order of the help.
 inline constexpr const Verb* kVerbs[] = {
-    &kVersion,  &kDevices, &kTrainLm, &kGenerate,  &kCkptLs, &kCkptShow, &kCkptVerify,
-    &kCkptDiff, &kBench,   &kTrace,   &kGradcheck, &kOps,    &kOp,       &kCompletion,
+    &kVersion, &kDevices, &kOps,    &kInfo,     &kTrainLm,    &kGenerate, &kEvalPpl, &kGradcheck,
+    &kOp,      &kTrace,   &kCkptLs, &kCkptShow, &kCkptVerify, &kCkptDiff, &kBench,   &kCompletion,
 };
 
 }  // namespace fovea::cli
