@@ -1,6 +1,7 @@
 // The samples themselves: they run, are what they say, and every op has some.
 #include <bit>
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 
@@ -48,6 +49,35 @@ TEST_CASE("every op has samples, with a single element and with none") {
     CHECK(gradient);
     CHECK(patterns.size() == size_t(1) << std::popcount(r.optional));
   }
+}
+
+TEST_CASE("the ops without a gradient are these") {
+  (void)op_def(op::add);
+  std::set<std::string> names;
+  for (int id = 1; id < op::count; id++)
+    if (fovea::detail::op_defs[id] && op_def(id).gradient == Gradient::not_differentiable) names.insert(row(id).name);
+  // Integer and boolean results only: an op that joins them loses gradients.
+  const std::set<std::string> frozen = {"all",        "any",      "argmax", "argmin",     "eq",          "ge",
+                                        "gt",         "isfinite", "isnan",  "le",         "logical_and", "logical_not",
+                                        "logical_or", "lt",       "ne",     "shift_right"};
+  CHECK(names == frozen);
+}
+
+TEST_CASE("what samples leave out has a reason, and does not grow") {
+  std::map<std::string, int> reasons;
+  int left_out = 0;
+  for (const Sample& s : all_samples()) {
+    if (s.op >= op::count || !has_floating_input(s) || op_def(s.op).gradient == Gradient::not_differentiable) continue;
+    if (s.order >= 2 && s.dtypes == kFloating) continue;
+    INFO(s.name);
+    CHECK(!s.why.empty());
+    reasons[s.why]++;
+    left_out++;
+  }
+  std::string text;
+  for (auto& [why, n] : reasons) text += "\n  " + std::to_string(n) + " samples: " + why;
+  MESSAGE("an order or a dtype left out:" << text);
+  CHECK(left_out == 48);
 }
 
 TEST_CASE("inputs hold what they promise") {
