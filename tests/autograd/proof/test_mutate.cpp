@@ -21,7 +21,8 @@ TEST_CASE("every broken rule of every op is found by the gradient check") {
       CHECK(false);
     }
     CHECK(score.caught == score.mutants);
-    if (id != op::sign) CHECK(score.mutants >= 5);  // sign's gradient is zero however one breaks it
+    // The gradients of these are zero however one breaks them.
+    if (id != op::sign && id != op::floor_divide) CHECK(score.mutants >= 5);
     mutants += score.mutants;
     ops++;
   }
