@@ -28,3 +28,16 @@ int h() { return define_op<Named>({.name = "named"}); }
 
 // reject: what was read, written to: read-only location
 void write(const Array& a) { *a.data<float>() = 1; }
+
+// reject: attributes that list no fields: 'fields' is not a member
+struct Bare {
+  int a;
+};
+int bare() { return define_op<Bare>({.name = "bare"}); }
+
+// reject: a kernel for the attributes of another op: const fovea::FillAttrs
+Status fills(const Call&, const FillAttrs&);
+void enrol(Kernels& table) { table.set<op::softmax, fills>(); }
+
+// reject: an argument changed in place: discards qualifiers
+void grow(const Tensor& x) { x += 1; }
