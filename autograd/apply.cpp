@@ -7,6 +7,7 @@
 namespace fovea {
 namespace {
 
+constexpr int kMostOutputs = 8;
 const View kAbsent;
 const Tensor kUndefined;
 
@@ -40,18 +41,33 @@ void check_inputs(const OpRow& r, const Tensor* const* in, int n) {
   }
 }
 
-// Shapes broadcast, dtypes are equal by now.
-void infer_elementwise(const OpRow& r, const Infer& c) {
-  Shape shape;
-  bool first = true;
-  for (int i = 0; i < c.inputs; i++)
-    if (c.in[i]->present()) {
-      shape = first ? shape_of(*c.in[i]) : broadcast(shape, shape_of(*c.in[i]));
-      first = false;
+bool same_sizes(const View& v, const Meta& m) {
+  bool same = v.rank == m.rank;
+  for (int i = 0; same && i < v.rank; i++) same = v.shape[i] == m.dims[i];
+  return same;
+}
+
+// Shapes broadcast, dtypes are equal by now. True: some input's shape is not the output's.
+bool infer_elementwise(const OpRow& r, const View* const* in, int inputs, Meta& out) {
+  bool first = true, differ = false;
+  for (int i = 0; i < inputs; i++) {
+    const View& v = *in[i];
+    if (!v.present()) continue;
+    if (first) {
+      out.rank = v.rank;
+      for (int k = 0; k < v.rank; k++) out.dims[k] = v.shape[k];
+    } else if (!same_sizes(v, out)) {
+      Shape wide = broadcast(out.shape(), shape_of(v));
+      out.rank = int8_t(wide.rank);
+      for (int k = 0; k < wide.rank; k++) out.dims[k] = wide.dims[k];
+      differ = true;
     }
-  const View& d = *c.in[r.dispatch];
-  DType t = r.result == Result::boolean ? boolean : r.result == Result::index ? i64 : d.dtype;
-  c.out[0] = Meta(t, d.device, shape);
+    first = false;
+  }
+  const View& d = *in[r.dispatch];
+  out.dtype = r.result == Result::boolean ? boolean : r.result == Result::index ? i64 : d.dtype;
+  out.device = d.device;
+  return differ;
 }
 
 int category(DType t) { return t == boolean ? 0 : is_floating(t) ? 2 : 1; }
@@ -71,79 +87,69 @@ bool holds(DType t, const Number& n) {
 }
 
 template <int N>
-Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const (&in)[N], Array&& out,
-                         std::source_location where) {
-  constexpr size_t bytes = Node::bytes(N, 1, 0);
-  Node* n = new (allocate_block(s.blocks, bytes)) Node;
+[[gnu::always_inline]] inline Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def,
+                                                       const Tensor* const (&in)[N], Array&& out,
+                                                       std::source_location where) {
+  constexpr int lines = int((Node::bytes(N, 1, 0) + kLine - 1) / kLine);
+  Node* n = new (allocate_lines(s.blocks, lines)) Node;
   n->def = &def;
   n->where = s.where ? *s.where : where;
   n->module = s.module;
   n->inputs = N;
   n->outputs = 1;
-  n->lines = (bytes + kLine - 1) / kLine;
+  n->lines = lines;
   n->flags = Node::same_shape;
+  // The trailing arrays, at places known here.
+  Edge* edges = reinterpret_cast<Edge*>(n + 1);
+  Array *saved = reinterpret_cast<Array*>(edges + N), *saved_out = saved + N;
+  auto* gradient = reinterpret_cast<TensorBase*>(saved_out + 1);
+  auto* versions = reinterpret_cast<uint32_t*>(gradient + 1);
   uint32_t keep = 0;
+#pragma GCC unroll 2
   for (int i = 0; i < N; i++) {
-    bool wants = wants_gradient(r, i, *in[i]);
-    new (n->edges() + i) Edge(wants ? in[i]->edge() : Edge());
-    if (wants) keep |= r.needs[i];
+    const bool wants = wants_gradient(r, i, *in[i]);
+    new (edges + i) Edge(wants ? in[i]->edge() : Edge());
+    keep |= wants ? r.needs[i] : 0;
   }
+#pragma GCC unroll 2
   for (int i = 0; i < N; i++) {
-    bool kept = keep >> i & 1;
-    new (n->saved_inputs() + i) Array(kept ? in[i]->array() : Array());
-    n->versions()[i] = kept ? in[i]->array().version() : 0;
+    const Array& a = in[i]->array();
+    const bool kept = keep >> i & 1;
+    versions[i] = kept ? a.version() : 0;
+    new (saved + i) Array(kept ? a : Array());
   }
-  bool kept = keep >> 16 & 1;
-  new (n->saved_outputs()) Array(kept ? out : Array());
-  n->versions()[N] = kept ? out.version() : 0;
-  new (n->gradients()) TensorBase;
+  const bool kept = keep >> 16 & 1;
+  versions[N] = kept ? out.version() : 0;
+  new (saved_out) Array(kept ? out : Array());
+  new (gradient) TensorBase;
   return Tensor(std::move(out), Edge::adopt(n, 0));
 }
 
-// The general node: any number of inputs and outputs, attrs, shapes of what is not saved.
 void record(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
             std::source_location where, Tensor* out) {
-  size_t metas = 0;
-  for (int i = 0; i < inputs; i++) metas += in[i]->defined() ? size_t(1 + in[i]->dim()) : 1;
-  size_t bytes = Node::bytes(inputs, r.outputs, r.attrs_size) + metas * sizeof(int64_t);
-  if (inputs > 0xffff) throw ValueError(std::to_string(inputs) + " inputs (expected at most 65535 when recording)");
-  Node* n = new (allocate_block(s.blocks, bytes)) Node;
-  n->def = &def;
-  n->where = s.where ? *s.where : where;
-  n->module = s.module;
-  n->inputs = uint16_t(inputs);
-  n->outputs = r.outputs;
-  n->attrs_size = r.attrs_size;
-  n->lines = uint16_t((bytes + kLine - 1) / kLine);
-  uint32_t keep = 0;
-  bool derived = def.gradient == Gradient::derived;
-  if (derived) keep = 0xffff & ~uint32_t(r.statistic);
-  int64_t* meta = n->metas();
-  for (int i = 0; i < inputs; i++) {
-    const Tensor& t = *in[i];
-    bool wants = t.defined() && wants_gradient(r, i, t);
-    new (n->edges() + i) Edge(wants ? t.edge() : Edge());
-    if (wants) keep |= r.needs[r.list && i >= r.inputs ? r.inputs : i];
-    Device d = t.defined() ? t.device() : Device{};
-    *meta++ = t.defined() ? t.dim() | int64_t(t.dtype()) << 8 | int64_t(d.backend) << 16 | int64_t(d.index) << 24 : -1;
-    for (int k = 0; t.defined() && k < t.dim(); k++) *meta++ = t.array().view().shape[k];
-  }
-  for (int i = 0; i < inputs; i++) {
-    bool kept = in[i]->defined() && (keep >> (i < 16 ? i : 15) & 1);
-    new (n->saved_inputs() + i) Array(kept ? in[i]->array() : Array());
-    n->versions()[i] = kept ? in[i]->array().version() : 0;
-  }
-  for (int k = 0; k < r.outputs; k++) {
-    bool kept = keep >> (16 + k) & 1;
-    new (n->saved_outputs() + k) Array(kept ? out[k].array() : Array());
-    n->versions()[inputs + k] = kept ? out[k].array().version() : 0;
-    new (n->gradients() + k) TensorBase;
-  }
-  if (r.attrs_size) std::memcpy(n->attrs(), attrs, r.attrs_size);
-  Edge hold = Edge::adopt(n, 0);
-  for (int k = 0; k < r.outputs; k++)
-    if (!(def.fixed_outputs >> k & 1) && is_floating(out[k].dtype())) out[k] = Tensor(out[k].array(), Edge(n, k));
+  uint32_t keep = def.gradient == Gradient::derived ? 0xffff & ~uint32_t(r.statistic) : 0;
+  for (int i = 0; i < inputs; i++)
+    if (wants_gradient(r, i, *in[i])) keep |= r.needs[r.list && i >= r.inputs ? r.inputs : i];
+  detail::record_node(s, def, {in, inputs, r.no_gradient, keep, attrs, r.attrs_size, where, out, r.outputs});
 }
+
+// What a launch fills: as many as the row has outputs.
+struct Outputs {
+  explicit Outputs(int n) : count(n) {
+    for (int k = 0; k < n; k++) new (metas + k) Meta, new (arrays + k) Array;
+  }
+  ~Outputs() {
+    for (int k = 0; k < count; k++) arrays[k].~Array();
+  }
+  Outputs(const Outputs&) = delete;
+  int count;
+  union {
+    Meta metas[kMostOutputs];
+  };
+  union {
+    Array arrays[kMostOutputs];
+  };
+};
 
 void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
              std::source_location where, const Meta* metas, Tensor* out, bool recording) {
@@ -177,70 +183,73 @@ void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* con
   }
 }
 
-void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
-                   std::source_location where, Tensor* out) {
-  const OpRow& r = row(id);
+// Inputs have the dtypes that the op works in.
+void apply_typed(ThreadState& s, int id, const OpRow& r, const Tensor* const* x, int inputs, const void* attrs,
+                 std::source_location where, Tensor* out) {
   const OpDef& def = op_def(id);
-  check_inputs(r, in, inputs);
-  constexpr int kFew = 16;
-  const Tensor* few[kFew];
-  const View* few_views[kFew];
-  std::vector<const Tensor*> many;
-  std::vector<const View*> many_views;
-  const Tensor** x = few;
-  const View** views = few_views;
-  if (inputs > kFew) {
-    many.resize(size_t(inputs));
-    many_views.resize(size_t(inputs));
-    x = many.data();
-    views = many_views.data();
-  }
-  for (int i = 0; i < inputs; i++) x[i] = in[i];
-  // Elementwise rows promote; the casts are recorded.
-  Tensor cast[4];
-  if (r.elementwise && inputs <= 4 && id != op::cast) {
-    int first = r.no_gradient & 1 ? 1 : 0;  // where's condition stays as it is
-    DType t = result_type(in + first, inputs - first);
-    if (r.result == Result::floating && !is_floating(t)) t = f32;
-    for (int i = first; i < inputs; i++)
-      if (in[i]->defined() && in[i]->dtype() != t && !(r.no_gradient >> i & 1)) {
-        cast[i] = in[i]->to(t, where);
-        x[i] = &cast[i];
-      }
-  }
-  for (int i = 0; i < inputs; i++) views[i] = x[i]->defined() ? &x[i]->array().view() : &kAbsent;
-  Meta metas[8];
-  Infer infer{views, inputs, attrs, metas};
-  if (def.infer) def.infer(infer);
-  else if (r.form != Form::view) infer_elementwise(r, infer);
-
   bool recording = false;
   if ((s.mode & kGrad) && def.gradient != Gradient::not_differentiable)
     for (int i = 0; i < inputs; i++) recording |= wants_gradient(r, i, *x[i]);
-
   if (r.form == Form::view) {
     out[0] = Tensor(def.view(x[0]->array(), attrs));
+    if (recording) record(s, r, def, x, inputs, attrs, where, out);
+    return;
+  }
+  ViewList views(s, inputs);
+  for (int i = 0; i < inputs; i++) views[i] = x[i]->defined() ? &x[i]->array().view() : &kAbsent;
+  Outputs made(r.outputs);
+  bool broadcast = false;
+  if (r.elementwise && !def.infer) {
+    broadcast = infer_elementwise(r, views.data(), inputs, made.metas[0]);
   } else {
-    bool broadcast = false;
-    if (r.elementwise)
-      for (int i = 0; i < inputs; i++)
-        broadcast |= views[i]->present() &&
-                     !(views[i]->rank == metas[0].rank &&
-                       std::memcmp(views[i]->shape, metas[0].dims, sizeof(int64_t) * size_t(metas[0].rank)) == 0);
-    Array made[8];
-    bool skip = (s.mode & kNoKernels) && def.compose;
-    if (!skip && launch(s, Launch{id, views, inputs, attrs, made, r.outputs, metas, broadcast})) {
-      for (int k = 0; k < r.outputs; k++) out[k] = Tensor(std::move(made[k]));
-    } else if (def.compose) {
-      compose(s, r, def, x, inputs, attrs, where, metas, out, recording);
-      if (def.gradient == Gradient::derived) return;  // its own ops were recorded
-    } else {
-      const View& d = r.dispatch < inputs ? *views[r.dispatch] : *views[0];
-      throw UnsupportedError(std::string("no kernel for ") + name_of(d.dtype) + " on " + device_name(d.device) +
-                             ", and it is a base op");
-    }
+    Infer infer{views.data(), inputs, attrs, made.metas};
+    def.infer(infer);
+    for (int i = 0; r.elementwise && i < inputs; i++)
+      broadcast |= views[i]->present() && !same_sizes(*views[i], made.metas[0]);
+  }
+  bool skip = (s.mode & kNoKernels) && def.compose;
+  if (!skip && launch(s, Launch{id, views.data(), inputs, attrs, made.arrays, r.outputs, made.metas, broadcast})) {
+    for (int k = 0; k < r.outputs; k++) out[k] = Tensor(std::move(made.arrays[k]));
+  } else if (def.compose) {
+    compose(s, r, def, x, inputs, attrs, where, made.metas, out, recording);
+    if (def.gradient == Gradient::derived) return;  // its own ops were recorded
+  } else {
+    const View& d = r.dispatch < inputs ? *views[r.dispatch] : *views[0];
+    throw UnsupportedError(std::string("no kernel for ") + name_of(d.dtype) + " on " + device_name(d.device) +
+                           ", and it is a base op");
   }
   if (recording) record(s, r, def, x, inputs, attrs, where, out);
+}
+
+// Elementwise rows promote; the casts are recorded.
+constexpr int kMostPromoted = 4;
+void apply_promoted(ThreadState& s, int id, const OpRow& r, const Tensor* const* in, int inputs, int first,
+                    std::source_location where, const void* attrs, Tensor* out) {
+  DType t = result_type(in + first, inputs - first);
+  if (r.result == Result::floating && !is_floating(t)) t = f32;
+  Tensor cast[kMostPromoted];
+  const Tensor* x[kMostPromoted];
+  for (int i = 0; i < inputs; i++) {
+    x[i] = in[i];
+    if (i < first || !in[i]->defined() || in[i]->dtype() == t || (r.no_gradient >> i & 1)) continue;
+    cast[i] = in[i]->to(t, where);
+    x[i] = &cast[i];
+  }
+  apply_typed(s, id, r, x, inputs, attrs, where, out);
+}
+
+void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+                   std::source_location where, Tensor* out) {
+  const OpRow& r = row(id);
+  check_inputs(r, in, inputs);
+  if (r.elementwise && inputs <= kMostPromoted && id != op::cast) {
+    int first = r.no_gradient & 1 ? 1 : 0;  // where's condition stays as it is
+    DType t = in[first]->defined() ? in[first]->dtype() : f32;
+    bool equal = r.result != Result::floating || is_floating(t);
+    for (int i = first; i < inputs; i++) equal &= !in[i]->defined() || in[i]->dtype() == t;
+    if (!equal) return apply_promoted(s, id, r, in, inputs, first, where, attrs, out);
+  }
+  apply_typed(s, id, r, in, inputs, attrs, where, out);
 }
 
 }  // namespace
@@ -272,59 +281,100 @@ void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, cons
   }
 }
 
-template <int N> Tensor apply_elementwise(int id, const Tensor* const (&in)[N], std::source_location where) {
+[[gnu::noinline]] Tensor apply_first(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+                                     std::source_location where) {
+  Tensor first;
+  if (row(id).outputs == 1) {
+    apply_any(s, id, in, inputs, attrs, where, &first);
+    return first;
+  }
+  Tensor out[kMostOutputs];
+  apply_any(s, id, in, inputs, attrs, where, out);
+  return std::move(out[0]);
+}
+
+}  // namespace detail
+
+namespace {
+
+// Rank, dtype and device, which lie side by side.
+uint32_t kind_of(const View& v) {
+  uint32_t bits;
+  static_assert(offsetof(View, device) == offsetof(View, rank) + 2 &&
+                offsetof(View, dtype) == offsetof(View, rank) + 1);
+  std::memcpy(&bits, &v.rank, sizeof bits);
+  return bits;
+}
+
+template <int N>
+[[gnu::always_inline]] inline Tensor apply_elementwise(int id, const Tensor* const (&in)[N],
+                                                       std::source_location where) {
   ThreadState& s = state();
+  if (!in[0]->defined() || !in[N - 1]->defined()) [[unlikely]]
+    return detail::apply_first(s, id, in, N, &kNoAttrs, where);
   const OpRow& r = row(id);
-  bool same = in[0]->defined() && (N == 1 || in[N - 1]->defined());
-  if (same) {
-    const View& a = in[0]->array().view();
-    if constexpr (N == 2) {
-      const View& b = in[1]->array().view();
-      same = a.dtype == b.dtype && a.rank == b.rank && a.device == b.device;
-      for (int i = 0; same && i < a.rank; i++) same = a.shape[i] == b.shape[i];
-    }
-    if (same && (r.result != Result::floating || is_floating(a.dtype))) [[likely]] {
-      Array out;
-      const View* views[N];
-      for (int i = 0; i < N; i++) views[i] = &in[i]->array().view();
-      try {
-        if (launch_same_shape(s, r, views, N, &kNoAttrs, r.result == Result::boolean ? boolean : a.dtype, out)) {
-          bool recording = (s.mode & kGrad) != 0 && (in[0]->edge() || in[N - 1]->edge());
-          if (!recording) return Tensor(std::move(out));
-          const OpDef& def = op_def(id);
-          if (def.gradient == Gradient::not_differentiable) return Tensor(std::move(out));
-          return record_same_shape<N>(s, r, def, in, std::move(out), where);
-        }
-      } catch (Error& e) {
-        locate(s, e, r, where);
-        throw;
+  const View* views[N];
+  for (int i = 0; i < N; i++) views[i] = &in[i]->array().view();
+  const View &a = *views[0], &b = *views[N - 1];
+  bool same = (r.result != Result::floating || is_floating(a.dtype)) && !(s.mode & kNoKernels);
+  if constexpr (N == 2) {
+    same &= kind_of(a) == kind_of(b);
+    for (int i = 0; same && i < a.rank; i++) same = a.shape[i] == b.shape[i];
+  }
+  if (same) [[likely]] {
+    try {
+      Array out = launch_same_shape<N>(s, id, views, r.result == Result::boolean ? boolean : a.dtype);
+      if (out.defined()) [[likely]] {
+        if (!(s.mode & kGrad) || !(in[0]->edge() || in[N - 1]->edge())) return Tensor(std::move(out));
+        const OpDef& def = op_def(id);
+        if (def.gradient == Gradient::not_differentiable) return Tensor(std::move(out));
+        return record_same_shape<N>(s, r, def, in, std::move(out), where);
       }
+    } catch (Error& e) {
+      locate(s, e, r, where);
+      throw;
     }
   }
-  Tensor out;
-  apply_any(s, id, in, N, &kNoAttrs, where, &out);
-  return out;
+  return detail::apply_first(s, id, in, N, &kNoAttrs, where);
 }
-template Tensor apply_elementwise<1>(int, const Tensor* const (&)[1], std::source_location);
-template Tensor apply_elementwise<2>(int, const Tensor* const (&)[2], std::source_location);
 
-Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
+[[gnu::noinline]] Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
   const Tensor* like = a.is_number() ? b.is_number() ? nullptr : b.pointer() : a.pointer();
   if (like && !like->defined())
     throw ValueError(std::string(row(id).name) + ": an operand is an undefined tensor at " + describe(a.where()));
   DType t = like ? like->dtype() : f32;
   Device d = like ? like->device() : default_device();
-  Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();
-  // A number that the tensor's dtype cannot hold wraps in arithmetic, as PyTorch's, but compares as what it is.
-  if (id >= op::eq && id <= op::ge && is_integer(t) && t != i64 && !holds(t, (a.is_number() ? a : b).number()))
-      [[unlikely]] {
-    x = a.is_number() ? a.number_beside(i64, d) : x.to(i64, a.where());
-    y = b.is_number() ? b.number_beside(i64, d) : y.to(i64, a.where());
+  Tensor number, other;
+  if (a.is_number() && b.is_number()) {
+    number = a.number_beside(t, d), other = b.number_beside(t, d);
+    return apply_elementwise<2>(id, {&number, &other}, a.where());
   }
-  return apply_elementwise<2>(id, {&x, &y}, a.where());
+  const Number& written = (a.is_number() ? a : b).number();
+  // A number that the tensor's dtype cannot hold wraps in arithmetic, as PyTorch's, but compares as what it is.
+  if (id >= op::eq && id <= op::ge && is_integer(t) && t != i64 && !holds(t, written)) [[unlikely]] {
+    other = like->to(i64, a.where());
+    like = &other;
+    t = i64;
+  }
+  number = (a.is_number() ? a : b).number_beside(t, d);
+  return apply_elementwise<2>(id, {a.is_number() ? &number : like, b.is_number() ? &number : like}, a.where());
 }
 
-}  // namespace detail
+}  // namespace
+
+Tensor apply_unary(int id, const Operand& x) {
+  if (x.is_number()) [[unlikely]] {
+    Tensor t = x.number_beside(f32, default_device());
+    return apply_elementwise<1>(id, {&t}, x.where());
+  }
+  return apply_elementwise<1>(id, {x.pointer()}, x.where());
+}
+
+Tensor apply_binary(int id, const Operand& a, const Operand& b) {
+  if (a.is_number() || b.is_number()) [[unlikely]]
+    return apply_numbers(id, a, b);
+  return apply_elementwise<2>(id, {a.pointer(), b.pointer()}, a.where());
+}
 
 std::vector<Tensor> apply(int id, std::span<const Tensor> in, const void* attrs, std::source_location where) {
   std::vector<const Tensor*> x;

@@ -9,37 +9,46 @@ namespace fovea {
 
 void fail_at(const Node* n, const std::string& text) {
   std::string module = n->module ? std::string(" (") + n->module + ")" : "";
-  throw GradientError("backward: " + text + ", of " + row(n->def->id).name + " at " + describe(n->where) + module);
+  throw GradientError("backward: " + text + ", of " + (n->def ? row(n->def->id).name : "a leaf") + " at " +
+                      describe(n->where) + module);
 }
+
+namespace {
+
+[[noreturn]] void fail_unsaved(const Node* n, const char* what, int i) {
+  fail_at(n, std::string("the rule reads ") + what + " " + std::to_string(i) + ", which the row does not keep");
+}
+
+[[noreturn]] void fail_overwritten(const Node* n, const char* what, int i, uint32_t version, const Array& a) {
+  const Storage* st = a.storage();
+  std::string writer;
+  if (st->writer_file) writer = std::string(", written at ") + st->writer_file + ":" + std::to_string(st->writer_line);
+  fail_at(n, std::string(what) + " " + std::to_string(i) + " was overwritten after it was saved (version " +
+                 std::to_string(version) + ", now " + std::to_string(a.version()) + writer + ")");
+}
+
+}  // namespace
 
 Tensor Backward::x(int i) const {
   const Array& a = node_->saved_inputs()[i];
-  if (!a) {
+  if (!a) [[unlikely]] {
     if (!has(i)) return Tensor();
-    fail_at(node_, "the rule reads input " + std::to_string(i) + ", which the row does not keep");
+    fail_unsaved(node_, "input", i);
   }
-  if (a.version() != node_->versions()[i]) {
-    const Storage* st = a.storage();
-    fail_at(node_, "input " + std::to_string(i) + " was overwritten after it was saved (version " +
-                       std::to_string(node_->versions()[i]) + ", now " + std::to_string(a.version()) +
-                       (st->writer_file
-                            ? ", written at " + std::string(st->writer_file) + ":" + std::to_string(st->writer_line)
-                            : "") +
-                       ")");
-  }
+  if (uint32_t version = node_->versions()[i]; a.version() != version) [[unlikely]]
+    fail_overwritten(node_, "input", i, version, a);
   return create_graph_ ? Tensor(a, node_->edges()[i]) : Tensor(a);
 }
 
 Tensor Backward::y(int k) const {
   const Array& a = node_->saved_outputs()[k];
-  if (!a) fail_at(node_, "the rule reads output " + std::to_string(k) + ", which the row does not keep");
-  if (a.version() != node_->versions()[node_->inputs + k])
-    fail_at(node_, "output " + std::to_string(k) + " was overwritten after it was saved");
+  if (!a) [[unlikely]]
+    fail_unsaved(node_, "output", k);
+  if (uint32_t version = node_->versions()[node_->inputs + k]; a.version() != version) [[unlikely]]
+    fail_overwritten(node_, "output", k, version, a);
   bool fixed = node_->def->fixed_outputs >> k & 1;
   return create_graph_ && !fixed ? Tensor(a, Edge(node_, k)) : Tensor(a);
 }
-
-bool Backward::needs(int i) const { return bool(node_->edges()[i]); }
 
 bool Backward::has(int i) const {
   if (i >= node_->inputs) return false;
@@ -70,28 +79,32 @@ Device Backward::device(int i) const {
   return {uint8_t(*m >> 16), uint8_t(*m >> 24)};
 }
 
+// What an elementwise op gave in the output's shape is summed to the input's; the engine casts to its dtype.
+Tensor Backward::fitted(int i, Tensor gradient) const {
+  Shape wanted = shape(i);
+  if (!(gradient.shape() == wanted)) {
+    if ((node_->flags & Node::same_shape) || !row(node_->def->id).elementwise)
+      fail_at(node_, "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " +
+                         std::to_string(i) + " (expected " + to_string(wanted) + ")");
+    gradient = sum_to(gradient, wanted);
+  }
+  if (gradient.dtype() == dtype(i)) return gradient;
+  return gradient.to(dtype(i));
+}
+
 void Backward::add(int i, Tensor gradient) {
   if (!needs(i)) return;
-  if (!gradient.defined()) fail_at(node_, "the rule gave an undefined gradient for input " + std::to_string(i));
+  if (!gradient.defined()) [[unlikely]]
+    fail_at(node_, "the rule gave an undefined gradient for input " + std::to_string(i));
+  bool fits = false;
   if (node_->flags & Node::same_shape) {
     const View &a = gradient.array().view(), &b = cotangents_[0].array().view();
-    bool same = a.rank == b.rank && a.dtype == b.dtype;
-    for (int k = 0; same && k < a.rank; k++) same = a.shape[k] == b.shape[k];
-    if (!same)
-      fail_at(node_,
-              "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " + std::to_string(i));
-  } else {
-    Shape wanted = shape(i);
-    if (!(gradient.shape() == wanted)) {
-      if (!row(node_->def->id).elementwise)
-        fail_at(node_, "the rule gave a gradient of shape " + to_string(gradient.shape()) + " for input " +
-                           std::to_string(i) + " (expected " + to_string(wanted) + ")");
-      gradient = sum_to(gradient, wanted);
-    }
-    if (gradient.dtype() != dtype(i)) gradient = gradient.to(dtype(i));
+    fits = a.rank == b.rank && a.dtype == b.dtype;
+    for (int k = 0; fits && k < a.rank; k++) fits = a.shape[k] == b.shape[k];
   }
+  if (!fits) gradient = fitted(i, std::move(gradient));
   if (sinks_[i].defined()) sinks_[i] = apply_binary(op::add, sinks_[i], gradient);
-  else sinks_[i] = std::move(gradient);
+  else new (sinks_ + i) Tensor(std::move(gradient));  // nothing to destroy
   filled_[i] = true;
 }
 

@@ -1,194 +1,186 @@
 #include "autograd/engine.h"
 
 #include <algorithm>
-#include <mutex>
+#include <thread>
 
 #include "autograd/apply.h"
 #include "autograd/hooks.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "core/dispatch.h"
 
 namespace fovea {
 namespace {
 
-// Runs in flight, to tell a graph used by two threads at once from one left behind by a run that threw.
-std::mutex active_mutex;
-std::vector<uint32_t> active;
-uint32_t next_id = 0;
-
-class ActiveRun {
- public:
-  ActiveRun() {
-    std::lock_guard lock(active_mutex);
-    if (++next_id == 0) ++next_id;
-    active.push_back(id_ = next_id);
-  }
-  ~ActiveRun() {
-    std::lock_guard lock(active_mutex);
-    std::erase(active, id_);
-  }
-  uint32_t id() const { return id_; }
-
- private:
-  uint32_t id_;
-};
-
-bool is_active(uint32_t id) {
-  std::lock_guard lock(active_mutex);
-  return std::find(active.begin(), active.end(), id) != active.end();
-}
+std::atomic<uint32_t> runs{0};
 
 Tensor* slots(Node* n) { return static_cast<Tensor*>(n->gradients()); }
 
-// a += b for plain arrays, in place where nobody else sees `a`.
-void add_into(ThreadState& s, Tensor& a, Tensor b) {
-  if (a.array().sole_owner() && a.array().dense() && !a.edge() && a.dtype() == b.dtype()) {
-    const View* pair[2] = {&a.array().view(), &b.array().view()};
-    Array to = a.array();
-    launch(s, Launch{op::add, pair, 2, &kNoAttrs, &to, 1, nullptr, false, Destination::given});
-  } else {
-    a = apply_binary(op::add, a, b);
-  }
+// A leaf without hooks: no scratch of the run lies in it, gradients go straight to it.
+bool is_end(const Node* n) { return !n->def && !n->hooks; }
+
+// a += b, in place where nobody else sees `a` and nothing is recorded.
+void add_to(ThreadState& s, Tensor& a, const Tensor& b) {
+  if (a.array().sole_owner() && a.array().dense() && !a.edge() && !b.edge() && a.dtype() == b.dtype() &&
+      add_into(s, a.array(), b.array().view()))
+    return;
+  a = apply_binary(op::add, a, b);
 }
 
 void drop_saved(Node* n) {
   for (int i = 0; i < n->inputs; i++) n->saved_inputs()[i] = Array();
   for (int k = 0; k < n->outputs; k++) n->saved_outputs()[k] = Array();
+  if (n->hooks) n->hooks->function = nullptr;
   n->flags |= Node::freed;
 }
 
+// Where a rule leaves its gradients, one per input, and which it has dealt with.
+class Sinks {
+ public:
+  Sinks(ThreadState& s, int n) : state_(s), n_(n), sinks_(few_), filled_(few_filled_) {
+    if (n > kFew) [[unlikely]] {
+      sinks_ = static_cast<Tensor*>(allocate_block(s.blocks, bytes()));
+      filled_ = reinterpret_cast<bool*>(sinks_ + n);
+    }
+    for (int i = 0; i < n; i++) new (sinks_ + i) Tensor, filled_[i] = false;
+  }
+  ~Sinks() {
+    for (int i = 0; i < n_; i++) sinks_[i].~Tensor();
+    if (n_ > kFew) [[unlikely]]
+      free_block(state_.blocks, sinks_, bytes());
+  }
+  Sinks(const Sinks&) = delete;
+  Tensor* tensors() { return sinks_; }
+  bool* filled() { return filled_; }
+
+ private:
+  static constexpr int kFew = 6;
+  size_t bytes() const { return size_t(n_) * (sizeof(Tensor) + 1); }
+  ThreadState& state_;
+  int n_;
+  Tensor* sinks_;
+  bool* filled_;
+  union {
+    Tensor few_[kFew];
+  };
+  bool few_filled_[kFew];
+};
+
 }  // namespace
 
-void Engine::visit(Node* n, Node*& stack) {
-  uint32_t claim = n->claim.load(std::memory_order_relaxed);
-  if (claim == id_) return;
-  if (claim != 0) {
-    if (is_active(claim)) fail_at(n, "another backward is running on this graph (one at a time)");
-    for (int k = 0; k < n->outputs; k++) slots(n)[k] = Tensor();  // left behind by a run that threw
-  }
-  if (n->flags & Node::freed)
+// First meeting of a node. Nothing is touched yet, so a graph that cannot be run is refused whole.
+[[gnu::always_inline]] inline void Engine::open(Node* n, Node*& stack) {
+  if (n->flags & Node::freed) [[unlikely]]
     fail_at(n, "the graph was freed by an earlier backward (pass retain_graph to keep it), or what it saved is gone");
-  n->claim.store(id_, std::memory_order_relaxed);
   n->pending = 0;
   n->next = stack;
   stack = n;
 }
 
-void Engine::count_edges(const std::vector<Tensor>& roots) {
+void Engine::count_edges(std::span<const Tensor> roots) {
+  constexpr const char* kBusy = "another backward is running on this graph (one at a time)";
   Node* stack = nullptr;
-  for (const Tensor& t : roots)
-    if (Node* n = t.edge().node(); n->def || n->hooks) visit(n, stack);
+  for (const Tensor& t : roots) {
+    Node* n = t.edge().node();
+    if (is_end(n) || ends_at(t.edge())) continue;
+    uint32_t claim = 0;  // of two runs that start here at once one sees the other
+    if (n->claim.compare_exchange_strong(claim, id_, std::memory_order_acquire)) open(n, stack);
+    else if (claim != id_) fail_at(n, kBusy);
+  }
   while (Node* n = stack) {
     stack = n->next;
-    for (int i = 0; n->def && i < n->inputs; i++) {
-      Node* m = n->edges()[i].node();
-      if (!m || (!m->def && !m->hooks)) continue;
-      visit(m, stack);
+    const int inputs = n->def ? n->inputs : 0;
+    for (int i = 0; i < inputs; i++) {
+      const Edge& e = n->edges()[i];
+      Node* m = e.node();
+      if (!m || is_end(m) || ends_at(e)) continue;
+      if (uint32_t claim = m->claim.load(std::memory_order_relaxed); claim != id_) {
+        if (claim != 0) [[unlikely]]
+          fail_at(m, kBusy);
+        m->claim.store(id_, std::memory_order_relaxed);
+        open(m, stack);
+      }
       m->pending++;
     }
   }
 }
 
-void Engine::run(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents) {
-  ActiveRun run;
-  id_ = run.id();
-  count_edges(roots);
-  ModeScope mode(state_, create_graph_ ? uint32_t(kGrad) : 0u, create_graph_ ? 0u : uint32_t(kGrad));
-  struct Ready {  // holds a reference to each ready node, also when a rule throws
-    Node*& top;
-    ~Ready() {
-      while (Node* n = top) {
-        top = n->next;
-        n->claim.store(0, std::memory_order_relaxed);
-        drop_node(n);
-      }
-    }
-  } ready{ready_};
-  // Cotangents first, then the roots that no other root leads to.
-  for (size_t i = 0; i < roots.size(); i++) {
-    Node* n = roots[i].edge().node();
-    if (!n->def && !n->hooks) {
-      deliver(roots[i].edge(), cotangents[i]);
-      continue;
-    }
-    Tensor& slot = slots(n)[roots[i].edge().slot()];
-    if (slot.defined()) add_into(state_, slot, cotangents[i]);
-    else slot = cotangents[i];
+void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> cotangents) {
+  while ((id_ = runs.fetch_add(1, std::memory_order_relaxed) + 1) == 0) {
   }
-  for (const Tensor& t : roots) {
-    Node* n = t.edge().node();
-    if ((!n->def && !n->hooks) || n->pending != 0) continue;
-    n->pending = -1;  // the same root may be listed twice
-    n->refs.fetch_add(1, std::memory_order_relaxed);
-    n->next = ready_;
-    ready_ = n;
+  ModeScope mode(state_, create_graph_ ? uint32_t(kGrad) : 0u, create_graph_ ? 0u : uint32_t(kGrad));
+  try {
+    count_edges(roots);
+    // Cotangents first, then the roots that no other root leads to.
+    for (size_t i = 0; i < roots.size(); i++) {
+      const Edge& e = roots[i].edge();
+      if (is_end(e.node()) || ends_at(e)) deliver_end(e, Tensor(cotangents[i]));
+      else fill_slot(slots(e.node())[e.slot()], Tensor(cotangents[i]));
+    }
+    for (const Tensor& t : roots) {
+      Node* n = t.edge().node();
+      if (is_end(n) || ends_at(t.edge()) || n->pending != 0) continue;
+      n->pending = -1;  // the same root may be listed twice
+      n->refs.fetch_add(1, std::memory_order_relaxed);
+      n->next = ready_;
+      ready_ = n;
+    }
+  } catch (...) {
+    abandon(nullptr, roots);
+    throw;
   }
   while (Node* n = ready_) {
     ready_ = n->next;
     Edge hold = Edge::adopt(n, 0);
-    process(n);
-  }
-}
-
-void Engine::process(Node* n) {
-  constexpr int kFew = 8;
-  Tensor few_cotangents[kFew];
-  std::vector<Tensor> many;
-  Tensor* g = few_cotangents;
-  if (n->outputs > kFew) many.resize(n->outputs), g = many.data();
-  bool any = false;
-  for (int k = 0; k < n->outputs; k++) {
-    g[k] = std::move(slots(n)[k]);
-    slots(n)[k] = Tensor();
-    any |= g[k].defined();
-  }
-  n->claim.store(0, std::memory_order_relaxed);
-  if (n->hooks && any) call_hooks(n, g);
-  if (to_targets_ && any)
-    for (int k = 0; k < n->outputs; k++)
-      if (g[k].defined()) collect(reinterpret_cast<uintptr_t>(n) | uintptr_t(k), g[k]);
-  if (!n->def) {  // a leaf with hooks
-    if (any && !to_targets_) accumulate_leaf(*static_cast<LeafNode*>(n), g[0].take_array());
-    return;
-  }
-  Tensor few_sinks[kFew];
-  std::vector<Tensor> many_sinks;
-  Tensor* sinks = few_sinks;
-  if (n->inputs > kFew) many_sinks.resize(n->inputs), sinks = many_sinks.data();
-  if (any) call_rule(n, g, sinks);
-  if (!retain_) drop_saved(n);
-  for (int i = 0; i < n->inputs; i++) {
-    Edge& e = n->edges()[i];
-    Node* m = e.node();
-    if (!m) continue;
-    bool leaf = !m->def && !m->hooks;
-    if (sinks[i].defined()) deliver(e, std::move(sinks[i]));
-    if (!leaf && --m->pending == 0) {
-      if (retain_) m->refs.fetch_add(1, std::memory_order_relaxed);
-      else e.take();
-      m->next = ready_;
-      ready_ = m;
-    } else if (!retain_) {
-      e = Edge();
+    try {
+      process(n);
+    } catch (...) {
+      abandon(n, roots);
+      throw;
     }
   }
 }
 
-void Engine::call_rule(Node* n, const Tensor* g, Tensor* sinks) {
-  bool few[16] = {};
-  std::vector<char> many;
-  bool* filled = few;
-  if (n->inputs > 16) many.resize(n->inputs), filled = reinterpret_cast<bool*>(many.data());
-  const char* module = state_.module;
-  state_.module = n->module;
-  WhereScope line(state_, &n->where);
+// After a throw: what this run has claimed and not finished is as before it. A claimed node is reached from the node at
+// hand, a ready one or a root.
+void Engine::abandon(Node* at, std::span<const Tensor> roots) {
+  constexpr int32_t kWasReady = -2;
+  Node *stack = nullptr, *was_ready = nullptr;
+  auto reach = [&](Node* n) {
+    if (!n || n->claim.load(std::memory_order_relaxed) != id_) return;
+    for (int k = 0; k < n->outputs; k++) slots(n)[k] = Tensor();
+    n->claim.store(0, std::memory_order_release);
+    n->next = stack;
+    stack = n;
+  };
+  while (Node* n = ready_) {
+    ready_ = n->next;
+    n->pending = kWasReady;
+    reach(n);
+  }
+  reach(at);
+  for (const Tensor& t : roots) reach(t.edge().node());
+  while (Node* n = stack) {
+    stack = n->next;
+    for (int i = 0; n->def && i < n->inputs; i++) reach(n->edges()[i].node());
+    if (n->pending != kWasReady) continue;
+    n->next = was_ready;
+    was_ready = n;
+  }
+  while (Node* n = was_ready) {
+    was_ready = n->next;
+    drop_node(n);
+  }
+}
+
+[[gnu::always_inline]] inline void Engine::call_rule(Node* n, const Tensor* g, Tensor* sinks, bool* filled) {
   struct Restore {
     ThreadState& s;
     const char* module;
     ~Restore() { s.module = module; }
-  } restore{state_, module};
+  } restore{state_, state_.module};
+  state_.module = n->module;
+  WhereScope line(state_, &n->where);
   try {
     if (n->def->gradient == Gradient::derived) {
       call_derived(n, g, sinks, filled);
@@ -206,8 +198,55 @@ void Engine::call_rule(Node* n, const Tensor* g, Tensor* sinks) {
     throw;
   }
   for (int i = 0; i < n->inputs; i++)
-    if (n->edges()[i] && !filled[i])
+    if (!filled[i] && n->edges()[i]) [[unlikely]]
       fail_at(n, "the rule gave no gradient for input " + std::to_string(i) + " and did not say zero()");
+}
+
+[[gnu::always_inline]] inline void Engine::fill_slot(Tensor& slot, Tensor&& gradient) {
+  if (slot.defined()) add_to(state_, slot, gradient);
+  else new (&slot) Tensor(std::move(gradient));  // nothing to destroy
+}
+
+// Runs one node and hands its gradients on. Its claim is given up last, so that abandon() finds it.
+void Engine::process(Node* n) {
+  Tensor* g = slots(n);
+  const int outputs = n->outputs, inputs = n->def ? n->inputs : 0;
+  bool any = false;
+  for (int k = 0; k < outputs; k++) any |= g[k].defined();
+  if (any && n->hooks) call_hooks(n, g);
+  if (any && to_targets_)
+    for (int k = 0; k < outputs; k++)
+      if (Target* t = target(reinterpret_cast<uintptr_t>(n) | uintptr_t(k)); t && g[k].defined())
+        t->gradient = t->gradient.defined() ? apply_binary(op::add, t->gradient, g[k]) : g[k];
+  Sinks sinks(state_, inputs);
+  if (any && n->def) call_rule(n, g, sinks.tensors(), sinks.filled());
+  else if (any && !to_targets_)  // a leaf with hooks
+    accumulate_leaf(state_, *static_cast<LeafNode*>(n), g[0].take_array());
+  for (int k = 0; k < outputs; k++) {  // before gradients move on: a leaf takes over what nobody else holds
+    g[k].~Tensor();
+    new (g + k) Tensor;
+  }
+  const bool dying = n->refs.load(std::memory_order_relaxed) == 1;
+  if (!retain_ && !dying && n->def) drop_saved(n);
+  for (int i = 0; i < inputs; i++) {
+    Edge& e = n->edges()[i];
+    Node* m = e.node();
+    if (!m) continue;
+    const bool last = is_end(m) || ends_at(e);
+    if (Tensor& gradient = sinks.tensors()[i]; gradient.defined()) {
+      if (last) deliver_end(e, std::move(gradient));
+      else fill_slot(slots(m)[e.slot()], std::move(gradient));
+    }
+    if (!last && --m->pending == 0) {
+      if (retain_) m->refs.fetch_add(1, std::memory_order_relaxed);
+      else e.take();
+      m->next = ready_;
+      ready_ = m;
+    } else if (!retain_ && !dying) {
+      e = Edge();
+    }
+  }
+  n->claim.store(0, std::memory_order_release);
 }
 
 // Re-runs the composition with recording on, from the op's inputs, and differentiates that. Statistics are recomputed
@@ -238,9 +277,10 @@ void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled)
       roots.push_back(outs[size_t(k)]);
       cotangents.push_back(g[k]);
     }
-  Engine inner(create_graph_, false);
+  Engine inner(state_, create_graph_, false);
+  // With create_graph the targets are views of tensors of the graph at hand, which is being run: not to be entered.
   std::vector<Tensor> dx =
-      roots.empty() ? std::vector<Tensor>(targets.size()) : inner.gradients_of(roots, cotangents, targets);
+      roots.empty() ? std::vector<Tensor>(targets.size()) : inner.gradients_of(roots, cotangents, targets, true);
   for (int i = 0, t = 0; i < n->inputs; i++)
     if (b.needs(i)) {
       filled[i] = true;  // what the composition does not depend on has a zero gradient
@@ -261,50 +301,45 @@ void Engine::call_hooks(Node* n, Tensor* g) {
   }
 }
 
-void Engine::collect(uintptr_t edge, const Tensor& gradient) {
-  auto it = collected_.find(edge);
-  if (it == collected_.end()) return;
-  it->second = it->second.defined() ? apply_binary(op::add, it->second, gradient) : gradient;
+Engine::Target* Engine::target(uintptr_t edge) {
+  auto it =
+      std::lower_bound(targets_.begin(), targets_.end(), edge, [](const Target& t, uintptr_t e) { return t.edge < e; });
+  return it != targets_.end() && it->edge == edge ? &*it : nullptr;
 }
 
-void Engine::deliver(const Edge& edge, Tensor gradient) {
-  Node* m = edge.node();
-  if (!m->def && !m->hooks) {
-    if (to_targets_) collect(edge.bits(), gradient);
-    else accumulate_leaf(*static_cast<LeafNode*>(m), gradient.take_array());
-    return;
-  }
-  Tensor& slot = slots(m)[edge.slot()];
-  if (!slot.defined()) slot = std::move(gradient);
-  else if (create_graph_) slot = apply_binary(op::add, slot, gradient);
-  else add_into(state_, slot, std::move(gradient));
+// The gradient of a leaf, or of a target behind which nothing is run.
+void Engine::deliver_end(const Edge& edge, Tensor&& gradient) {
+  if (!to_targets_) return accumulate_leaf(state_, *static_cast<LeafNode*>(edge.node()), gradient.take_array());
+  Target* t = target(edge.bits());
+  if (t) t->gradient = t->gradient.defined() ? apply_binary(op::add, t->gradient, gradient) : std::move(gradient);
 }
 
-std::vector<Tensor> Engine::gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents,
-                                         const std::vector<Tensor>& targets) {
+std::vector<Tensor> Engine::gradients_of(std::span<const Tensor> roots, std::span<const Tensor> cotangents,
+                                         std::span<const Tensor> targets, bool stop) {
   to_targets_ = true;
+  stop_ = stop;
   for (const Tensor& t : targets)
-    if (t.edge()) collected_[t.edge().bits()];
+    if (t.edge()) targets_.push_back({t.edge().bits(), Tensor()});
+  std::sort(targets_.begin(), targets_.end(), [](const Target& a, const Target& b) { return a.edge < b.edge; });
   run(roots, cotangents);
   std::vector<Tensor> out;
-  for (const Tensor& t : targets) out.push_back(t.edge() ? collected_[t.edge().bits()] : Tensor());
+  for (const Tensor& t : targets) out.push_back(t.edge() ? target(t.edge().bits())->gradient : Tensor());
   return out;
 }
 
-void accumulate_leaf(LeafNode& leaf, Array gradient) {
-  while (leaf.lock.test_and_set(std::memory_order_acquire)) {
-  }
+void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient) {
+  while (leaf.lock.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
   struct Unlock {
     std::atomic_flag& f;
     ~Unlock() { f.clear(std::memory_order_release); }
   } unlock{leaf.lock};
-  if (leaf.gradient) {
-    Tensor sum(std::move(leaf.gradient));
-    add_into(state(), sum, Tensor(std::move(gradient)));
-    leaf.gradient = sum.array();
-  } else {
-    leaf.gradient = gradient.sole_owner() && gradient.dense() ? std::move(gradient) : dense_copy(gradient);
+  Array& sum = leaf.gradient;
+  if (!sum) {
+    sum = gradient.sole_owner() && gradient.dense() ? std::move(gradient) : dense_copy(gradient);
+    return;
   }
+  if (sum.sole_owner() && sum.dense() && sum.dtype() == gradient.dtype() && add_into(s, sum, gradient.view())) return;
+  sum = apply_binary(op::add, Tensor(sum), Tensor(gradient)).array();
 }
 
 }  // namespace fovea

@@ -2,7 +2,7 @@
 // frees saved arrays as it goes. Re-entrant (derived rules, recompute and hooks start runs of their own). Called by
 // Tensor::backward and grad().
 #pragma once
-#include <unordered_map>
+#include <span>
 #include <vector>
 
 #include "autograd/op_def.h"
@@ -11,31 +11,39 @@ namespace fovea {
 
 class Engine {
  public:
-  Engine(bool create_graph, bool retain_graph)
-      : state_(state()), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
+  Engine(ThreadState& s, bool create_graph, bool retain_graph)
+      : state_(s), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
 
   // Adds to the gradients of leaves.
-  void run(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents);
-  // Fills one tensor per target, undefined where none arrived; leaves keep their gradients.
-  std::vector<Tensor> gradients_of(const std::vector<Tensor>& roots, const std::vector<Tensor>& cotangents,
-                                   const std::vector<Tensor>& targets);
+  void run(std::span<const Tensor> roots, std::span<const Tensor> cotangents);
+  // Fills one tensor per target, undefined where none arrived; leaves keep their gradients. With `stop`, what lies
+  // behind a target is left alone: no target may lead to another then.
+  std::vector<Tensor> gradients_of(std::span<const Tensor> roots, std::span<const Tensor> cotangents,
+                                   std::span<const Tensor> targets, bool stop = false);
 
  private:
-  void visit(Node* n, Node*& stack);
-  void count_edges(const std::vector<Tensor>& roots);
+  struct Target {
+    uintptr_t edge;
+    Tensor gradient;
+  };
+  void open(Node* n, Node*& stack);
+  void count_edges(std::span<const Tensor> roots);
   void process(Node* n);
-  void call_rule(Node* n, const Tensor* cotangents, Tensor* sinks);
+  void call_rule(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
   void call_derived(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
   void call_hooks(Node* n, Tensor* cotangents);
-  void deliver(const Edge& edge, Tensor gradient);
-  void collect(uintptr_t edge, const Tensor& gradient);
+  void fill_slot(Tensor& slot, Tensor&& gradient);
+  void deliver_end(const Edge& edge, Tensor&& gradient);
+  void abandon(Node* at, std::span<const Tensor> roots);
+  Target* target(uintptr_t edge);
+  bool ends_at(const Edge& e) { return stop_ && target(e.bits()); }
 
   ThreadState& state_;
   bool create_graph_, retain_;
+  bool to_targets_ = false, stop_ = false;
   uint32_t id_ = 0;
-  Node* ready_ = nullptr;
-  bool to_targets_ = false;
-  std::unordered_map<uintptr_t, Tensor> collected_;  // of targets, by edge
+  Node* ready_ = nullptr;        // nodes whose gradients are complete, a reference to each
+  std::vector<Target> targets_;  // by edge
 };
 
 // GradientError "backward: <text>, of <op> at <the user's line> (<module>)".
@@ -43,6 +51,6 @@ class Engine {
 
 // Adds to a leaf's gradient. It takes over an array that nobody else holds, else copies: its gradient never aliases
 // another.
-void accumulate_leaf(LeafNode& leaf, Array gradient);
+void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient);
 
 }  // namespace fovea

@@ -72,7 +72,7 @@ struct alignas(64) Node {
   const char* module = nullptr;  // interned dotted path
   Node* next = nullptr;          // engine's and release's stacks
   Hooks* hooks = nullptr;
-  std::atomic<uint32_t> claim{0};  // the backward run that uses it now
+  std::atomic<uint32_t> claim{0};  // the backward run that uses it now; 0: none
   uint16_t attrs_size = 0, inputs = 0;
   uint16_t lines = 0;  // size of the block
   uint8_t outputs = 0;

@@ -44,6 +44,10 @@ struct Compose {
 
 // What a `backward` rule sees, and the sinks it must fill: for each input that needs a gradient, add(i, ...) or
 // zero(i).
+class Backward;
+namespace detail {
+void run_function(Backward& b);
+}
 class Backward {
  public:
   const Tensor& g(int output = 0) const {
@@ -51,7 +55,7 @@ class Backward {
   }                                // undefined where no gradient arrived (never for a single output)
   Tensor x(int i) const;           // an input the row keeps
   Tensor y(int output = 0) const;  // an output the row keeps
-  bool needs(int i) const;
+  bool needs(int i) const { return bool(node_->edges()[i]); }
   Shape shape(int i) const;
   DType dtype(int i) const;
   Device device(int i) const;
@@ -66,7 +70,9 @@ class Backward {
 
  private:
   friend class Engine;
+  friend void detail::run_function(Backward& b);
   friend class proof::Mutation;  // breaks rules on purpose
+  Tensor fitted(int i, Tensor gradient) const;
   Node* node_ = nullptr;
   const Tensor* cotangents_ = nullptr;
   Tensor* sinks_ = nullptr;

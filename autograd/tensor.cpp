@@ -20,13 +20,24 @@ void check_differentiable(const Tensor& t, const char* what) {
                         " was not computed from a tensor that requires gradients (or inside NoGrad)");
 }
 
+// Fills `a`, where it is one number on the host without a kernel.
+void write_number(Array& a, double v) {
+  const View& to = a.view();
+  const bool here = to.numel == 1 && on_host(to.device) && to.data;
+  if (here && to.dtype == f32) *to.as<float>() = float(v);
+  else if (here && to.dtype == f64) *to.as<double>() = v;
+  else fill(a, v);
+}
+
 Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what) {
   if (!given.defined()) {
     if (out.numel() != 1)
       throw GradientError(std::string(what) + ": output " + to_string(out.shape()) + " has " +
                           std::to_string(out.numel()) +
                           " elements (expected 1). Reduce it with sum() or mean(), or pass a cotangent");
-    return ones_like(out);
+    Array one = Array::like(state(), out.array().view(), out.dtype());
+    write_number(one, 1);
+    return Tensor(std::move(one));
   }
   if (!(given.shape() == out.shape()))
     throw ShapeError(std::string(what) + ": cotangent " + to_string(given.shape()) + " for output " +
@@ -181,8 +192,10 @@ Tensor Tensor::requires_grad_(bool on, Where w) const {
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, Where w) const try {
   check_differentiable(*this, "backward");
-  NoGrad guard;
-  Engine(false, retain_graph).run({*this}, {cotangent_for(*this, gradient, "backward")});
+  ThreadState& s = state();
+  ModeScope no_grad(s, 0, kGrad);
+  Tensor cotangent = cotangent_for(*this, gradient, "backward");
+  Engine(s, false, retain_graph).run({this, 1}, {&cotangent, 1});
 } catch (Error& e) {
   detail::locate(e, "backward", w);
   throw;
@@ -226,7 +239,7 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   for (size_t i = 0; i < inputs.size(); i++)
     if (!inputs[i].requires_grad())
       throw GradientError("grad: input " + std::to_string(i) + " does not require gradients");
-  Engine engine(o.create_graph, o.retain_graph);
+  Engine engine(state(), o.create_graph, o.retain_graph);
   std::vector<Tensor> dx = engine.gradients_of(outputs, g, inputs);
   for (size_t i = 0; i < dx.size(); i++)
     if (!dx[i].defined() && !o.allow_unused)
@@ -242,8 +255,8 @@ Tensor Operand::number_beside(DType other, Device device) const {
   DType t = other;
   if (number_.kind() == Number::floating && !is_floating(other)) t = f32;
   if (number_.kind() == Number::whole && other == boolean) t = i64;
-  Array a = Array::empty(Shape{}, t, device);
-  if (is_floating(t)) fill(a, number_.real());
+  Array a = Array::empty(state(), Meta(t, device, {}));
+  if (is_floating(t)) write_number(a, number_.real());
   else fill_integer(a, number_.integer());
   a.body()->weak = true;
   return Tensor(std::move(a));

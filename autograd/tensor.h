@@ -160,7 +160,7 @@ class Operand {
   Operand(const Parameter& p, Where w = Where::current());
   Operand(const Ref<Parameter>& p, Where w = Where::current());
   template <class T>
-  requires std::is_arithmetic_v<T> Operand(T v, Where w = Where::current()) : where_(w), number_(v) {}
+  requires std::is_arithmetic_v<T> Operand(T v, Where w = Where::current()) : tensor_(nullptr), where_(w), number_(v) {}
 
   bool is_number() const { return !tensor_; }
   const Tensor& tensor() const { return *tensor_; }
@@ -171,9 +171,11 @@ class Operand {
   Tensor number_beside(DType other, Device device) const;
 
  private:
-  const Tensor* tensor_ = nullptr;
+  const Tensor* tensor_;
   Where where_;
-  Number number_ = 0;
+  union {
+    Number number_;  // unset beside a tensor
+  };
 };
 
 // Gradients of outputs with respect to inputs, which may be any tensors of the graph; leaves' grad() is not touched.

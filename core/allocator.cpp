@@ -68,6 +68,7 @@ size_t mapping_bytes(int c) { return (class_bytes(c) + 4095) & ~size_t(4095); }
 }  // namespace
 
 constinit const std::array<int32_t, kClasses> kMagazineLimit = magazine_limits();
+static_assert(magazine_limits()[0] == kSmallMagazine && magazine_limits()[kSmallClasses - 1] == kSmallMagazine);
 
 void* BlockCache::refill(int c) {
   Bin& bin = bins[c];
@@ -136,7 +137,7 @@ void BlockCache::flush() {
 
 namespace detail {
 
-thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec"))) = nullptr;
+constinit thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 // Flushes a thread's free lists when it ends. A state used after that (by destructors of other thread-locals) is made

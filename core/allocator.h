@@ -49,6 +49,30 @@ struct BlockCache {
 };
 
 extern const std::array<int32_t, kClasses> kMagazineLimit;  // blocks per magazine
+inline constexpr int kSmallMagazine = 128;                  // that of every small class
+
+// Blocks of at most 16 lines, where the class is known without a search.
+inline void* allocate_lines(BlockCache& cache, int lines) {
+  BlockCache::Bin& bin = cache.bins[lines - 1];
+  cache.live += lines * int64_t(kLine);
+  if (cache.live > cache.peak) cache.peak = cache.live;
+  FreeBlock* b = bin.top;
+  if (!b) [[unlikely]]
+    return cache.refill(lines - 1);
+  bin.top = b->next;
+  bin.top_count--;
+  return b;
+}
+inline void free_lines(BlockCache& cache, void* block, int lines) {
+  BlockCache::Bin& bin = cache.bins[lines - 1];
+  cache.live -= lines * int64_t(kLine);
+  if (bin.top_count >= kSmallMagazine) [[unlikely]]
+    cache.overflow(lines - 1);
+  FreeBlock* b = static_cast<FreeBlock*>(block);
+  b->next = bin.top;
+  bin.top = b;
+  bin.top_count++;
+}
 
 inline void* allocate_block(BlockCache& cache, size_t bytes) {
   int c = size_class(bytes);

@@ -1,16 +1,16 @@
 #include "core/array.h"
 
 #include <algorithm>
-#include <new>
 
-#include "core/device.h"
+#include "core/array_block.h"
 
 namespace fovea {
+
+using detail::body_bytes, detail::place_body;
+
 namespace {
 
-constexpr int64_t kMostBytes = int64_t(1) << 44;  // the arena's largest size class
-
-size_t body_bytes(int rank) { return rank <= 4 ? 128 : 192; }
+constexpr int64_t kMostBytes = int64_t(1) << 44;  // of one array: what the arena's classes hold
 
 bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
   int64_t expected = 1;
@@ -22,28 +22,8 @@ bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
   return true;
 }
 
-Body* place_body(void* block, int rank) {
-  Body* b = new (block) Body;
-  b->view.rank = int8_t(rank);
-  b->view.shape = b->numbers();
-  b->view.strides = b->numbers() + (rank <= 4 ? 4 : 8);
-  return b;
-}
-
-// Body and storage in one block; inline data behind them where it fits.
 Body* place_all(ThreadState& s, const Meta& m, bool inline_data) {
-  size_t head = body_bytes(m.rank), all = head + 64 + (inline_data ? 64 : 0);
-  void* block = allocate_block(s.blocks, all);
-  Body* b = place_body(block, m.rank);
-  b->view.dtype = m.dtype;
-  b->view.device = m.device;
-  auto* st = new (static_cast<char*>(block) + head) Storage;
-  st->block = block;
-  st->block_lines = uint8_t(all / kLine);
-  st->device = m.device;
-  b->storage = st;
-  b->embedded = true;
-  return b;
+  return detail::place_all(s, m.rank, m.dtype, m.device, inline_data);
 }
 
 }  // namespace
@@ -71,14 +51,16 @@ void set_dense(Body& b, const int64_t* dims, int rank) {
 
 Body* make_body(ThreadState& s, Storage* storage, int rank) {
   size_t bytes = body_bytes(rank);
-  Body* b = place_body(allocate_block(s.blocks, bytes), rank);
+  Body* b = place_body(allocate_lines(s.blocks, int(bytes / kLine)), rank);
   b->lines = uint8_t(bytes / kLine);
   b->storage = storage;
   b->view.device = storage->device;
   return b;
 }
 
-Array Array::empty(ThreadState& s, const Meta& m) {
+namespace {
+
+[[gnu::noinline]] Array any_empty(ThreadState& s, const Meta& m) {
   int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
   for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
   bool host = on_host(m.device), small = host && rough * size_of(m.dtype) <= 64;
@@ -102,6 +84,32 @@ Array Array::empty(ThreadState& s, const Meta& m) {
     st->owner = Storage::backend;
   }
   b->view.data = st->data;
+  return out;
+}
+
+}  // namespace
+
+Array Array::empty(ThreadState& s, const Meta& m) {
+  int64_t few = 1;  // elements of a small array, else above 64
+  for (int i = 0; i < m.rank; i++) few = uint64_t(m.dims[i] - 1) < 64 && few <= 64 ? few * m.dims[i] : 65;
+  if (m.rank <= 4 && few * size_of(m.dtype) <= 64 && on_host(m.device)) [[likely]] {
+    const View v{.shape = m.dims, .numel = few, .rank = m.rank, .device = m.device};
+    return Array(detail::small_like(s, v, m.dtype));
+  }
+  return any_empty(s, m);
+}
+
+Array Array::like(ThreadState& s, const View& v, DType t) {
+  if (v.rank > 4 || uint64_t(v.numel - 1) >= kMostBytes / 64 || !on_host(v.device)) [[unlikely]]
+    return empty(s, Meta(t, v.device, shape_of(v)));
+  if (detail::is_small(v, t)) return Array(detail::small_like(s, v, t));
+  Body* b = detail::place_all(s, 4, t, v.device, false);
+  detail::set_like(b, v);
+  Array out(b);
+  Storage* st = b->storage;
+  st->bytes = size_t(v.numel) * size_t(size_of(t));
+  b->view.data = st->data = allocate_block(s.blocks, st->bytes);
+  st->owner = Storage::arena;
   return out;
 }
 
@@ -139,8 +147,9 @@ Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType d
   return out;
 }
 
-void destroy_storage(Storage* s) {
-  BlockCache& blocks = state().blocks;
+namespace {
+
+[[gnu::noinline]] void free_data(BlockCache& blocks, Storage* s) {
   switch (s->owner) {
     case Storage::arena: free_block(blocks, s->data, s->bytes); break;
     case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
@@ -149,7 +158,23 @@ void destroy_storage(Storage* s) {
     case Storage::inline_data:
     case Storage::borrowed: break;
   }
-  free_block(blocks, s->block, size_t(s->block_lines) * kLine);
+}
+
+}  // namespace
+
+[[gnu::always_inline]] static inline void free_storage(BlockCache& blocks, Storage* s) {
+  if (s->owner != Storage::inline_data) free_data(blocks, s);
+  free_lines(blocks, s->block, s->block_lines);
+}
+
+void destroy_storage(Storage* s) { free_storage(state().blocks, s); }
+
+void Array::destroy(Body* b) {
+  BlockCache& blocks = state().blocks;
+  Storage* s = b->storage;
+  if (!b->embedded) free_lines(blocks, b, b->lines);  // else the block goes with the storage
+  if (s->refs.load(std::memory_order_acquire) == 1 || s->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    free_storage(blocks, s);
 }
 
 const void* Array::readable(DType t) const {

@@ -55,13 +55,15 @@ class Array {
     std::swap(body_, o.body_);
     return *this;
   }
-  ~Array() {
+  [[gnu::always_inline]] ~Array() {
     if (body_) release(body_);
   }
 
   // Uninitialised, dense. Throws MemoryError, ShapeError.
   static Array empty(ThreadState& s, const Meta& meta);
   static Array empty(const Shape& shape, DType dtype, Device device);
+  // Dense, of v's shape and device: the path of elementwise ops.
+  static Array like(ThreadState& s, const View& v, DType t);
   static Array empty_like(const Array& a) { return empty(state(), meta_of(a.view())); }
   // An array that has a shape on a real device, but no data: ops on it infer and allocate nothing. Reading it throws.
   static Array shape_only(const Shape& shape, DType dtype, Device device);
@@ -119,16 +121,12 @@ class Array {
   Array narrow(int64_t dim, int64_t start, int64_t length) const { return slice(dim, start, length); }
 
  private:
-  static void release(Body* b) {
+  [[gnu::always_inline]] static void release(Body* b) {
     if (b->refs.load(std::memory_order_acquire) == 1 || b->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
       destroy(b);
   }
-  static void destroy(Body* b) {
-    Storage* s = b->storage;
-    if (b->embedded) return release_storage(s);  // the block goes with the storage
-    free_block(state().blocks, b, size_t(b->lines) * kLine);
-    release_storage(s);
-  }
+  static void destroy(Body* b);
+
   Body* body_ = nullptr;
 };
 

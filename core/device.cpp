@@ -29,12 +29,6 @@ FOVEA_OPS(FOVEA_FINISH)
 #undef FOVEA_ROW
 #undef FOVEA_FINISH
 
-// Published by growing the count with release order, so readers need no lock.
-constinit const OpRow* rows[kMaxOps] = {&kNoRow,
-#define FOVEA_ADDRESS(id, ...) &finished_##id,
-                                        FOVEA_OPS(FOVEA_ADDRESS)
-#undef FOVEA_ADDRESS
-};
 constinit std::atomic<int> rows_used{op::count};
 
 constinit std::atomic<int> backends_used{0};
@@ -43,11 +37,6 @@ std::atomic<uint16_t> default_device_bits{0xffff};
 std::once_flag installed;
 
 void log_line(const char* text) { std::fprintf(stderr, "fovea: %s\n", text); }
-
-const Host kHost{abi_number(), log_line, thread_count,
-                 [](int64_t b, int64_t e, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
-                   parallel_for(b, e, grain, [=](int64_t i, int64_t j) { body(context, i, j); });
-                 }};
 
 // The host's side of registration: rows by name, attrs by hash.
 class Registrar final : public Kernels {
@@ -75,10 +64,18 @@ void install_once() { std::call_once(installed, install_default_backends); }
 
 }  // namespace
 
-detail::BackendEntry detail::backends[kMaxBackends];
-const OpRow* const* const op_rows = rows;
+const Host host_table{abi_number(), log_line, thread_count,
+                      [](int64_t b, int64_t e, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
+                        parallel_for(b, e, grain, [=](int64_t i, int64_t j) { body(context, i, j); });
+                      }};
 
-const Host& host_services() { return kHost; }
+detail::BackendEntry detail::backends[kMaxBackends];
+// Published by growing the count with release order, so readers need no lock.
+constinit const OpRow* detail::op_rows[kMaxOps] = {&kNoRow,
+#define FOVEA_ADDRESS(id, ...) &finished_##id,
+                                                   FOVEA_OPS(FOVEA_ADDRESS)
+#undef FOVEA_ADDRESS
+};
 
 int register_backend(Backend& b, std::vector<std::string>* refused) {
   std::lock_guard lock(registry_mutex);
@@ -159,7 +156,7 @@ int load_backend_plugin(const std::string& path) {
   if (!entry)
     throw DeviceError("plugin: " + path +
                       " has no function fovea_backend (expected extern \"C\" Backend* fovea_backend(const Host&))");
-  Backend* b = entry(kHost);
+  Backend* b = entry(host_table);
   if (!b) throw DeviceError("plugin: " + path + " was built against another version of core/backend.h. Rebuild it");
   std::vector<std::string> refused;
   int place = register_backend(*b, &refused);
@@ -170,7 +167,7 @@ int load_backend_plugin(const std::string& path) {
 int find_op(std::string_view name) {
   int n = rows_used.load(std::memory_order_acquire);
   for (int i = 1; i < n; i++)
-    if (name == rows[i]->name) return i;
+    if (name == detail::op_rows[i]->name) return i;
   return op::none;
 }
 
@@ -188,7 +185,7 @@ int add_op_row(const OpRow& r) {
   OpRow& mine = kept->emplace_back(r);
   mine.name = names->emplace_back(r.name).c_str();
   if (mine.slot == 0) mine.slot = uint16_t(id);
-  rows[id] = &mine;
+  detail::op_rows[id] = &mine;
   rows_used.store(id + 1, std::memory_order_release);
   return id;
 }

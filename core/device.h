@@ -48,7 +48,8 @@ void set_default_device(Device d);
 int load_backend_plugin(const std::string& path);
 
 // What kernels and plug-ins get from us.
-const Host& host_services();
+extern const Host host_table;
+inline const Host& host_services() { return host_table; }
 
 // Registers the backends this build has; defined by backends/install.cpp, called once before the first device is asked
 // for.
@@ -56,8 +57,10 @@ void install_default_backends();
 
 // The row of an op by id (built-in or defined at run time), its id by name (op::none if unknown), and how many ids are
 // in use.
-extern const OpRow* const* const op_rows;
-inline const OpRow& row(int id) { return *op_rows[id]; }
+namespace detail {
+extern const OpRow* op_rows[kMaxOps];
+}
+inline const OpRow& row(int id) { return *detail::op_rows[id]; }
 int find_op(std::string_view name);
 int op_count();
 // Adds a row at run time and returns its id. Throws ValueError when the name is taken or 1024 rows exist.

@@ -3,33 +3,11 @@
 #include <algorithm>
 #include <string>
 
+#include "core/array_block.h"
 #include "core/device.h"
 
 namespace fovea {
 namespace {
-
-constexpr int kManyViews = 16;  // more inputs or outputs than this take memory from the arena
-
-// Pointers to views, on the stack where there are few.
-class ViewList {
- public:
-  ViewList(ThreadState& s, int n) : state_(s), bytes_(size_t(n) * sizeof(View*)) {
-    list_ = n <= kManyViews ? few_ : static_cast<const View**>(allocate_block(s.blocks, bytes_));
-  }
-  ~ViewList() {
-    if (list_ != few_) free_block(state_.blocks, list_, bytes_);
-  }
-  ViewList(const ViewList&) = delete;
-  ViewList& operator=(const ViewList&) = delete;
-  const View*& operator[](int i) { return list_[i]; }
-  const View* const* data() const { return list_; }
-
- private:
-  ThreadState& state_;
-  size_t bytes_;
-  const View* few_[kManyViews];
-  const View** list_;
-};
 
 bool fits(const View& v, Layout need) {
   if (!v.present() || v.dense || need == Layout::any) return true;
@@ -58,18 +36,30 @@ bool fits(const View& v, Layout need) {
                    " is out of range (expected 0 to " + std::to_string(f.limit - 1) + ")");
 }
 
-// Runs the kernel and turns whatever goes wrong into a typed exception.
-void run(ThreadState& s, const OpRow& r, const Slot& slot, Call& c, const void* attrs, const View& d) {
-  Status st;
+// What left a kernel as an exception, typed.
+[[noreturn]] void rethrow(const OpRow& r, const View& d) {
   try {
-    st = slot.thunk(c, attrs);
+    throw;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {
     throw KernelError(std::string(r.name) + " kernel on " + device_name(d.device) + ": " + e.what());
   }
-  if (!st) refuse(r, d, st);
-  if (s.fault.raised && on_host(d.device)) report_fault(s);
+}
+
+// Runs the kernel and turns whatever goes wrong into a typed exception.
+[[gnu::always_inline]] inline void run(ThreadState& s, const OpRow& r, const Slot& slot, Call& c, const void* attrs,
+                                       const View& d) {
+  Status st;
+  try {
+    st = slot.thunk(c, attrs);
+  } catch (...) {
+    rethrow(r, d);
+  }
+  if (!st) [[unlikely]]
+    refuse(r, d, st);
+  if (s.fault.raised && on_host(d.device)) [[unlikely]]
+    report_fault(s);
 }
 
 class Scratch {
@@ -82,6 +72,34 @@ class Scratch {
 
  private:
   Array array_;
+};
+
+// Views of inputs broadcast to the output by zero strides.
+struct Widened {
+  static constexpr int kMost = 4;
+  Widened() {}
+  template <class List> void widen(const View& o, int inputs, List& in) {
+    if (inputs > kMost) throw KernelError("broadcasting of " + std::to_string(inputs) + " inputs (at most 4)");
+    for (int i = 0; i < inputs; i++) {
+      const View& v = *in[i];
+      if (!v.present()) continue;
+      int lead = o.rank - v.rank;
+      for (int k = 0; k < o.rank; k++)
+        strides[i][k] = k < lead || (v.shape[k - lead] == 1 && o.shape[k] != 1) ? 0 : v.strides[k - lead];
+      in[i] = new (views + i) View{.data = v.data,
+                                   .shape = o.shape,
+                                   .strides = strides[i],
+                                   .numel = o.numel,
+                                   .rank = o.rank,
+                                   .dtype = v.dtype,
+                                   .device = v.device,
+                                   .dense = v.dense && v.numel == o.numel};
+    }
+  }
+  union {
+    View views[kMost];  // as many as are used
+  };
+  int64_t strides[kMost][kMaxRank];
 };
 
 // The call with everything on: broadcasting, packing, given and add destinations, shape-only, scratch, trace.
@@ -118,24 +136,8 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
     out = fresh;
   }
   for (int i = 0; i < l.outputs; i++) outs[i] = &out[i].view();
-  // Views of the inputs broadcast to the output by zero strides.
-  View wide[4];
-  int64_t wide_strides[4][kMaxRank];
-  if (l.broadcast)
-    for (int i = 0; i < l.inputs; i++) {
-      const View &v = *in[i], &o = *outs[0];
-      if (!v.present()) continue;
-      wide[i] = v;
-      int lead = o.rank - v.rank;
-      for (int k = 0; k < o.rank; k++)
-        wide_strides[i][k] = k < lead || (v.shape[k - lead] == 1 && o.shape[k] != 1) ? 0 : v.strides[k - lead];
-      wide[i].shape = o.shape;
-      wide[i].strides = wide_strides[i];
-      wide[i].rank = o.rank;
-      wide[i].dense = v.dense && v.numel == o.numel;
-      wide[i].numel = o.numel;
-      in[i] = &wide[i];
-    }
+  Widened wide;
+  if (l.broadcast) wide.widen(*outs[0], l.inputs, in);
   if (slot.layout != Layout::any)
     for (int i = 0; i < l.inputs && i < 8; i++)
       if (!fits(*in[i], slot.layout)) {
@@ -180,7 +182,7 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   return true;
 }
 
-const Slot* find_slot(const OpRow& r, const View& d) {
+[[gnu::always_inline]] inline const Slot* find_slot(const OpRow& r, const View& d) {
   const KernelTable& table = kernels_of(d.device);
   const Slot& slot = table.slots[r.slot];
   if (slot.thunk && contains(slot.dtypes, d.dtype)) [[likely]]
@@ -190,60 +192,114 @@ const Slot* find_slot(const OpRow& r, const View& d) {
   return spare.thunk && contains(spare.dtypes, d.dtype) ? &spare : nullptr;
 }
 
-View meta_view(const Meta& m) {
-  View v;
-  v.dtype = m.dtype;
-  v.device = m.device;
-  return v;
+constexpr int kFewInputs = 8, kFewOutputs = 4;
+
+// Host memory, few arrays with data, nothing to pack, to add afterwards or to tell.
+bool is_short(ThreadState& s, const Slot& slot, const Launch& l, Device d) {
+  if ((s.mode & kTrace) || l.to == Destination::add || l.inputs > kFewInputs || l.outputs > kFewOutputs || !on_host(d))
+    return false;
+  for (int i = 0; i < l.inputs; i++)
+    if (l.in[i]->present() && (!l.in[i]->data || !fits(*l.in[i], slot.layout))) return false;
+  for (int i = 0; l.to == Destination::given && i < l.outputs; i++)
+    if (!l.out[i].view().data) return false;
+  return !l.broadcast || (l.inputs <= Widened::kMost && slot.layout == Layout::any);
+}
+
+bool launch_short(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& l) {
+  const View *in[kFewInputs], *out[kFewOutputs];
+  for (int i = 0; i < l.inputs; i++) in[i] = l.in[i];
+  if (l.to == Destination::fresh)
+    for (int i = 0; i < l.outputs; i++) l.out[i] = Array::empty(s, l.meta[i]);
+  for (int i = 0; i < l.outputs; i++) out[i] = &l.out[i].view();
+  Widened wide;
+  if (l.broadcast) wide.widen(*out[0], l.inputs, in);
+  Call c;
+  c.in = in;
+  c.out = out;
+  c.inputs = l.inputs;
+  c.outputs = l.outputs;
+  c.kind = r.kind;
+  c.deterministic = (s.mode & kDeterministic) != 0;
+  c.fault = &s.fault;
+  c.host = &host_services();
+  if (slot.accepts && !slot.accepts(c, l.attrs)) return false;
+  const View& d = r.dispatch < l.inputs ? *in[r.dispatch] : *out[0];
+  Scratch scratch(s, slot.scratch ? slot.scratch(c, l.attrs) : 0, d.device);
+  c.scratch = scratch.data();
+  run(s, r, slot, c, l.attrs, d);
+  return true;
 }
 
 }  // namespace
 
 bool launch(ThreadState& s, const Launch& l) {
   const OpRow& r = row(l.id);
-  View none;
-  const View* d = r.dispatch < l.inputs        ? l.in[r.dispatch]
-                  : l.to == Destination::fresh ? &(none = meta_view(l.meta[0]))
-                                               : &l.out[0].view();
+  View like;  // what picks the slot where no input does
+  const View* d = &like;
+  if (r.dispatch < l.inputs) d = l.in[r.dispatch];
+  else if (l.to == Destination::fresh) like.dtype = l.meta[0].dtype, like.device = l.meta[0].device;
+  else d = &l.out[0].view();
   const Slot* slot = find_slot(r, *d);
   if (!slot) return false;
-  return launch_all(s, r, *slot, l);
+  return is_short(s, *slot, l, d->device) ? launch_short(s, r, *slot, l) : launch_all(s, r, *slot, l);
 }
 
-bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs,
-                       DType result, Array& out) {
-  const View& d = *in[r.dispatch];
-  const Slot* slot = find_slot(r, d);
-  if (!slot) return false;
-  if (slot->accepts || slot->scratch || slot->layout != Layout::any || !d.data || (s.mode & kTrace) ||
-      !on_host(d.device)) [[unlikely]] {
-    Meta meta = meta_of(d);
-    meta.dtype = result;
-    return launch_all(s, r, *slot, Launch{int(r.slot), in, inputs, attrs, &out, 1, &meta});
-  }
-  Meta meta;
-  meta.dtype = result;
-  meta.device = d.device;
-  meta.rank = d.rank;
-  for (int i = 0; i < d.rank; i++) meta.dims[i] = d.shape[i];
-  for (int i = 0; i < inputs; i++)
-    if (!in[i]->data) [[unlikely]] {
-      out = Array::shape_only(meta.shape(), meta.dtype, meta.device);
-      return true;
-    }
-  Array fresh = Array::empty(s, meta);
-  const View* to = &fresh.view();
+namespace {
+
+// A call on host memory with nothing to pack, to ask for or to tell.
+[[gnu::always_inline]] inline bool is_plain(ThreadState& s, const Slot& slot) {
+  return !slot.accepts && !slot.scratch && slot.layout == Layout::any && !(s.mode & kTrace);
+}
+
+[[gnu::always_inline]] inline void run_plain(ThreadState& s, const OpRow& r, const Slot& slot, const View* const* in,
+                                             int inputs, const View& to) {
+  const View* out = &to;
   Call c;
   c.in = in;
-  c.out = &to;
+  c.out = &out;
   c.inputs = inputs;
   c.outputs = 1;
   c.kind = r.kind;
   c.deterministic = (s.mode & kDeterministic) != 0;
   c.fault = &s.fault;
   c.host = &host_services();
-  run(s, r, *slot, c, attrs, d);
-  out = std::move(fresh);
+  run(s, r, slot, c, &kNoAttrs, to);
+}
+
+Array launch_like(ThreadState& s, int id, const View* const* in, int inputs, DType result) {
+  Meta meta = meta_of(*in[0]);
+  meta.dtype = result;
+  Array out;
+  launch(s, Launch{id, in, inputs, &kNoAttrs, &out, 1, &meta});
+  return out;
+}
+
+}  // namespace
+
+template <int inputs> Array launch_same_shape(ThreadState& s, int id, const View* const (&in)[inputs], DType result) {
+  const OpRow& r = row(id);
+  const View& d = *in[0];
+  const Slot* slot = find_slot(r, d);
+  if (!slot) return Array();
+  if (!is_plain(s, *slot) || !on_host(d.device) || !d.data || !in[inputs - 1]->data) [[unlikely]]
+    return launch_like(s, id, in, inputs, result);
+  Array out = detail::is_small(d, result) ? Array(detail::small_like(s, d, result)) : Array::like(s, d, result);
+  run_plain(s, r, *slot, in, inputs, out.view());
+  return out;
+}
+template Array launch_same_shape<1>(ThreadState&, int, const View* const (&)[1], DType);
+template Array launch_same_shape<2>(ThreadState&, int, const View* const (&)[2], DType);
+
+bool add_into(ThreadState& s, const Array& a, const View& b) {
+  const OpRow& r = row(op::add);
+  const View* in[2] = {&a.view(), &b};
+  const Slot* slot = find_slot(r, *in[0]);
+  if (!slot) return false;
+  if (!is_plain(s, *slot) || !on_host(in[0]->device) || !in[0]->data || !b.data) [[unlikely]] {
+    Array to = a;
+    return launch(s, Launch{op::add, in, 2, &kNoAttrs, &to, 1, nullptr, false, Destination::given});
+  }
+  run_plain(s, r, *slot, in, 2, *in[0]);
   return true;
 }
 

@@ -8,6 +8,28 @@
 
 namespace fovea {
 
+// Pointers to views, on the stack where there are few.
+class ViewList {
+ public:
+  ViewList(ThreadState& s, int n) : state_(s), bytes_(size_t(n) * sizeof(View*)) {
+    list_ = n <= kFew ? few_ : static_cast<const View**>(allocate_block(s.blocks, bytes_));
+  }
+  ~ViewList() {
+    if (list_ != few_) free_block(state_.blocks, list_, bytes_);
+  }
+  ViewList(const ViewList&) = delete;
+  ViewList& operator=(const ViewList&) = delete;
+  const View*& operator[](int i) { return list_[i]; }
+  const View* const* data() const { return list_; }
+
+ private:
+  static constexpr int kFew = 16;
+  ThreadState& state_;
+  size_t bytes_;
+  const View** list_;
+  const View* few_[kFew];
+};
+
 // Where results go: into fresh arrays, into the views given (any strides), or added to them.
 enum class Destination : uint8_t { fresh, given, add };
 
@@ -26,9 +48,14 @@ struct Launch {
 // False: no kernel takes this call, nothing was done. Throws KernelError, IndexError, MemoryError, UnsupportedError.
 bool launch(ThreadState& s, const Launch& l);
 
-// The common case, kept small: one fresh output that looks like the first input, all inputs of its shape.
-bool launch_same_shape(ThreadState& s, const OpRow& r, const View* const* in, int inputs, const void* attrs,
-                       DType result, Array& out);
+// The common case, kept short: an elementwise op without attrs, all inputs of one shape, dtype and device. Undefined:
+// no kernel takes the call.
+template <int inputs> Array launch_same_shape(ThreadState& s, int id, const View* const (&in)[inputs], DType result);
+extern template Array launch_same_shape<1>(ThreadState&, int, const View* const (&)[1], DType);
+extern template Array launch_same_shape<2>(ThreadState&, int, const View* const (&)[2], DType);
+
+// a += b of one shape, dtype and device, on arrays that nobody else sees. False: no kernel takes the call.
+bool add_into(ThreadState& s, const Array& a, const View& b);
 
 // Update ops on plain arrays: reads `in`, writes into `out` (any views) and bumps their versions.
 // UnsupportedError when the device has no kernel for it.

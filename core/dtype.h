@@ -13,10 +13,10 @@ inline constexpr int kDTypes = 11;  // dual and dual2 are internal (`ref` only):
 inline constexpr DType f32 = DType::f32, f64 = DType::f64, bf16 = DType::bf16, f16 = DType::f16, i64 = DType::i64,
                        i32 = DType::i32, u8 = DType::u8, i8 = DType::i8, boolean = DType::boolean;
 
-constexpr int size_of(DType t) {
-  constexpr int8_t sizes[kDTypes] = {4, 8, 2, 2, 8, 4, 1, 1, 1, 16, 32};
-  return sizes[int(t)];
+namespace detail {
+inline constexpr int8_t kSizes[kDTypes] = {4, 8, 2, 2, 8, 4, 1, 1, 1, 16, 32};
 }
+constexpr int size_of(DType t) { return detail::kSizes[int(t)]; }
 constexpr const char* name_of(DType t) {
   constexpr const char* names[kDTypes] = {"f32", "f64", "bf16", "f16",  "i64",  "i32",
                                           "u8",  "i8",  "bool", "dual", "dual2"};

@@ -35,7 +35,7 @@ struct ThreadState {
 };
 
 namespace detail {
-extern thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec")));
+extern constinit thread_local ThreadState* tls_state __attribute__((tls_model("initial-exec")));
 ThreadState& make_state();
 }  // namespace detail
 

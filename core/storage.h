@@ -15,13 +15,13 @@ struct Storage {
   uint32_t version = 0;  // grows with every write; a saved array whose version moved makes backward throw
   void* data = nullptr;
   size_t bytes = 0;
-  void* block = nullptr;                     // the free-list block this storage lies in, with the body that made it
-  void (*release)(void* context) = nullptr;  // of adopted memory
-  void* context = nullptr;
+  void* block = nullptr;           // the free-list block this storage lies in, with the body that made it
+  void (*release)(void* context);  // of adopted memory, unset in others
+  void* context;
   const char* writer_file = nullptr;  // who wrote last
   uint32_t writer_line = 0;
   Device device;
-  uint8_t block_lines = 0;  // size of `block` in cache lines
+  uint8_t block_lines = 0;  // size of `block` in cache lines, at most 16
   enum Owner : uint8_t { inline_data, arena, backend, adopted, borrowed, shape_only } owner = inline_data;
 
   void written_at(std::source_location where) {
@@ -30,9 +30,9 @@ struct Storage {
     writer_line = where.line();
   }
 };
-static_assert(sizeof(Storage) <= 2 * 64);
+static_assert(sizeof(Storage) == 64);
 
-void destroy_storage(Storage* s);  // cold part: what is not inline data
+void destroy_storage(Storage* s);
 inline void release_storage(Storage* s) {
   if (s->refs.load(std::memory_order_acquire) == 1 || s->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
     destroy_storage(s);

@@ -110,21 +110,29 @@ Status unary(const Call& c, const NoAttrs& a) {
       x.dtype, [&]<class T>() { run1<T>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, kernels<T>().unary[c.kind]); });
 }
 
-Status binary(const Call& c, const NoAttrs& attrs) {
+namespace {
+
+[[gnu::noinline]] Status any_binary(const Call& c, const NoAttrs& attrs) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
-  // Short and simple calls, of which small models are made, come first.
-  if (a.dtype == f32 && b.dtype == f32 && y.dtype == f32 && a.dense && b.dense && y.dense && y.numel <= kCheap &&
-      c.kind < kBinaries)
-    if (auto kernel = kernels<float>().binary[c.kind]) {
-      kernel(y.numel, a.as<float>(), 1, b.as<float>(), 1, y.as<float>());
-      return {};
-    }
   bool known = c.kind < kBinaries && b.dtype == a.dtype;
   if (known && y.dtype == a.dtype && kernels<float>().binary[c.kind])
     return f32_or_f64(a.dtype, [&]<class T>() { run2<T, T>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });
   if (known && y.dtype == boolean && kernels<float>().compare[c.kind])
     return f32_or_f64(a.dtype, [&]<class T>() { run2<T, bool>(a, b, y, kCheap, kernels<T>().compare[c.kind]); });
   return ref::binary(c, attrs);
+}
+
+}  // namespace
+
+// Short and simple calls, of which small models are made, come first.
+Status binary(const Call& c, const NoAttrs& attrs) {
+  const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  if (a.dtype == f32 && b.dtype == f32 && y.dtype == f32 && a.dense && b.dense && y.dense && y.numel <= kCheap)
+    if (auto kernel = kernels<float>().binary[c.kind]) {
+      kernel(y.numel, a.as<float>(), 1, b.as<float>(), 1, y.as<float>());
+      return {};
+    }
+  return any_binary(c, attrs);
 }
 
 Status gelu(const Call& c, const GeluAttrs& a) {

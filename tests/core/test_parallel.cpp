@@ -1,0 +1,103 @@
+// parallel_for: every index once, exceptions carried out, nested calls inline.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+using namespace fovea;
+
+namespace {
+
+struct Threads {  // for the test's length
+  explicit Threads(int n) : before(thread_count()) { set_thread_count(n); }
+  ~Threads() { set_thread_count(before); }
+  int before;
+};
+
+TEST_CASE("the pieces cover the range once, at most one a thread, none below the grain") {
+  for (int threads : {1, 2, 3, 7})
+    for (int64_t n : {0, 1, 5, 100, 1001})
+      for (int64_t grain : {1, 10, 300}) {
+        Threads scope(threads);
+        CAPTURE(threads);
+        CAPTURE(n);
+        CAPTURE(grain);
+        std::vector<std::atomic<int>> seen(size_t(n) + 1);
+        std::atomic<int> pieces{0};
+        std::atomic<bool> too_small{false};
+        parallel_for(10, 10 + n, grain, [&](int64_t b, int64_t e) {
+          pieces++;
+          if (e - b < grain && e - b < n) too_small = true;
+          for (int64_t i = b; i < e; i++) seen[size_t(i - 10)]++;
+        });
+        bool once = true;
+        for (int64_t i = 0; i < n; i++) once &= seen[size_t(i)] == 1;
+        CHECK(once);
+        CHECK(pieces <= (n == 0 ? 0 : threads));
+        CHECK(!too_small);
+      }
+}
+
+TEST_CASE("more than one thread takes part") {
+  Threads scope(3);
+  std::mutex mutex;
+  std::set<std::thread::id> ids;
+  parallel_for(0, 3, 1, [&](int64_t, int64_t) {
+    std::lock_guard lock(mutex);
+    ids.insert(std::this_thread::get_id());
+  });
+  CHECK(ids.size() == 3);
+}
+
+TEST_CASE("an exception of any piece is rethrown to the caller, with its type and text") {
+  for (int threads : {1, 2, 4}) {
+    Threads scope(threads);
+    CAPTURE(threads);
+    for (int64_t bad : {0, 50, 99}) {
+      std::string text;
+      try {
+        parallel_for(0, 100, 1, [&](int64_t b, int64_t e) {
+          if (b <= bad && bad < e) throw IndexError("index " + std::to_string(bad));
+        });
+      } catch (const IndexError& e) {
+        text = e.what();
+      }
+      CHECK(text == "index " + std::to_string(bad));
+    }
+    CHECK_THROWS_AS(parallel_for(0, 4, 1, [](int64_t, int64_t) { throw std::runtime_error("all of them"); }),
+                    std::runtime_error);
+    std::atomic<int64_t> sum{0};  // and the team works on
+    parallel_for(0, 100, 1, [&](int64_t b, int64_t e) { sum += e - b; });
+    CHECK(sum == 100);
+  }
+}
+
+TEST_CASE("nested calls run inline, also after a throw") {
+  Threads scope(2);
+  std::atomic<int> inner_pieces{0};
+  parallel_for(0, 2, 1, [&](int64_t, int64_t) {
+    parallel_for(0, 100, 1, [&](int64_t b, int64_t e) {
+      inner_pieces++;
+      CHECK(e - b == 100);
+    });
+  });
+  CHECK(inner_pieces == 2);
+  CHECK_THROWS(parallel_for(0, 2, 1, [](int64_t, int64_t) { throw 1; }));
+  CHECK(!detail::inside_parallel());
+}
+
+TEST_CASE("a thread count below one is refused") {
+  int before = thread_count();
+  CHECK_THROWS_AS(set_thread_count(0), ValueError);
+  CHECK_THROWS_AS(set_thread_count(-3), ValueError);
+  CHECK(thread_count() == before);
+}
+
+}  // namespace
