@@ -39,15 +39,16 @@ Curve usable(const Curve& c, bool log_x) {
   return out;
 }
 
-// Mean over a window of the neighbours on both sides that grows with the index, so that the steep start stays sharp.
+// Mean over a window of the neighbours on both sides that grows with the index, so that the steep start stays sharp; at
+// the end it lacks its right part, since a single value there would be a spike.
 Curve smoothed(const Curve& c) {
   size_t n = c.y.size();
   std::vector<double> sum(n + 1, 0);
   for (size_t i = 0; i < n; i++) sum[i + 1] = sum[i] + c.y[i];
   Curve out{c.x, {}};
   for (size_t i = 0; i < n; i++) {
-    size_t reach = std::min({i / 8, n - 1 - i, n / 50 + 1});
-    out.y.push_back((sum[i + reach + 1] - sum[i - reach]) / double(2 * reach + 1));
+    size_t reach = std::min(i / 8, n / 50 + 1), begin = i - reach, end = std::min(i + reach + 1, n);
+    out.y.push_back((sum[end] - sum[begin]) / double(end - begin));
   }
   return out;
 }

@@ -10,9 +10,9 @@
 namespace fovea::optim {
 namespace {
 
-void require(bool ok, const char* what, double value, const char* expected) {
+void require(bool ok, const char* what, double value, const char* expected, const char* who = "adamw") {
   if (!ok)
-    throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
+    throw ValueError(std::string(who) + ": " + what + " is " + std::to_string(value) + " (expected " + expected + ")");
 }
 
 // The definition of the row `adamw`, for backends without a kernel. Scalars in f64, the rest in the moments' dtype.
@@ -144,7 +144,7 @@ double global_norm(const nn::NamedParameters& parameters) {
 }
 
 double clip_grad_norm(const nn::NamedParameters& parameters, double max_norm) {
-  require(max_norm > 0, "max_norm", max_norm, "above 0");
+  require(max_norm > 0, "max_norm", max_norm, "above 0", "clip_grad_norm");
   NoGrad guard;
   double norm = global_norm(parameters);
   if (norm <= max_norm) return norm;

@@ -123,6 +123,11 @@ TEST_CASE("clipping: the global norm, and errors that name the parameter") {
   CHECK(std::abs(optim::clip_grad_norm(all, 1.0) - norm) <= 1e-12 * norm);
   CHECK(std::abs(optim::global_norm(all) - 1) <= 1e-6);
   CHECK(std::abs(net.b->grad().to_vector<double>()[0] - 4 / norm) <= 1e-6);
+  // A negative norm would turn the gradients round.
+  for (double bad : {-1.0, 0.0, std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_AS(optim::clip_grad_norm(all, bad), ValueError);
+  CHECK_THROWS_AS(optim::AdamW(net, {.clip = -1}), ValueError);
+  CHECK(std::abs(optim::global_norm(all) - 1) <= 1e-6);
   for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     net.zero_grad();
     optim::AdamW adam(net, {.lr = 1, .clip = 1});

@@ -77,7 +77,8 @@ int run_train(const Args& args) {
     run.data = "grammar " + io::digest(data::kCorpusRules, std::strlen(data::kCorpusRules));
     source = std::make_unique<data::GrammarSource>(*tokenizer, windows);
   } else {
-    run.title = files.size() == 1 ? files[0] : fmt::format("{} and {} more", files[0], files.size() - 1);
+    std::string name = files[0].substr(files[0].rfind('/') + 1);
+    run.title = files.size() == 1 ? name : fmt::format("{} and {} more", name, files.size() - 1);
     run.data = "text " + io::digest(text.data(), text.size());
     source = std::make_unique<data::TextSource>(tokenizer->encode(text), windows);
   }
