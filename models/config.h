@@ -15,7 +15,7 @@ namespace fovea {
 
 struct ModelConfig {
   std::string kind = "gpt";
-  int64_t layers = 4, dim = 128, heads = 4, kv_heads = 0, context = 64;
+  int64_t layers = 2, dim = 64, heads = 4, kv_heads = 0, context = 64;
   double ffn_mult = 4;
   std::string norm = "layer", norm_position = "pre", activation = "gelu_tanh", position = "learned";
   int64_t window = 0;
@@ -24,8 +24,8 @@ struct ModelConfig {
 };
 
 struct TrainConfig {
-  int64_t steps = 2000, batch = 12;
-  double lr = 2e-3, min_lr = 2e-4;
+  int64_t steps = 3500, batch = 16;
+  double lr = 8e-3, min_lr = 2e-4;
   int64_t warmup = 100;
   std::string schedule = "cosine";
   double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.99, clip = 1;
