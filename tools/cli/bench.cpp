@@ -169,6 +169,13 @@ void gemm(const Bench& bench, const Args& args) {
 void model_step(const Bench& bench, const Args& args) {
   Workload w(args.text("WORKLOAD"), args, bench.dtype());
   std::vector<double> losses;
+  if (args.has("--losses")) {
+    w.save(args.text("--losses"));
+    for (int64_t i = args.integer("--iters", 20); i > 0; i--) losses.push_back(w.step().item());
+    print_json(Json(Json::Object{{"workload", args.text("WORKLOAD")},
+                                 {"losses", Json(Json::Array(losses.begin(), losses.end()))}}));
+    return;
+  }
   bool tiny = w.tokens == 0;  // too short to be timed alone
   int per = tiny ? 20 : 1;
   bench.run({.workload = args.text("WORKLOAD"),
@@ -205,6 +212,7 @@ const Verb kBench = {"bench",
                       {"--max-s", Option::real, "about how long (without --iters)"},
                       {"--shape", Option::text, "MxNxK, of gemm"},
                       {"--trace", Option::file, "record a step behind the timed ones in Chrome's trace-event format"},
+                      {"--losses", Option::file, "no timing: save the first weights there, print each step's loss"},
                       {"--B", Option::integer, "batch, of gpt2_step"},
                       {"--T", Option::integer, "context, of gpt2_step"}},
                      true,

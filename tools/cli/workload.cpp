@@ -6,6 +6,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "models/gpt.h"
+#include "nn/io/safetensors.h"
 #include "nn/optim/adamw.h"
 #include "nn/sequential.h"
 #include "tools/cli/trace_file.h"
@@ -15,6 +16,7 @@ namespace fovea::cli {
 struct Workload::Model {
   virtual ~Model() = default;
   virtual Tensor step() = 0;
+  virtual io::Safetensors content() const { throw UsageError("--losses is for the GPTs"); }
 };
 
 namespace {
@@ -57,6 +59,13 @@ struct Workload::GptStep : Model {
     adam.zero_grad();
     return loss;
   }
+  io::Safetensors content() const override {
+    io::Safetensors all;
+    for (auto& [name, p] : model.named_parameters()) all.arrays.emplace_back(name, p->value().array());
+    all.arrays.emplace_back("batch.x", x.array());
+    all.arrays.emplace_back("batch.y", y.array());
+    return all;
+  }
 };
 
 Workload::Workload(const std::string& name, const Args& args, DType dtype) {
@@ -78,6 +87,7 @@ Workload::Workload(const std::string& name, const Args& args, DType dtype) {
 }
 Workload::~Workload() = default;
 Tensor Workload::step() { return model_->step(); }
+void Workload::save(const std::string& path) const { io::write_safetensors(path, model_->content()); }
 
 void trace_steps(Workload& w, int steps, const std::string& path, const Args& args) {
   for (int i = 0; i < 3; i++) w.step();

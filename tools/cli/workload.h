@@ -16,7 +16,9 @@ class Workload {
   Workload(const std::string& name, const Args& args, DType dtype);
   ~Workload();
 
-  Tensor step();                 // forward, backward, update; the loss
+  Tensor step();  // forward, backward, update; the loss
+  // The parameters as they are, and the batch as batch.x and batch.y. UnsupportedError where there is none.
+  void save(const std::string& path) const;
   double flops = 0, tokens = 0;  // of a step; 0: unknown
 
  private:
