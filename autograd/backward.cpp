@@ -4,6 +4,7 @@
 #include "autograd/engine.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "core/dispatch.h"
 
 namespace fovea {
 
@@ -109,5 +110,20 @@ void Backward::add(int i, Tensor gradient) {
 }
 
 void Backward::zero(int i) { filled_[i] = true; }
+
+Array Backward::whole(int i) {
+  const Edge& e = node_->edges()[i];
+  if (create_graph_ || !e || !e.node()->def || cotangents_[0].array().is_shape_only()) return Array();
+  Tensor& sum = static_cast<Tensor*>(e.node()->gradients())[e.slot()];
+  if (!sum.defined()) {
+    Array zeros = Array::empty(shape(i), dtype(i), cotangents_[0].device());
+    fill(zeros, 0);
+    sum = Tensor(std::move(zeros));
+  } else if (!sum.array().sole_owner() || !sum.array().dense() || sum.dtype() != dtype(i)) {
+    sum = Tensor(cast_copy(sum.array(), dtype(i)));
+  }
+  filled_[i] = true;
+  return sum.array();
+}
 
 }  // namespace fovea

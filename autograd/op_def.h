@@ -67,6 +67,10 @@ class Backward {
   void add(int i, Tensor gradient);
   // There is a gradient, and it is zero.
   void zero(int i);
+  // For rules of views that show a part of input i: where its gradient is gathered, zeros at first. The rule adds to
+  // the part in place, so a tensor cut into many parts costs no array of its size for each. Null where gradients are
+  // recorded or go to a leaf: then add() is to be called.
+  Array whole(int i);
 
  private:
   friend class Engine;

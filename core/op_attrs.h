@@ -186,11 +186,17 @@ struct AttentionAttrs {
   double scale = 0;  // 0: 1/sqrt(D)
   int64_t left = -1, right = -1, prefix = 0, sinks = 0, global = 0;
   bool causal = false, top_left = false;
+  bool heads_inside = false;  // arrays are [B, T, H, D] in place of [B, H, T, D]
   static constexpr auto fields() {
-    return std::tuple{Field{"scale", &AttentionAttrs::scale},   Field{"left", &AttentionAttrs::left},
-                      Field{"right", &AttentionAttrs::right},   Field{"prefix", &AttentionAttrs::prefix},
-                      Field{"sinks", &AttentionAttrs::sinks},   Field{"global", &AttentionAttrs::global},
-                      Field{"causal", &AttentionAttrs::causal}, Field{"top_left", &AttentionAttrs::top_left}};
+    return std::tuple{Field{"scale", &AttentionAttrs::scale},
+                      Field{"left", &AttentionAttrs::left},
+                      Field{"right", &AttentionAttrs::right},
+                      Field{"prefix", &AttentionAttrs::prefix},
+                      Field{"sinks", &AttentionAttrs::sinks},
+                      Field{"global", &AttentionAttrs::global},
+                      Field{"causal", &AttentionAttrs::causal},
+                      Field{"top_left", &AttentionAttrs::top_left},
+                      Field{"heads_inside", &AttentionAttrs::heads_inside}};
   }
 };
 

@@ -28,25 +28,26 @@ SelfAttention::SelfAttention(Parent parent, const Options& o)
       dim_(o.dim),
       heads_(o.heads),
       kv_heads_(kv_heads(o)),
-      mask_(o.mask) {}
+      mask_(o.mask) {
+  mask_.heads_inside = true;
+}
 
 Tensor SelfAttention::forward(const Tensor& x, KVCache::Layer* cache) {
   if (x.dim() != 3 || x.size(2) != dim_)
     throw ShapeError("self_attention: x " + fovea::to_string(x.shape()) + " (expected [B, T, " + std::to_string(dim_) +
                      "])");
   int64_t B = x.size(0), T = x.size(1), D = dim_ / heads_;
-  Tensor heads = transpose(view(qkv(x), {B, T, heads_ + 2 * kv_heads_, D}), 1, 2);  // [B, H + 2 Hkv, T, D]
-  Tensor q = narrow(heads, 1, 0, heads_);
-  Tensor k = narrow(heads, 1, heads_, kv_heads_), v = narrow(heads, 1, heads_ + kv_heads_, kv_heads_);
+  Tensor heads = view(qkv(x), {B, T, heads_ + 2 * kv_heads_, D});
+  Tensor q = narrow(heads, 2, 0, heads_);  // [B, T, H, D]
+  Tensor k = narrow(heads, 2, heads_, kv_heads_), v = narrow(heads, 2, heads_ + kv_heads_, kv_heads_);
   if (cache) {
     if ((state().mode & kGrad) && x.requires_grad())
       throw GradientError("self_attention: a cache cannot be differentiated through. Generate inside NoGrad");
-    cache->append(k, v);
-    k = cache->k();
-    v = cache->v();
+    cache->append(transpose(k, 1, 2), transpose(v, 1, 2));
+    k = transpose(cache->k(), 1, 2);
+    v = transpose(cache->v(), 1, 2);
   }
-  Tensor y = attention(q, k, v, mask_);  // [B, H, T, D]
-  return drop(proj(reshape(transpose(y, 1, 2), {B, T, dim_})));
+  return drop(proj(reshape(attention(q, k, v, mask_), {B, T, dim_})));
 }
 
 }  // namespace fovea::nn

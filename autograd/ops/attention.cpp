@@ -13,24 +13,34 @@
 namespace fovea {
 namespace {
 
-void check_qkv(const View& q, const View& k, const View& v) {
+// The axes of [B, H, T, D], or of [B, T, H, D].
+struct Axes {
+  int heads, time;
+  explicit Axes(bool heads_inside) : heads(heads_inside ? 2 : 1), time(heads_inside ? 1 : 2) {}
+};
+
+void check_qkv(const View& q, const View& k, const View& v, bool heads_inside) {
+  const auto [heads, time] = Axes(heads_inside);
   detail::check_floating(q, "q");
   detail::check_dtype(k, "k", q.dtype);
   detail::check_dtype(v, "v", q.dtype);
   std::string all = "q " + to_string(shape_of(q)) + ", k " + to_string(shape_of(k)) + ", v " + to_string(shape_of(v));
   if (q.rank != 4 || k.rank != 4 || v.rank != 4)
-    throw ShapeError(all + " (expected [B, H, Tq, D], [B, Hkv, Tk, D], [B, Hkv, Tk, Dv])");
+    throw ShapeError(all + " " +
+                     (heads_inside ? "(expected [B, Tq, H, D], [B, Tk, Hkv, D], [B, Tk, Hkv, Dv])"
+                                   : "(expected [B, H, Tq, D], [B, Hkv, Tk, D], [B, Hkv, Tk, Dv])"));
   auto differ = [&](const char* what, int64_t a, int64_t b) {
     if (a != b)
       throw ShapeError(std::string(what) + " differ: " + std::to_string(a) + " and " + std::to_string(b) + ": " + all);
   };
   differ("batch sizes of q and k", q.shape[0], k.shape[0]);
   differ("batch sizes of k and v", k.shape[0], v.shape[0]);
-  differ("heads of k and v", k.shape[1], v.shape[1]);
-  differ("lengths of k and v", k.shape[2], v.shape[2]);
+  differ("heads of k and v", k.shape[heads], v.shape[heads]);
+  differ("lengths of k and v", k.shape[time], v.shape[time]);
   differ("head sizes of q and k", q.shape[3], k.shape[3]);
-  if (k.shape[1] == 0 ? q.shape[1] != 0 : q.shape[1] % k.shape[1] != 0)
-    throw ShapeError("q has " + std::to_string(q.shape[1]) + " heads and k has " + std::to_string(k.shape[1]) +
+  const int64_t hq = q.shape[heads], hk = k.shape[heads];
+  if (hk == 0 ? hq != 0 : hq % hk != 0)
+    throw ShapeError("q has " + std::to_string(hq) + " heads and k has " + std::to_string(hk) +
                      " (expected a multiple): " + all);
 }
 
@@ -66,16 +76,18 @@ const View* present(const Infer& c, int i) { return c.has(i) ? &c.x(i) : nullptr
 // o [B, H, Tq, Dv] and the log-sum-exp of each row's visible scores [B, H, Tq], -inf where it sees nothing.
 void infer_attention(Infer& c) {
   const View &q = c.x(0), &k = c.x(1), &v = c.x(2);
-  check_qkv(q, k, v);
-  check_mask(c.attrs<AttentionAttrs>(), present(c, 3), present(c, 4), present(c, 5), q.shape[0]);
+  const auto& a = c.attrs<AttentionAttrs>();
+  check_qkv(q, k, v, a.heads_inside);
+  check_mask(a, present(c, 3), present(c, 4), present(c, 5), q.shape[0]);
+  const auto [heads, time] = Axes(a.heads_inside);
   c.set(0, q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
-  c.set(1, acc_dtype(q.dtype), {q.shape[0], q.shape[1], q.shape[2]});
+  c.set(1, acc_dtype(q.dtype), {q.shape[0], q.shape[heads], q.shape[time]});
 }
 
 // Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse; outputs dq, dk, dv.
 void infer_attention_backward(Infer& c) {
   const View &q = c.x(1), &k = c.x(2), &v = c.x(3);
-  check_qkv(q, k, v);
+  check_qkv(q, k, v, c.attrs<AttentionAttrs>().heads_inside);
   check_mask(c.attrs<AttentionAttrs>(), present(c, 4), present(c, 5), present(c, 6), q.shape[0]);
   detail::check_shape(c.x(0), "the gradient", {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
   detail::check_dtype(c.x(0), "the gradient", q.dtype);
@@ -179,15 +191,19 @@ struct Weights {
 
 double scale_of(double scale, int64_t head_size) { return scale != 0 ? scale : 1 / std::sqrt(double(head_size)); }
 
+// [B, H, T, D] of what the op was given, and back.
+Tensor outside(const Tensor& x, const AttentionAttrs& a) { return a.heads_inside ? transpose(x, 1, 2) : x; }
+
 Weights weights_of(const Compose& c, int first, const AttentionAttrs& a) {
-  const Tensor &q = c.x(first), &k = c.x(first + 1);
+  Tensor q = outside(c.x(first), a), k = outside(c.x(first + 1), a), v = outside(c.x(first + 2), a);
   Tensor mask = visible(a, q.size(2), k.size(2), q.device(), c.x(first + 3), c.x(first + 4), c.x(first + 5));
-  return Weights(q, k, c.x(first + 2), scale_of(a.scale, q.size(3)), mask, Tensor());
+  return Weights(q, k, v, scale_of(a.scale, q.size(3)), mask, Tensor());
 }
 
 void attention_compose(Compose& c) {
-  Weights w = weights_of(c, 0, c.attrs<AttentionAttrs>());
-  c.out[0] = w.unfold(combine(w.p, w.seen, w.v, Sign::positive)).to(c.x(0).dtype());
+  const auto& a = c.attrs<AttentionAttrs>();
+  Weights w = weights_of(c, 0, a);
+  c.out[0] = outside(w.unfold(combine(w.p, w.seen, w.v, Sign::positive)), a).to(c.x(0).dtype());
   c.out[1] = w.lse;
 }
 
@@ -196,14 +212,14 @@ void attention_compose(Compose& c) {
 void attention_backward_compose(Compose& c) {
   const auto& a = c.attrs<AttentionAttrs>();
   Weights w = weights_of(c, 1, a);
-  Tensor g = w.fold(c.x(0).to(w.v.dtype()));
+  Tensor g = w.fold(outside(c.x(0), a).to(w.v.dtype()));
   Tensor dp = pairs(g, w.v);
   Tensor drift = sum(where(w.seen, w.p * dp, 0.0), {-1}, {.keepdim = true});
   Tensor ds = where(w.seen, w.p * (dp - drift), 0.0), seen_by = transposed(w.seen);
-  Tensor dq = combine(ds, w.seen, w.k, Sign::open) * scale_of(a.scale, c.x(1).size(3));
-  c.out[0] = w.unfold(dq).to(c.x(1).dtype());
-  c.out[1] = combine(transposed(ds), seen_by, w.q, Sign::open).to(c.x(2).dtype());
-  c.out[2] = combine(transposed(w.p), seen_by, g, Sign::positive).to(c.x(3).dtype());
+  Tensor dq = combine(ds, w.seen, w.k, Sign::open) * scale_of(a.scale, w.q.size(3));
+  c.out[0] = outside(w.unfold(dq), a).to(c.x(1).dtype());
+  c.out[1] = outside(combine(transposed(ds), seen_by, w.q, Sign::open), a).to(c.x(2).dtype());
+  c.out[2] = outside(combine(transposed(w.p), seen_by, g, Sign::positive), a).to(c.x(3).dtype());
 }
 
 void attention_backward(Backward& b) {
@@ -235,7 +251,7 @@ void define_attention_ops() {
 
 Tensor attention(const Operand& q, const Operand& k, const Operand& v, const AttentionOptions& o) {
   const char* name = "attention";
-  AttentionAttrs a{o.scale, o.left, o.right, o.prefix, o.sinks, o.global, o.causal, o.top_left};
+  AttentionAttrs a{o.scale, o.left, o.right, o.prefix, o.sinks, o.global, o.causal, o.top_left, o.heads_inside};
   Tensor documents = short_integers(o.documents), k_lengths = short_integers(o.k_lengths),
          q_lengths = short_integers(o.q_lengths);
   return apply<op::attention, 6>({&detail::tensor_of(q, name), &detail::tensor_of(k, name), &detail::tensor_of(v, name),
@@ -253,7 +269,7 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
                      to_string(v.shape()) + " (expected 2 to 4 axes, as many in each)");
   for (Tensor* t : {&q, &k, &v})
     for (int i = rank; i < 4; i++) *t = unsqueeze(Operand(*t, query.where()), rank == 2 ? 0 : 1);
-  check_qkv(q.array().view(), k.array().view(), v.array().view());
+  check_qkv(q.array().view(), k.array().view(), v.array().view(), false);
   if (q.size(1) != k.size(1) && !o.enable_gqa)
     throw ShapeError("query has " + std::to_string(q.size(1)) + " heads and key has " + std::to_string(k.size(1)) +
                      " (expected as many, or enable_gqa)");

@@ -17,6 +17,7 @@ struct AttentionOptions {
   int64_t left = -1, right = -1;
   int64_t prefix = 0, sinks = 0, global = 0;
   double scale = 0;                       // 0: 1/sqrt(D)
+  bool heads_inside = false;              // q, k, v and the result are [B, T, H, D], as projections leave them
   Tensor documents = {};                  // [n, 4] i32: q_begin, q_end, k_begin, k_end; the same for every batch entry
   Tensor k_lengths = {}, q_lengths = {};  // [B] i32
 };

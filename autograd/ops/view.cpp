@@ -154,21 +154,28 @@ void define_view_ops() {
           .view = [](const Array& x, const void* a) { return x.expand(static_cast<const ShapeAttrs*>(a)->shape); },
           .gradient = Gradient::backward,
           .backward = [](Backward& b) { b.add(0, sum_to(b.g(), b.shape(0))); }});
-  define(op::slice, {.doc = "part of an axis",
-                     .view =
-                         [](const Array& x, const void* a) {
-                           const auto& s = *static_cast<const SliceAttrs*>(a);
-                           return x.slice(s.dim, s.start, s.length, s.step);
-                         },
-                     .gradient = Gradient::backward,
-                     .backward =
-                         [](Backward& b) {
-                           const auto& s = b.attrs<SliceAttrs>();
-                           Tensor g = b.g();
-                           Shape x = b.shape(0);
-                           b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]},
-                                                                 std::source_location::current()));
-                         }});
+  define(op::slice,
+         {.doc = "part of an axis",
+          .view =
+              [](const Array& x, const void* a) {
+                const auto& s = *static_cast<const SliceAttrs*>(a);
+                return x.slice(s.dim, s.start, s.length, s.step);
+              },
+          .gradient = Gradient::backward,
+          .backward =
+              [](Backward& b) {
+                const auto& s = b.attrs<SliceAttrs>();
+                Tensor g = b.g();
+                Shape x = b.shape(0);
+                if (Array whole = b.whole(0)) {
+                  Array part = whole.slice(s.dim, s.start, s.length, s.step);
+                  const View* pair[2] = {&part.view(), &g.array().view()};
+                  launch(state(), Launch{op::add, pair, 2, &kNoAttrs, &part, 1, nullptr, false, Destination::given});
+                  return;
+                }
+                b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]},
+                                                      std::source_location::current()));
+              }});
   define(op::slice_backward, {.doc = "g laid into zeros",
                               .infer =
                                   [](Infer& c) {

@@ -17,11 +17,13 @@ struct Sizes {
 
 void both(Samples& s, const Sizes& z, const AttentionAttrs& a, const std::string& name, const Input& documents = none(),
           const Input& k_lengths = none(), const Input& q_lengths = none()) {
-  Input q = reals({z.b, z.h, z.tq, z.d}), k = reals({z.b, z.kv, z.tk, z.d}), v = reals({z.b, z.kv, z.tk, z.dv});
+  auto heads = [&](int64_t h, int64_t t, int64_t d) {
+    return a.heads_inside ? reals({z.b, t, h, d}) : reals({z.b, h, t, d});
+  };
+  Input q = heads(z.h, z.tq, z.d), k = heads(z.kv, z.tk, z.d), v = heads(z.kv, z.tk, z.dv);
   int64_t n = z.tk * z.d * (z.kv ? z.h / z.kv : 0);
   s.add<op::attention>({q, k, v, documents, k_lengths, q_lengths}, a).named(name).sums(n).conditioned(8);
-  s.add<op::attention_backward>(
-       {reals({z.b, z.h, z.tq, z.dv}), q, k, v, documents, k_lengths, q_lengths, none(), none()}, a)
+  s.add<op::attention_backward>({heads(z.h, z.tq, z.dv), q, k, v, documents, k_lengths, q_lengths, none(), none()}, a)
       .completed(run_attention)
       .named(name)
       .sums(n)
@@ -36,6 +38,7 @@ void detail::attention_samples(Samples& s) {
   both(s, {1, 1, 1, 4, 2, 2, 2}, {.causal = true}, "causal, rows that see nothing");
   both(s, {1, 1, 1, 4, 2, 2, 2}, {.causal = true, .top_left = true}, "top left");
   both(s, {1, 4, 2, 3, 3, 2, 2}, {.causal = true}, "grouped queries");
+  both(s, {2, 4, 2, 3, 4, 2, 3}, {.causal = true, .heads_inside = true}, "heads inside");
   both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .right = 1}, "window");
   both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .right = 0, .prefix = 1, .causal = true}, "window and prefix");
   both(s, {1, 1, 1, 5, 5, 2, 2}, {.left = 1, .sinks = 1, .causal = true}, "window and sinks");

@@ -33,24 +33,35 @@ template <class F> void take_tasks(int64_t tasks, bool alone, const F& f) {
   else parallel_for(0, std::min(tasks, kMaxSlots), 1, work);
 }
 
+// The strides of [B, H, T, D] or [B, T, H, D].
+struct Heads {
+  float* p;
+  int64_t b, h, t;
+  Heads(const View& v, bool inside)
+      : p(v.as<float>()), b(v.strides[0]), h(v.strides[inside ? 2 : 1]), t(v.strides[inside ? 1 : 2]) {}
+  float* at(int64_t batch, int64_t head) const { return p + batch * b + head * h; }
+  Rows rows(int64_t batch, int64_t head) const { return {at(batch, head), t}; }
+};
+
 struct Views {
-  const View &q, &k, &v;
+  Heads q, k, v;
   const View *documents, *k_lengths, *q_lengths;  // null: absent
   int64_t batch, heads, kv_heads;
   AttentionShape shape;
 
   Views(const Call& c, int first, const AttentionAttrs& a)
-      : q(c.x(first)),
-        k(c.x(first + 1)),
-        v(c.x(first + 2)),
+      : q(c.x(first), a.heads_inside),
+        k(c.x(first + 1), a.heads_inside),
+        v(c.x(first + 2), a.heads_inside),
         documents(optional(c, first + 3)),
         k_lengths(optional(c, first + 4)),
         q_lengths(optional(c, first + 5)),
-        batch(q.shape[0]),
-        heads(q.shape[1]),
-        kv_heads(k.shape[1]),
-        shape{q.shape[2], k.shape[2], q.shape[3], v.shape[3],
-              float(a.scale != 0 ? a.scale : 1 / std::sqrt(double(q.shape[3])))} {}
+        batch(c.x(first).shape[0]),
+        heads(c.x(first).shape[a.heads_inside ? 2 : 1]),
+        kv_heads(c.x(first + 1).shape[a.heads_inside ? 2 : 1]),
+        shape{c.x(first).shape[a.heads_inside ? 1 : 2], c.x(first + 1).shape[a.heads_inside ? 1 : 2],
+              c.x(first).shape[3], c.x(first + 2).shape[3],
+              float(a.scale != 0 ? a.scale : 1 / std::sqrt(double(c.x(first).shape[3])))} {}
   static const View* optional(const Call& c, int i) { return c.x(i).present() ? &c.x(i) : nullptr; }
 
   int64_t masks() const { return k_lengths || q_lengths ? batch : 1; }  // sets of intervals
@@ -64,11 +75,6 @@ struct Views {
     return double(batch) * double(heads) * double(shape.queries) * double(shape.keys) * double(shape.d);
   }
 };
-
-Rows rows(const View& v, int64_t b, int64_t h) {
-  return {v.as<float>() + b * v.strides[0] + h * v.strides[1], v.strides[2]};
-}
-float* head(const View& v, int64_t b, int64_t h) { return v.as<float>() + b * v.strides[0] + h * v.strides[1]; }
 
 int64_t document(const View& d, int64_t i, int field) {
   return d.as<int32_t>()[i * d.strides[0] + field * d.strides[1]];
@@ -159,18 +165,19 @@ Status attention(const Call& c, const AttentionAttrs& a) {
   all_intervals(x, a, intervals);
   const int64_t tasks = forward_tasks(x), all_heads = x.batch * x.heads, size = attention_forward_scratch(x.shape);
   const AttentionKernels& kernels = attention_kernels(isa());
+  const Heads y(c.y(0), a.heads_inside);
   // Late blocks first: under a causal mask they see most.
   take_tasks(tasks, x.work() < kAlone, [&](int64_t task, int64_t slot) {
     const int64_t first = (tasks - 1 - task) / all_heads * kQueryBlock, b = task % all_heads / x.heads,
                   h = task % x.heads;
     const int64_t kv = h / (x.heads / x.kv_heads);
-    const Rows q = rows(x.q, b, h);
+    const Rows q = x.q.rows(b, h);
     AttentionForward t{x.shape,
                        {q.at(first), q.step},
-                       rows(x.k, b, kv),
-                       rows(x.v, b, kv),
-                       head(c.y(0), b, h) + first * c.y(0).strides[2],
-                       c.y(0).strides[2],
+                       x.k.rows(b, kv),
+                       x.v.rows(b, kv),
+                       y.at(b, h) + first * y.t,
+                       y.t,
                        c.y(1).as<float>() + (b * x.heads + h) * x.shape.queries + first,
                        x.mask(intervals, b),
                        scratch + slot * size};
@@ -195,7 +202,8 @@ int64_t attention_backward_scratch_bytes(const Call& c, const void* attrs) {
 // Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse; outputs dq, dk, dv.
 Status attention_backward(const Call& c, const AttentionAttrs& a) {
   const Views x(c, 1, a);
-  const View &g = c.x(0), &o = c.x(7), &dq = c.y(0), &dk = c.y(1), &dv = c.y(2);
+  const bool in = a.heads_inside;
+  const Heads g(c.x(0), in), o(c.x(7), in), dq(c.y(0), in), dk(c.y(1), in), dv(c.y(2), in);
   float *intervals = static_cast<float*>(c.scratch), *scratch = intervals + x.mask_floats();
   all_intervals(x, a, intervals);
   const int64_t group = x.heads / x.kv_heads, size = backward_floats(x);
@@ -207,7 +215,7 @@ Status attention_backward(const Call& c, const AttentionAttrs& a) {
     float* dqs[kMaxGroup];
     for (int64_t i = 0; i < group; i++) {
       const int64_t h = kv * group + i;
-      q[i] = rows(x.q, b, h), gs[i] = rows(g, b, h), os[i] = rows(o, b, h), dqs[i] = head(dq, b, h);
+      q[i] = x.q.rows(b, h), gs[i] = g.rows(b, h), os[i] = o.rows(b, h), dqs[i] = dq.at(b, h);
       lse[i] = c.x(8).as<float>() + (b * x.heads + h) * x.shape.queries;
     }
     const AttentionBackward t{x.shape,
@@ -217,13 +225,13 @@ Status attention_backward(const Call& c, const AttentionAttrs& a) {
                               os,
                               lse,
                               dqs,
-                              dq.strides[2],
-                              rows(x.k, b, kv),
-                              rows(x.v, b, kv),
-                              head(dk, b, kv),
-                              head(dv, b, kv),
-                              dk.strides[2],
-                              dv.strides[2],
+                              dq.t,
+                              x.k.rows(b, kv),
+                              x.v.rows(b, kv),
+                              dk.at(b, kv),
+                              dv.at(b, kv),
+                              dk.t,
+                              dv.t,
                               x.mask(intervals, b),
                               scratch + slot * size};
     if (!kernels.backward(t)) attention_group_exactly(t);

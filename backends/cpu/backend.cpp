@@ -29,10 +29,13 @@ class CpuBackend final : public Backend {
   void kernels(Kernels& table) override {
     table.set<op::copy, cpu::copy>();
     table.set<op::fill, cpu::fill>();
+    table.set<op::iota, cpu::iota>();
     table.set<op::unary, cpu::unary>({.dtypes = kReal});
     table.set<op::binary, cpu::binary>({.dtypes = kReal});
     table.set<op::select, cpu::select>();
     table.set<op::reduce, cpu::reduce>({.dtypes = kReal, .scratch = cpu::reduce_scratch});
+    table.set<op::sum_to, cpu::sum_to>(
+        {.dtypes = kReal, .accepts = cpu::sum_to_accepts, .scratch = cpu::sum_to_scratch});
     table.set<op::matmul, cpu::matmul>({.dtypes = kReal, .adds = true, .scratch = cpu::matmul_scratch});
     table.set<op::linear, cpu::linear>(
         {.dtypes = kReal, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});

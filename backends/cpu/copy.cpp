@@ -1,5 +1,5 @@
-// Slots copy and fill where nothing is converted: rows by memcpy, transposes tile by tile, with threads. Casts are the
-// reference's.
+// Slots iota, and copy and fill where nothing is converted: rows by memcpy, transposes tile by tile, with threads.
+// Casts are the reference's.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -93,6 +93,25 @@ Status fill(const Call& c, const FillAttrs& a) {
   if (!zero || !y.dense || is_dual(y.dtype)) return ref::fill(c, a);
   const int64_t bytes = y.numel * size_of(y.dtype);
   parallel_for(0, bytes, kGrain, [&](int64_t b, int64_t e) { std::memset(y.as<char>() + b, 0, size_t(e - b)); });
+  return {};
+}
+
+Status iota(const Call& c, const IotaAttrs& a) {
+  const View& y = c.y();
+  if (!y.dense || (y.dtype != f32 && y.dtype != f64 && y.dtype != i32 && y.dtype != i64)) return ref::iota(c, a);
+  auto numbers = [&]<class T>() {
+    parallel_for(0, y.numel, kGrain / int64_t(sizeof(T)), [&](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; i++) {
+        if constexpr (std::is_integral_v<T>)
+          y.as<T>()[i] = T(uint64_t(a.integer_start) + uint64_t(i) * uint64_t(a.integer_step));
+        else y.as<T>()[i] = T(a.start + double(i) * a.step);
+      }
+    });
+  };
+  if (y.dtype == f32) numbers.operator()<float>();
+  else if (y.dtype == f64) numbers.operator()<double>();
+  else if (y.dtype == i32) numbers.operator()<int32_t>();
+  else numbers.operator()<int64_t>();
   return {};
 }
 

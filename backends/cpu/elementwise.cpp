@@ -18,6 +18,10 @@ namespace {
 template <class T>
 constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwiseTable<T>, &avx2::kElementwiseTable<T>,
                                                               &avx512::kElementwiseTable<T>};
+// f64 serves checks, not training: one level of it is enough code.
+template <>
+constexpr const ElementwiseKernels<double>* kTables<double>[kIsaLevels] = {
+    &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>};
 template <class T> const ElementwiseKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
 
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin

@@ -164,7 +164,7 @@ template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels
     int64_t k1 = std::min(k0 + p.deep, g.k);
     if (p.way == Plan::in_place) {
       int64_t rest = g.n % p.columns;  // only a ragged last panel is packed
-      if (rest && rest != p.columns / 2)
+      if (rest && rest != kernels.narrow)
         kernels.pack(g.b + k0 * g.b_row + (g.n - rest), g.b_row, 1, k1 - k0, rest, packed);
       multiply_block(Block<T>{g, p, kernels, packed, k0, k1, 0, all});
       continue;
@@ -196,9 +196,10 @@ template <> const GemmKernels<double>& gemm_kernels(Isa level) {
 
 template <class T> int64_t gemm_scratch(const Gemm<T>& g) {
   Gemm<T> o = oriented(g);
-  Plan p = plan(o, gemm_kernels<T>(isa()));
+  const GemmKernels<T>& kernels = gemm_kernels<T>(isa());
+  Plan p = plan(o, kernels);
   if (p.way == Plan::nothing || p.way == Plan::dots) return 0;
-  if (p.way == Plan::in_place && (o.n % p.columns == 0 || o.n % p.columns == p.columns / 2)) return 0;
+  if (p.way == Plan::in_place && (o.n % p.columns == 0 || o.n % p.columns == kernels.narrow)) return 0;
   return p.panels * p.columns * p.deep * int64_t(sizeof(T));
 }
 

@@ -38,8 +38,9 @@ template <class T> struct Strip {  // C [m, n] of one panel; b_row is the distan
   bool add;
 };
 template <class T> struct GemmKernels {
-  int rows, columns;                                                                  // of the register tile
-  int64_t width(int64_t n) const { return n > columns / 2 ? columns : columns / 2; }  // of a panel of n columns
+  int rows, columns;  // of the register tile
+  int narrow;         // width of a panel of at most half as many columns
+  int64_t width(int64_t n) const { return n > columns / 2 ? columns : narrow; }
   void (*pack)(const T* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, T* panel);
   void (*strips)(const Strip<T>& s);
   void (*dots)(const Gemm<T>& g, int64_t n_begin, int64_t n_end);  // A and B both dense along k

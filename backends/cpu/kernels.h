@@ -13,8 +13,12 @@ Status gelu_backward(const Call& c, const GeluAttrs& a);  // g, x
 
 Status copy(const Call& c, const NoAttrs&);
 Status fill(const Call& c, const FillAttrs& a);
+Status iota(const Call& c, const IotaAttrs& a);
 Status reduce(const Call& c, const ReduceAttrs& a);
 int64_t reduce_scratch(const Call& c, const void* attrs);
+Status sum_to(const Call& c, const ShapeAttrs&);
+bool sum_to_accepts(const Call& c, const void*);
+int64_t sum_to_scratch(const Call& c, const void*);
 
 Status matmul(const Call& c, const NoAttrs&);
 int64_t matmul_scratch(const Call& c, const void*);

@@ -17,6 +17,10 @@ namespace {
 template <class T>
 constexpr const NormKernels<T>* kTables[kIsaLevels] = {&sse2::kNormTable<T>, &avx2::kNormTable<T>,
                                                        &avx512::kNormTable<T>};
+// f64 serves checks, not training: one level of it is enough code.
+template <>
+constexpr const NormKernels<double>* kTables<double>[kIsaLevels] = {
+    &sse2::kNormTable<double>, &sse2::kNormTable<double>, &sse2::kNormTable<double>};
 template <class T> const NormKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
 
 struct Pieces {

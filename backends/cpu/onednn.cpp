@@ -107,11 +107,11 @@ void share_threads() {
 
 }  // namespace
 
-// Measured on a Zen 3 (AVX2), two threads, shapes of small and large GPTs: tools/notes/matmul.md.
+// Measured on a Zen 3 (AVX2) with two threads, shapes of small and large GPTs: tools/notes/matmul.md.
 bool is_faster(const Gemm<float>& g) {
-  if (double(g.m) * double(g.n) * double(g.k) < 1e6 || g.n < 96) return false;
-  const bool turned = g.a_row == 1 && g.a_col != 1;  // k lies across the rows of A
-  return !turned || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
+  if (double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
+  const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
+  return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
 }
 
 bool gemm(const Gemm<float>& g) {

@@ -22,6 +22,10 @@ bool is_scalar(const View& v) { return v.numel == 1 && (v.dtype == f32 || v.dtyp
 
 template <class T>
 constexpr AdamWKernel<T> kTable[kIsaLevels] = {sse2::adamw_row<T>, avx2::adamw_row<T>, avx512::adamw_row<T>};
+// f64 serves checks, not training: one level of it is enough code.
+template <>
+constexpr AdamWKernel<double> kTable<double>[kIsaLevels] = {sse2::adamw_row<double>, sse2::adamw_row<double>,
+                                                            sse2::adamw_row<double>};
 
 template <class T> void run(const Call& c, const AdamWAttrs& a, int n) {
   const double lr = scalar(c.x(0)), step = scalar(c.x(1));

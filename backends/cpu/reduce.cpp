@@ -1,5 +1,6 @@
-// Slot reduce: sum, mean, amax, amin of f32 and f64 along contiguous rows or down columns; everything else is the
-// reference's. Long ranges are cut into pieces of fixed size, so the bits do not depend on the number of threads.
+// Slots reduce and sum_to: sum, mean, amax, amin of f32 and f64 along contiguous rows or down columns; everything else
+// is the reference's. Long ranges are cut into pieces of fixed size, so the bits do not depend on the number of
+// threads.
 #include "backends/cpu/reduce.h"
 
 #include <algorithm>
@@ -15,6 +16,15 @@
 #include "backends/cpu/levels.inc"
 
 namespace fovea::cpu {
+
+template <> const ReduceKernels<float>& reduce_kernels(Isa level) {
+  static constexpr const ReduceKernels<float>* tables[] = {&sse2::kReduceTable<float>, &avx2::kReduceTable<float>,
+                                                           &avx512::kReduceTable<float>};
+  return *tables[int(level)];
+}
+// f64 serves checks, not training: one level of it is enough code.
+template <> const ReduceKernels<double>& reduce_kernels(Isa) { return sse2::kReduceTable<double>; }
+
 namespace {
 
 constexpr int64_t kLong = 1 << 15;   // elements of a row that are one piece
@@ -162,6 +172,20 @@ template <class T> struct Reduction {
   }
 };
 
+// The axes along which y is a broadcast of nothing: those it lacks, and those of size 1.
+Plan plan_to(const View& x, const View& y) {
+  bool drop[kMaxRank] = {};
+  int64_t strides[kMaxRank] = {};
+  const int lead = x.rank - y.rank;
+  for (int d = 0; d < x.rank; d++) {
+    drop[d] = d < lead || (y.shape[d - lead] == 1 && x.shape[d] != 1);
+    if (d >= lead) strides[d] = y.strides[d - lead];
+  }
+  View wide = y;
+  wide.rank = x.rank, wide.strides = strides;
+  return Plan(x, wide, drop, true);
+}
+
 Plan plan(const Call& c, const ReduceAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   bool drop[kMaxRank] = {};
@@ -173,6 +197,21 @@ Plan plan(const Call& c, const ReduceAttrs& a) {
   return Plan(x, y, drop, a.keepdim);
 }
 
+int64_t scratch_of(const Plan& p) {
+  if (!p.ok || p.pieces == 1) return 0;
+  return p.pieces * std::max<int64_t>(p.columns, 1) * int64_t(sizeof(double));
+}
+
+void run(const Call& c, const Plan& p, Fold fold, bool mean) {
+  auto run = [&]<class T>() {
+    Reduction<T> r{p, fold, mean, reduce_kernels<T>(isa()), static_cast<double*>(c.scratch)};
+    if (p.columns) r.columns(c.x(0), c.y());
+    else r.rows(c.x(0), c.y());
+  };
+  if (c.x(0).dtype == f32) run.template operator()<float>();
+  else run.template operator()<double>();
+}
+
 bool known(const Call& c) {
   const View &x = c.x(0), &y = c.y();
   Reduce k = Reduce(c.kind);
@@ -182,22 +221,9 @@ bool known(const Call& c) {
 
 }  // namespace
 
-template <> const ReduceKernels<float>& reduce_kernels(Isa level) {
-  static constexpr const ReduceKernels<float>* tables[] = {&sse2::kReduceTable<float>, &avx2::kReduceTable<float>,
-                                                           &avx512::kReduceTable<float>};
-  return *tables[int(level)];
-}
-template <> const ReduceKernels<double>& reduce_kernels(Isa level) {
-  static constexpr const ReduceKernels<double>* tables[] = {&sse2::kReduceTable<double>, &avx2::kReduceTable<double>,
-                                                            &avx512::kReduceTable<double>};
-  return *tables[int(level)];
-}
-
 int64_t reduce_scratch(const Call& c, const void* attrs) {
   if (!known(c)) return 0;
-  Plan p = plan(c, *static_cast<const ReduceAttrs*>(attrs));
-  if (!p.ok || p.pieces == 1) return 0;
-  return p.pieces * std::max<int64_t>(p.columns, 1) * int64_t(sizeof(double));
+  return scratch_of(plan(c, *static_cast<const ReduceAttrs*>(attrs)));
 }
 
 Status reduce(const Call& c, const ReduceAttrs& a) {
@@ -205,14 +231,14 @@ Status reduce(const Call& c, const ReduceAttrs& a) {
   Plan p = plan(c, a);
   if (!p.ok) return ref::reduce(c, a);
   Reduce k = Reduce(c.kind);
-  Fold fold = k == Reduce::amax ? Fold::largest : k == Reduce::amin ? Fold::smallest : Fold::sum;
-  auto run = [&]<class T>() {
-    Reduction<T> r{p, fold, k == Reduce::mean, reduce_kernels<T>(isa()), static_cast<double*>(c.scratch)};
-    if (p.columns) r.columns(c.x(0), c.y());
-    else r.rows(c.x(0), c.y());
-  };
-  if (c.x(0).dtype == f32) run.template operator()<float>();
-  else run.template operator()<double>();
+  run(c, p, k == Reduce::amax ? Fold::largest : k == Reduce::amin ? Fold::smallest : Fold::sum, k == Reduce::mean);
+  return {};
+}
+
+bool sum_to_accepts(const Call& c, const void*) { return c.x(0).numel > 0 && plan_to(c.x(0), c.y()).ok; }
+int64_t sum_to_scratch(const Call& c, const void*) { return scratch_of(plan_to(c.x(0), c.y())); }
+Status sum_to(const Call& c, const ShapeAttrs&) {
+  run(c, plan_to(c.x(0), c.y()), Fold::sum, false);
   return {};
 }
 

@@ -15,6 +15,10 @@ namespace {
 template <class T>
 constexpr const SoftmaxKernels<T>* kTables[kIsaLevels] = {&sse2::kSoftmaxTable<T>, &avx2::kSoftmaxTable<T>,
                                                           &avx512::kSoftmaxTable<T>};
+// f64 serves checks, not training: one level of it is enough code.
+template <>
+constexpr const SoftmaxKernels<double>* kTables<double>[kIsaLevels] = {
+    &sse2::kSoftmaxTable<double>, &sse2::kSoftmaxTable<double>, &sse2::kSoftmaxTable<double>};
 template <class T> const SoftmaxKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
 
 template <class F> Status by_type(DType t, F&& f) {

@@ -136,7 +136,7 @@ template <class T> void check_kernels(const cpu::GemmKernels<T>& kernels) {
         for (Lie lie : {Lie::rows, Lie::columns, Lie::gaps}) {
           Problem<T> p({m, n, k, lie, lie, lie, lie == Lie::rows, lie != Lie::rows});
           std::vector<T> c = p.before, panel(size_t(k * kernels.columns) + 1);
-          int64_t width = n > kernels.columns / 2 ? kernels.columns : kernels.columns / 2;
+          int64_t width = kernels.width(n);
           kernels.pack(p.g.b, p.g.b_row, p.g.b_col, k, n, panel.data());
           kernels.strips({m, n, k, p.g.a, p.g.a_row, p.g.a_col, panel.data(), width, c.data(), p.g.c_row, p.g.c_col,
                           p.g.bias, p.g.add});
@@ -159,9 +159,9 @@ TEST_CASE_TEMPLATE("a product agrees with sums in higher precision", T, float, d
   }
 }
 
-TEST_CASE_TEMPLATE("kernels for 512-bit vectors, lowered to AVX2", T, float, double) {
+TEST_CASE("kernels for 512-bit vectors, lowered to AVX2") {
   if (cpu::best_isa() < cpu::Isa::avx2) return;
-  check_kernels<T>(cpu::lowered::kGemmTable<T>);
+  check_kernels<float>(cpu::lowered::kGemmTable<float>);
 }
 
 TEST_CASE("products by oneDNN agree with sums in higher precision") {
