@@ -153,7 +153,7 @@ struct Outputs {
 
 void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
              std::source_location where, const Meta* metas, Tensor* out, bool recording) {
-  auto begin = s.mode & kTrace ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+  int64_t begin = s.mode & kTrace ? trace_clock() : 0;
   {
     WhereScope line(s, &where);
     ModeScope mode(s, 0, recording && def.gradient == Gradient::derived ? 0u : uint32_t(kGrad));
@@ -179,7 +179,7 @@ void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* con
     for (int i = 0; i < inputs; i++) vin.push_back(in[i]->defined() ? &in[i]->array().view() : &kAbsent);
     for (int k = 0; k < r.outputs; k++) vout.push_back(&out[k].array().view());
     s.trace->op(TraceEvent{r.name, backend_of(out[0].device()).name(), true, false, s.depth, vin.data(), inputs,
-                           vout.data(), r.outputs, begin, std::chrono::steady_clock::now()});
+                           vout.data(), r.outputs, begin, trace_clock()});
   }
 }
 

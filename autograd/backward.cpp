@@ -10,7 +10,7 @@ namespace fovea {
 
 void fail_at(const Node* n, const std::string& text) {
   std::string module = n->module ? std::string(" (") + n->module + ")" : "";
-  throw GradientError("backward: " + text + ", of " + (n->def ? row(n->def->id).name : "a leaf") + " at " +
+  throw GradientError("backward: " + text + ", of " + (n->def ? row(n->def->id).name : "a leaf") + ", recorded at " +
                       describe(n->where) + module);
 }
 

@@ -50,13 +50,13 @@ std::vector<Tensor> run_forward(const Function& f, const std::vector<Tensor>& in
 }
 
 void tell(ThreadState& s, const Function& f, const std::vector<Tensor>& in, const std::vector<Tensor>& out,
-          std::chrono::steady_clock::time_point begin) {
+          int64_t begin) {
   static const View kAbsent;
   std::vector<const View*> vin, vout;
   for (const Tensor& t : in) vin.push_back(t.defined() ? &t.array().view() : &kAbsent);
   for (const Tensor& t : out) vout.push_back(&t.array().view());
   s.trace->op(TraceEvent{f.name.c_str(), backend_of(out[0].device()).name(), true, false, s.depth, vin.data(),
-                         int(vin.size()), vout.data(), int(vout.size()), begin, std::chrono::steady_clock::now()});
+                         int(vin.size()), vout.data(), int(vout.size()), begin, trace_clock()});
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ std::vector<Tensor> Function::operator()(const std::vector<Tensor>& inputs, std:
   ThreadState& s = state();
   try {
     if (name.empty() || !forward || !backward) throw ValueError("a Function needs a name, forward and backward");
-    auto begin = std::chrono::steady_clock::now();
+    int64_t begin = s.mode & kTrace ? trace_clock() : 0;
     std::vector<Tensor> out = run_forward(*this, inputs);
     if (s.mode & kTrace) tell(s, *this, inputs, out, begin);
     std::vector<const Tensor*> in;

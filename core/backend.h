@@ -50,8 +50,9 @@ struct Fault {
 };
 
 struct Call;
+struct Slot;
 
-// Services of the host for kernels.
+// Services of the host for backends and kernels.
 struct Host {
   uint64_t abi = 0;
   void (*log)(const char* text) = nullptr;
@@ -59,6 +60,8 @@ struct Host {
   // Calls body(context, begin, end) on pieces of at least `grain`; see core/parallel.h.
   void (*parallel_for)(int64_t begin, int64_t end, int64_t grain, void (*body)(void*, int64_t, int64_t),
                        void* context) = nullptr;
+  // The reference backend's kernel of that name, for a kernel that adds something to it; null where it has none.
+  const Slot* (*reference)(const char* name) = nullptr;
 };
 
 // One launch. Outputs are allocated by the dispatcher; with `add` the kernel adds to them (only kernels that say `adds`
@@ -132,8 +135,29 @@ class Kernels {
   };
 };
 
+// clang-format off
+// A number made of every layout and numbering that crosses the seam: a plug-in built against another one is refused.
+constexpr uint64_t abi_number() {
+  uint64_t h = 0x666f766561303032;  // "fovea002"
+  for (size_t n : {
+      sizeof(View), offsetof(View, data), offsetof(View, shape), offsetof(View, strides), offsetof(View, numel),
+      offsetof(View, rank), offsetof(View, dtype), offsetof(View, device), offsetof(View, dense),
+      sizeof(Call), offsetof(Call, in), offsetof(Call, out), offsetof(Call, inputs), offsetof(Call, kind),
+      offsetof(Call, add), offsetof(Call, deterministic), offsetof(Call, scratch), offsetof(Call, stream),
+      offsetof(Call, fault), offsetof(Call, host),
+      sizeof(Slot), offsetof(Slot, accepts), offsetof(Slot, scratch), offsetof(Slot, dtypes), offsetof(Slot, layout),
+      offsetof(Slot, adds), sizeof(Status), offsetof(Status, text), sizeof(Fault), offsetof(Fault, limit),
+      sizeof(Host), offsetof(Host, log), offsetof(Host, parallel_for), offsetof(Host, reference),
+      size_t(kDTypes), size_t(kMaxRank), size_t(Unary::isfinite), size_t(Binary::shift_right), size_t(Reduce::all),
+      size_t(Scan::prod), size_t(ArgReduce::min), size_t(Scatter::amin)})
+    h = detail::hash_number(h, n);
+  return h;
+}
+// clang-format on
+
 class Backend {
  public:
+  const uint64_t abi;  // of the header that the author compiled with; it stays the first member
   virtual const char* name() const = 0;
   virtual int device_count() const = 0;
   virtual const char* unavailable() const { return nullptr; }  // in one line why it has no device
@@ -149,25 +173,12 @@ class Backend {
   virtual void kernels(Kernels& table) = 0;
 
  protected:
+  explicit Backend(uint64_t compiled_with = abi_number()) : abi(compiled_with) {}
   ~Backend() = default;  // the host owns no backend and unloads none
 };
 
-// A number made of every layout that crosses the seam: a plug-in built against another one is refused in one clear
-// line.
-constexpr uint64_t abi_number() {
-  uint64_t h = 0x666f766561303031;  // "fovea001"
-  for (uint64_t n :
-       {uint64_t(sizeof(View)), uint64_t(offsetof(View, strides)), uint64_t(offsetof(View, rank)),
-        uint64_t(offsetof(View, device)), uint64_t(sizeof(Call)), uint64_t(offsetof(Call, kind)),
-        uint64_t(offsetof(Call, fault)), uint64_t(sizeof(Status)), uint64_t(sizeof(Host)), uint64_t(sizeof(Slot)),
-        uint64_t(offsetof(Slot, dtypes)), uint64_t(sizeof(Fault)), uint64_t(kDTypes), uint64_t(kMaxRank)})
-    h = detail::hash_number(h, n);
-  return h;
-}
-
-// The entry of a plug-in: `extern "C" fovea::Backend* fovea_backend(const fovea::Host& host)`; it compares host.abi
-// with abi_number() through this helper and returns nullptr when they differ.
+// The entry of a plug-in of kernels: `extern "C" fovea::Backend* fovea_backend(const fovea::Host& host)`. The host
+// loads it, compares its backend's abi, asks it for kernels and never unloads it.
 using BackendEntry = Backend* (*)(const Host&);
-inline bool same_abi(const Host& host) { return host.abi == abi_number(); }
 
 }  // namespace fovea

@@ -1,7 +1,5 @@
 #include "core/device.h"
 
-#include <dlfcn.h>
-
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -67,6 +65,10 @@ void install_once() { std::call_once(installed, install_default_backends); }
 const Host host_table{abi_number(), log_line, thread_count,
                       [](int64_t b, int64_t e, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
                         parallel_for(b, e, grain, [=](int64_t i, int64_t j) { body(context, i, j); });
+                      },
+                      [](const char* name) -> const Slot* {
+                        const Slot& s = detail::backends[0].table->slots[find_op(name)];
+                        return s.thunk ? &s : nullptr;
                       }};
 
 detail::BackendEntry detail::backends[kMaxBackends];
@@ -147,22 +149,6 @@ Device default_device() {
 }
 
 void set_default_device(Device d) { default_device_bits.store(uint16_t(d.backend | d.index << 8)); }
-
-int load_backend_plugin(const std::string& path) {
-  install_once();
-  void* lib = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!lib) throw DeviceError("plugin: cannot load " + path + ": " + dlerror());
-  auto entry = reinterpret_cast<BackendEntry>(dlsym(lib, "fovea_backend"));
-  if (!entry)
-    throw DeviceError("plugin: " + path +
-                      " has no function fovea_backend (expected extern \"C\" Backend* fovea_backend(const Host&))");
-  Backend* b = entry(host_table);
-  if (!b) throw DeviceError("plugin: " + path + " was built against another version of core/backend.h. Rebuild it");
-  std::vector<std::string> refused;
-  int place = register_backend(*b, &refused);
-  for (const std::string& r : refused) log_line(("plugin " + path + ": kernel refused: " + r).c_str());
-  return place;
-}
 
 int find_op(std::string_view name) {
   int n = rows_used.load(std::memory_order_acquire);

@@ -43,9 +43,10 @@ std::string device_name(Device d);
 Device default_device();
 void set_default_device(Device d);
 
-// Opens a shared library of kernels and registers its backend. DeviceError when it cannot be loaded or was built
-// against another ABI.
-int load_backend_plugin(const std::string& path);
+// Opens a shared library: a plug-in of kernels (it has fovea_backend, see core/backend.h), whose backend is registered,
+// or one of ops (it links libfovea.so and has `extern "C" void fovea_ops()`, which calls define_op). DeviceError in one
+// line when it is neither, cannot be loaded, or does not fit this library. It is never unloaded.
+void load_plugin(const std::string& path);
 
 // What kernels and plug-ins get from us.
 extern const Host host_table;

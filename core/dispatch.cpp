@@ -1,6 +1,7 @@
 #include "core/dispatch.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 #include "core/array_block.h"
@@ -163,10 +164,14 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   c.scratch = scratch.data();
   if (!on_host(d.device)) c.stream = backend_of(d.device).stream(d.device.index);
   if (s.mode & kTrace) {
-    TraceEvent e{r.name,    backend_of(d.device).name(),      false, slot.reference, s.depth, c.in, c.inputs, c.out,
-                 c.outputs, std::chrono::steady_clock::now(), {}};
+    TraceEvent e{r.name,    backend_of(d.device).name(),
+                 false,     slot.reference,
+                 s.depth,   c.in,
+                 c.inputs,  c.out,
+                 c.outputs, trace_clock(),
+                 0};
     run(s, r, slot, c, l.attrs, d);
-    e.end = std::chrono::steady_clock::now();
+    e.end = trace_clock();
     s.trace->op(e);
   } else {
     run(s, r, slot, c, l.attrs, d);
@@ -231,6 +236,8 @@ bool launch_short(ThreadState& s, const OpRow& r, const Slot& slot, const Launch
 }
 
 }  // namespace
+
+int64_t trace_clock() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 bool launch(ThreadState& s, const Launch& l) {
   const OpRow& r = row(l.id);

@@ -3,7 +3,6 @@
 // list. Names and defaults are PyTorch's.
 #pragma once
 #include <cstdint>
-#include <tuple>
 #include <type_traits>
 
 #include "core/dtype.h"
@@ -17,8 +16,25 @@ template <class A, class T> struct Field {
 };
 template <class A, class T> Field(const char*, T A::*) -> Field<A, T>;
 
+// The fields of an attrs struct, in order: `A::fields().each([](auto field) { ... })`. A tuple would do, at half a
+// second for every file that includes this.
+template <class... F> struct Fields;
+template <> struct Fields<> {
+  template <class Visit> constexpr void each(Visit&&) const {}
+};
+template <class First, class... Rest> struct Fields<First, Rest...> {
+  constexpr Fields(First f, Rest... r) : first(f), rest(r...) {}
+  template <class Visit> constexpr void each(Visit&& visit) const {
+    visit(first);
+    rest.each(visit);
+  }
+  First first;
+  Fields<Rest...> rest;
+};
+template <class... F> Fields(F...) -> Fields<F...>;
+
 struct NoAttrs {
-  static constexpr auto fields() { return std::tuple{}; }
+  static constexpr auto fields() { return Fields{}; }
 };
 inline constexpr NoAttrs kNoAttrs;  // what ops without attributes are given
 
@@ -27,7 +43,7 @@ struct FillAttrs {
   double value = 0;
   int64_t integer = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"value", &FillAttrs::value}, Field{"integer", &FillAttrs::integer}};
+    return Fields{Field{"value", &FillAttrs::value}, Field{"integer", &FillAttrs::integer}};
   }
 };
 
@@ -36,15 +52,14 @@ struct IotaAttrs {
   double start = 0, step = 1;
   int64_t integer_start = 0, integer_step = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"start", &IotaAttrs::start}, Field{"step", &IotaAttrs::step},
-                      Field{"integer_start", &IotaAttrs::integer_start},
-                      Field{"integer_step", &IotaAttrs::integer_step}};
+    return Fields{Field{"start", &IotaAttrs::start}, Field{"step", &IotaAttrs::step},
+                  Field{"integer_start", &IotaAttrs::integer_start}, Field{"integer_step", &IotaAttrs::integer_step}};
   }
 };
 
 struct CastAttrs {
   DType dtype = DType::f32;
-  static constexpr auto fields() { return std::tuple{Field{"dtype", &CastAttrs::dtype}}; }
+  static constexpr auto fields() { return Fields{Field{"dtype", &CastAttrs::dtype}}; }
 };
 
 // Reductions over the axes of `dim` (an empty list means all). keepdim leaves them with size 1.
@@ -52,21 +67,21 @@ struct ReduceAttrs {
   Shape dim;
   bool keepdim = false;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &ReduceAttrs::dim}, Field{"keepdim", &ReduceAttrs::keepdim}};
+    return Fields{Field{"dim", &ReduceAttrs::dim}, Field{"keepdim", &ReduceAttrs::keepdim}};
   }
 };
 
 // One axis: scan, softmax, gather, scatter, cat, ...
 struct DimAttrs {
   int64_t dim = -1;
-  static constexpr auto fields() { return std::tuple{Field{"dim", &DimAttrs::dim}}; }
+  static constexpr auto fields() { return Fields{Field{"dim", &DimAttrs::dim}}; }
 };
 
 struct DimKeepAttrs {
   int64_t dim = -1;
   bool keepdim = false;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &DimKeepAttrs::dim}, Field{"keepdim", &DimKeepAttrs::keepdim}};
+    return Fields{Field{"dim", &DimKeepAttrs::dim}, Field{"keepdim", &DimKeepAttrs::keepdim}};
   }
 };
 
@@ -74,7 +89,7 @@ struct SortAttrs {
   int64_t dim = -1;
   bool descending = false;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}};
+    return Fields{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}};
   }
 };
 
@@ -82,47 +97,47 @@ struct SortAttrs {
 struct ScatterAttrs {
   int64_t dim = 0, size = -1;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &ScatterAttrs::dim}, Field{"size", &ScatterAttrs::size}};
+    return Fields{Field{"dim", &ScatterAttrs::dim}, Field{"size", &ScatterAttrs::size}};
   }
 };
 
 // Views and shapes.
 struct ShapeAttrs {
   Shape shape;
-  static constexpr auto fields() { return std::tuple{Field{"shape", &ShapeAttrs::shape}}; }
+  static constexpr auto fields() { return Fields{Field{"shape", &ShapeAttrs::shape}}; }
 };
 struct PermuteAttrs {
   Shape dims;
-  static constexpr auto fields() { return std::tuple{Field{"dims", &PermuteAttrs::dims}}; }
+  static constexpr auto fields() { return Fields{Field{"dims", &PermuteAttrs::dims}}; }
 };
 struct TransposeAttrs {
   int64_t dim0 = 0, dim1 = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim0", &TransposeAttrs::dim0}, Field{"dim1", &TransposeAttrs::dim1}};
+    return Fields{Field{"dim0", &TransposeAttrs::dim0}, Field{"dim1", &TransposeAttrs::dim1}};
   }
 };
 // x[..., start : stop : step, ...] on `dim`; 0 <= start, a negative step counts down from start; `length` elements.
 struct SliceAttrs {
   int64_t dim = 0, start = 0, length = 0, step = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &SliceAttrs::dim}, Field{"start", &SliceAttrs::start},
-                      Field{"length", &SliceAttrs::length}, Field{"step", &SliceAttrs::step}};
+    return Fields{Field{"dim", &SliceAttrs::dim}, Field{"start", &SliceAttrs::start},
+                  Field{"length", &SliceAttrs::length}, Field{"step", &SliceAttrs::step}};
   }
 };
 // The gradient of slice: g laid into zeros, `size` long on `dim`.
 struct SliceBackwardAttrs {
   int64_t dim = 0, start = 0, step = 1, size = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"dim", &SliceBackwardAttrs::dim}, Field{"start", &SliceBackwardAttrs::start},
-                      Field{"step", &SliceBackwardAttrs::step}, Field{"size", &SliceBackwardAttrs::size}};
+    return Fields{Field{"dim", &SliceBackwardAttrs::dim}, Field{"start", &SliceBackwardAttrs::start},
+                  Field{"step", &SliceBackwardAttrs::step}, Field{"size", &SliceBackwardAttrs::size}};
   }
 };
 
 struct DiagonalAttrs {
   int64_t offset = 0, dim1 = 0, dim2 = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"offset", &DiagonalAttrs::offset}, Field{"dim1", &DiagonalAttrs::dim1},
-                      Field{"dim2", &DiagonalAttrs::dim2}};
+    return Fields{Field{"offset", &DiagonalAttrs::offset}, Field{"dim1", &DiagonalAttrs::dim1},
+                  Field{"dim2", &DiagonalAttrs::dim2}};
   }
 };
 // The gradient of diagonal: g laid into zeros of shape `shape`.
@@ -130,22 +145,22 @@ struct DiagonalBackwardAttrs {
   Shape shape;
   int64_t offset = 0, dim1 = 0, dim2 = 1;
   static constexpr auto fields() {
-    return std::tuple{Field{"shape", &DiagonalBackwardAttrs::shape}, Field{"offset", &DiagonalBackwardAttrs::offset},
-                      Field{"dim1", &DiagonalBackwardAttrs::dim1}, Field{"dim2", &DiagonalBackwardAttrs::dim2}};
+    return Fields{Field{"shape", &DiagonalBackwardAttrs::shape}, Field{"offset", &DiagonalBackwardAttrs::offset},
+                  Field{"dim1", &DiagonalBackwardAttrs::dim1}, Field{"dim2", &DiagonalBackwardAttrs::dim2}};
   }
 };
 // A copy on another device. Devices are {backend, index} of this process.
 struct ToDeviceAttrs {
   int64_t backend = 0, index = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"backend", &ToDeviceAttrs::backend}, Field{"index", &ToDeviceAttrs::index}};
+    return Fields{Field{"backend", &ToDeviceAttrs::backend}, Field{"index", &ToDeviceAttrs::index}};
   }
 };
 
 enum class Gelu : int32_t { none, tanh };  // PyTorch's approximate="none" | "tanh"
 struct GeluAttrs {
   Gelu approximate = Gelu::none;
-  static constexpr auto fields() { return std::tuple{Field{"approximate", &GeluAttrs::approximate}}; }
+  static constexpr auto fields() { return Fields{Field{"approximate", &GeluAttrs::approximate}}; }
 };
 
 // The normalised axes are the last `normalized_dims`.
@@ -153,19 +168,19 @@ struct LayerNormAttrs {
   int64_t normalized_dims = 1;
   double eps = 1e-5;
   static constexpr auto fields() {
-    return std::tuple{Field{"normalized_dims", &LayerNormAttrs::normalized_dims}, Field{"eps", &LayerNormAttrs::eps}};
+    return Fields{Field{"normalized_dims", &LayerNormAttrs::normalized_dims}, Field{"eps", &LayerNormAttrs::eps}};
   }
 };
 
 struct EmbeddingAttrs {
   int64_t padding_idx = -1;  // this row gets no gradient; -1: none
-  static constexpr auto fields() { return std::tuple{Field{"padding_idx", &EmbeddingAttrs::padding_idx}}; }
+  static constexpr auto fields() { return Fields{Field{"padding_idx", &EmbeddingAttrs::padding_idx}}; }
 };
 struct EmbeddingBackwardAttrs {
   int64_t num_embeddings = 0, padding_idx = -1;
   static constexpr auto fields() {
-    return std::tuple{Field{"num_embeddings", &EmbeddingBackwardAttrs::num_embeddings},
-                      Field{"padding_idx", &EmbeddingBackwardAttrs::padding_idx}};
+    return Fields{Field{"num_embeddings", &EmbeddingBackwardAttrs::num_embeddings},
+                  Field{"padding_idx", &EmbeddingBackwardAttrs::padding_idx}};
   }
 };
 
@@ -175,9 +190,9 @@ struct CrossEntropyAttrs {
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"ignore_index", &CrossEntropyAttrs::ignore_index},
-                      Field{"reduction", &CrossEntropyAttrs::reduction},
-                      Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
+    return Fields{Field{"ignore_index", &CrossEntropyAttrs::ignore_index},
+                  Field{"reduction", &CrossEntropyAttrs::reduction},
+                  Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
   }
 };
 
@@ -188,22 +203,22 @@ struct AttentionAttrs {
   bool causal = false, top_left = false;
   bool heads_inside = false;  // arrays are [B, T, H, D] in place of [B, H, T, D]
   static constexpr auto fields() {
-    return std::tuple{Field{"scale", &AttentionAttrs::scale},
-                      Field{"left", &AttentionAttrs::left},
-                      Field{"right", &AttentionAttrs::right},
-                      Field{"prefix", &AttentionAttrs::prefix},
-                      Field{"sinks", &AttentionAttrs::sinks},
-                      Field{"global", &AttentionAttrs::global},
-                      Field{"causal", &AttentionAttrs::causal},
-                      Field{"top_left", &AttentionAttrs::top_left},
-                      Field{"heads_inside", &AttentionAttrs::heads_inside}};
+    return Fields{Field{"scale", &AttentionAttrs::scale},
+                  Field{"left", &AttentionAttrs::left},
+                  Field{"right", &AttentionAttrs::right},
+                  Field{"prefix", &AttentionAttrs::prefix},
+                  Field{"sinks", &AttentionAttrs::sinks},
+                  Field{"global", &AttentionAttrs::global},
+                  Field{"causal", &AttentionAttrs::causal},
+                  Field{"top_left", &AttentionAttrs::top_left},
+                  Field{"heads_inside", &AttentionAttrs::heads_inside}};
   }
 };
 
 // random_bits: what the 64 random bits of element i become.
 struct DropoutAttrs {
   double p = 0.5;
-  static constexpr auto fields() { return std::tuple{Field{"p", &DropoutAttrs::p}}; }
+  static constexpr auto fields() { return Fields{Field{"p", &DropoutAttrs::p}}; }
 };
 
 // adamw over lists of n parameters; lr, step number and gradient scale are 0-dim inputs. `decay_count`: the first that
@@ -212,9 +227,9 @@ struct AdamWAttrs {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
   int64_t decay_count = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"beta1", &AdamWAttrs::beta1}, Field{"beta2", &AdamWAttrs::beta2},
-                      Field{"eps", &AdamWAttrs::eps}, Field{"weight_decay", &AdamWAttrs::weight_decay},
-                      Field{"decay_count", &AdamWAttrs::decay_count}};
+    return Fields{Field{"beta1", &AdamWAttrs::beta1}, Field{"beta2", &AdamWAttrs::beta2},
+                  Field{"eps", &AdamWAttrs::eps}, Field{"weight_decay", &AdamWAttrs::weight_decay},
+                  Field{"decay_count", &AdamWAttrs::decay_count}};
   }
 };
 
@@ -233,13 +248,8 @@ template <class T> constexpr uint64_t type_tag() {
 template <class A> constexpr uint64_t attrs_hash() {
   static_assert(std::is_trivially_copyable_v<A> && sizeof(A) <= 256, "attrs are plain structs of at most 256 bytes");
   uint64_t h = detail::hash_number(0xcbf29ce484222325, std::is_empty_v<A> ? 0 : sizeof(A));
-  std::apply(
-      [&](auto... f) {
-        ((h = detail::hash_number(detail::hash_bytes(h, f.name),
-                                  detail::type_tag<std::remove_reference_t<decltype(((A*)nullptr)->*f.member)>>())),
-         ...);
-      },
-      A::fields());
+  A::fields().each(
+      [&]<class T>(Field<A, T> f) { h = detail::hash_number(detail::hash_bytes(h, f.name), detail::type_tag<T>()); });
   return h;
 }
 

@@ -1,11 +1,13 @@
 // Telling a sink about every op: names, backends, shapes, times. Off: one bit of the mode word.
 #pragma once
-#include <chrono>
-#include <source_location>
+#include <cstdint>
 
 #include "core/mode.h"
 
 namespace fovea {
+
+// Nanoseconds of a steady clock. (<chrono> in a header would cost every user 0.2 s of compile time.)
+int64_t trace_clock();
 
 struct TraceEvent {
   const char* op;
@@ -17,7 +19,7 @@ struct TraceEvent {
   int inputs;
   const View* const* out;
   int outputs;
-  std::chrono::steady_clock::time_point begin, end;
+  int64_t begin, end;  // trace_clock()
 };
 
 struct TraceSink {

@@ -1,5 +1,6 @@
 #include "autograd/ops/matmul.h"
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/reduce.h"
@@ -9,6 +10,15 @@ namespace fovea {
 namespace {
 
 Tensor transposed(const Tensor& x) { return transpose(x, -1, -2); }
+
+// Of the shapes that the user wrote; a vector on the right is a column.
+void check_inner(const Shape& a, const Shape& b) {
+  int64_t left = a[a.rank - 1], right = b[b.rank > 1 ? b.rank - 2 : 0];
+  if (left == right) return;
+  throw ShapeError("inner sizes differ: lhs " + to_string(a) + ", rhs " + to_string(b) + " (" + std::to_string(left) +
+                   " vs " + std::to_string(right) + ")" +
+                   (b.rank > 1 && left == b[b.rank - 1] ? ". Did you mean a transposed rhs?" : ""));
+}
 
 // The row takes matrices with equal batch axes; matmul() below brings every other form to it.
 void infer_matmul(Infer& c) {
@@ -20,10 +30,7 @@ void infer_matmul(Infer& c) {
   int r = s.rank;
   if (r < 2 || b.rank != r)
     throw ShapeError("matrices expected: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
-  if (a.shape[r - 1] != b.shape[r - 2])
-    throw ShapeError("inner sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)) + " (" +
-                     std::to_string(a.shape[r - 1]) + " vs " + std::to_string(b.shape[r - 2]) + ")." +
-                     (a.shape[r - 1] == b.shape[r - 1] ? " Did you mean a transposed rhs?" : ""));
+  check_inner(s, shape_of(b));
   for (int i = 0; i < r - 2; i++)
     if (a.shape[i] != b.shape[i])
       throw ShapeError("batch sizes differ: lhs " + to_string(s) + ", rhs " + to_string(shape_of(b)));
@@ -96,12 +103,9 @@ void define_matmul_ops() {
                       .backward = linear_backward});
 }
 
-Tensor matmul(const Operand& lhs, const Operand& rhs) {
-  if (lhs.is_number() || rhs.is_number() || !lhs.tensor().defined() || !rhs.tensor().defined()) {
-    ValueError e("expected two defined tensors");
-    e.locate("matmul", lhs.where(), "");
-    throw e;
-  }
+Tensor matmul(const Operand& lhs, const Operand& rhs) try {
+  if (lhs.is_number() || rhs.is_number() || !lhs.tensor().defined() || !rhs.tensor().defined())
+    throw ValueError("expected two defined tensors");
   auto at = lhs.where();
   Tensor a = lhs.tensor(), b = rhs.tensor();
   if (a.dim() >= 2 && b.dim() == a.dim()) {
@@ -109,12 +113,10 @@ Tensor matmul(const Operand& lhs, const Operand& rhs) {
     for (int i = 0; i < a.dim() - 2; i++) same &= a.size(i) == b.size(i);
     if (same) return product(a, b, at);
   }
-  if (a.dim() == 0 || b.dim() == 0) {
-    ShapeError e("0-dim operand: lhs " + to_string(a.shape()) + ", rhs " + to_string(b.shape()) +
-                 " (expected at least one axis). Use * for a number");
-    e.locate("matmul", at, "");
-    throw e;
-  }
+  if (a.dim() == 0 || b.dim() == 0)
+    throw ShapeError("0-dim operand: lhs " + to_string(a.shape()) + ", rhs " + to_string(b.shape()) +
+                     " (expected at least one axis). Use * for a number");
+  check_inner(a.shape(), b.shape());
   bool row = a.dim() == 1, column = b.dim() == 1;
   if (row) a = unsqueeze(Operand(a, at), 0);
   if (column) b = unsqueeze(Operand(b, at), 1);
@@ -137,6 +139,9 @@ Tensor matmul(const Operand& lhs, const Operand& rhs) {
   if (column) y = squeeze(y, -1);
   if (row) y = squeeze(y, column ? -1 : -2);
   return y;
+} catch (Error& e) {
+  detail::locate(e, "matmul", lhs.where());
+  throw;
 }
 
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {

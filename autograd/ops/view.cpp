@@ -25,6 +25,8 @@ Shape resolve(const Shape& wanted, int64_t n, const Shape& from) {
   int unknown = -1;
   for (int i = 0; i < shape.rank && unknown < 0; i++)
     if (shape[i] == -1) unknown = i;
+  for (int i = unknown + 1; i < shape.rank; i++)
+    if (unknown >= 0 && shape[i] == -1) throw ShapeError("more than one -1 in " + to_string(wanted));
   if (unknown >= 0) {
     shape[unknown] = 1;
     int64_t known = numel(shape);

@@ -1,6 +1,7 @@
 #include "autograd/proof/check.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/apply.h"
 #include "autograd/proof/evaluate.h"

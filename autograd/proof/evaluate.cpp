@@ -1,5 +1,7 @@
 #include "autograd/proof/evaluate.h"
 
+#include <cmath>
+
 #include "autograd/apply.h"
 #include "core/dual.h"
 

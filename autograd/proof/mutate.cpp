@@ -1,6 +1,7 @@
 #include "autograd/proof/mutate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <set>
 

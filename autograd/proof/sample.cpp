@@ -1,6 +1,7 @@
 #include "autograd/proof/sample.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <numeric>
 

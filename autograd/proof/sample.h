@@ -2,7 +2,6 @@
 // over them, so an op that adds its samples has its forward, gradient, layouts, destinations and threads tested.
 // Built-in ops have theirs in samples_<family>.cpp, users' ops give `define_op` a `.samples` function.
 #pragma once
-#include <cmath>
 #include <deque>
 #include <memory>
 #include <string>
@@ -57,7 +56,7 @@ struct Sample {
 
   // How samples are written: s.add<op::sum>({reals({3, 4})}, {.dim = {1}}).named("rows").sums(4).
   Sample& named(const std::string& what) { return name += " " + what, *this; }
-  Sample& sums(int64_t n) { return factor = std::sqrt(double(n > 1 ? n : 1)), *this; }
+  Sample& sums(int64_t n) { return factor = __builtin_sqrt(double(n > 1 ? n : 1)), *this; }
   Sample& conditioned(double c) { return condition = c, *this; }
   Sample& at_kink(const std::string& reason) { return kink = true, order = 1, why = reason, *this; }
   Sample& up_to(int most, const std::string& reason) { return order = most, why = reason, *this; }

@@ -1,6 +1,7 @@
 #include "autograd/proof/trial.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "autograd/proof/check.h"

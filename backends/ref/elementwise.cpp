@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/common/formulas.h"
+#include "backends/ref/elements.h"
 #include "backends/ref/kernels.h"
 
 namespace fovea::ref {
@@ -14,101 +15,100 @@ constexpr Status kDivisor{Status::invalid, "integer division by zero"};
 constexpr Status kLosesTangent{Status::invalid,
                                "a cast from dual numbers to a floating type would lose the derivative"};
 
-// y = f(x), y = f(a, b) for elements of type T, computed in Compute<T>.
-template <class T, Unary k> Status unary_loop(const Call& c) {
-  if constexpr (!formulas::defined(k, dtype_of<T>())) {
-    return kUndefined;
-  } else {
-    using R = std::conditional_t<formulas::gives_bool(k), bool, T>;
-    const View &x = c.x(0), &y = c.y();
-    if (y.dtype != dtype_of<R>()) return kMixed;
-    Loops<2> loops({&y, &x});
-    int64_t sy = loops.step(0), sx = loops.step(1);
-    loops.run([&](const int64_t* at, int64_t n) {
-      R* to = y.as<R>() + at[0];
-      const T* from = x.as<T>() + at[1];
-      for (int64_t i = 0; i < n; i++) to[i * sy] = R(formulas::unary<k>(Compute<T>(from[i * sx])));
-    });
-    return {};
-  }
+// One kind on a block of elements. Results that are booleans become 0 and 1.
+template <class W, Unary k> void unary_block(const W* x, W* y, int64_t n) {
+  if constexpr (!std::is_integral_v<W> || formulas::defined(k, i64) || formulas::defined(k, boolean))
+    for (int64_t i = 0; i < n; i++) y[i] = W(formulas::unary<k>(x[i]));
+}
+template <class W, Binary k> void binary_block(const W* a, const W* b, W* y, int64_t n) {
+  if constexpr (formulas::defined(k, dtype_of<W>()))
+    for (int64_t i = 0; i < n; i++) y[i] = W(formulas::binary<k>(a[i], b[i]));
 }
 
-template <class T, Binary k> Status binary_loop(const Call& c) {
-  if constexpr (!formulas::defined(k, dtype_of<T>())) {
-    return kUndefined;
-  } else {
-    using R = std::conditional_t<formulas::gives_bool(k), bool, T>;
-    const View &a = c.x(0), &b = c.x(1), &y = c.y();
-    if (y.dtype != dtype_of<R>() || b.dtype != a.dtype) return kMixed;
-    Loops<3> loops({&y, &a, &b});
-    int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2);
-    bool by_zero = false;
-    loops.run([&](const int64_t* at, int64_t n) {
-      R* to = y.as<R>() + at[0];
-      const T *left = a.as<T>() + at[1], *right = b.as<T>() + at[2];
-      for (int64_t i = 0; i < n; i++) {
-        Compute<T> p(left[i * sa]), q(right[i * sb]);
-        if constexpr (std::is_integral_v<T> && formulas::divides(k))
-          if (q == 0) by_zero = true, q = 1;
-        to[i * sy] = R(formulas::binary<k>(p, q));
-      }
-    });
-    return by_zero ? kDivisor : Status{};
-  }
-}
-
-// Loops by kind.
+// Blocks by kind.
 constexpr size_t kUnaries = size_t(Unary::isfinite) + 1, kBinaries = size_t(Binary::shift_right) + 1;
-using Loop = Status (*)(const Call&);
-template <class T, size_t... k> constexpr std::array<Loop, sizeof...(k)> unary_table(std::index_sequence<k...>) {
-  return {&unary_loop<T, Unary(k)>...};
+template <class W, size_t... k> constexpr auto unary_table(std::index_sequence<k...>) {
+  return std::array{&unary_block<W, Unary(k)>...};
 }
-template <class T, size_t... k> constexpr std::array<Loop, sizeof...(k)> binary_table(std::index_sequence<k...>) {
-  return {&binary_loop<T, Binary(k)>...};
+template <class W, size_t... k> constexpr auto binary_table(std::index_sequence<k...>) {
+  return std::array{&binary_block<W, Binary(k)>...};
 }
 
 }  // namespace
 
 Status unary(const Call& c, const NoAttrs&) {
-  if (c.kind >= kUnaries) return kUndefined;
-  return visit(EveryType{}, c.x(0).dtype, [&]<class T>() {
-    static constexpr auto table = unary_table<T>(std::make_index_sequence<kUnaries>{});
-    return table[c.kind](c);
+  const View &x = c.x(0), &y = c.y();
+  Unary kind = Unary(c.kind);
+  if (c.kind >= kUnaries || !formulas::defined(kind, x.dtype)) return kUndefined;
+  if (y.dtype != (formulas::gives_bool(kind) ? boolean : x.dtype)) return kMixed;
+  return by_class(x.dtype, [&]<class W>() {
+    static constexpr auto table = unary_table<W>(std::make_index_sequence<kUnaries>{});
+    Loops<2> loops({&y, &x});
+    in_blocks(loops, [&](const int64_t* at, int64_t n) {
+      W from[kBlock], to[kBlock];
+      load(x, at[1], loops.step(1), n, from);
+      table[c.kind](from, to, n);
+      if (kind == Unary::bitwise_not && x.dtype == boolean)
+        for (int64_t i = 0; i < n; i++) to[i] = W(from[i] == W(0));
+      store(y, at[0], loops.step(0), n, to);
+    });
+    return Status{};
   });
 }
 
 Status binary(const Call& c, const NoAttrs&) {
-  if (c.kind >= kBinaries) return kUndefined;
-  return visit(EveryType{}, c.x(0).dtype, [&]<class T>() {
-    static constexpr auto table = binary_table<T>(std::make_index_sequence<kBinaries>{});
-    return table[c.kind](c);
+  const View &a = c.x(0), &b = c.x(1), &y = c.y();
+  Binary kind = Binary(c.kind);
+  if (c.kind >= kBinaries || !formulas::defined(kind, a.dtype)) return kUndefined;
+  if (b.dtype != a.dtype || y.dtype != (formulas::gives_bool(kind) ? boolean : a.dtype)) return kMixed;
+  return by_class(a.dtype, [&]<class W>() {
+    static constexpr auto table = binary_table<W>(std::make_index_sequence<kBinaries>{});
+    Loops<3> loops({&y, &a, &b});
+    bool by_zero = false;
+    in_blocks(loops, [&](const int64_t* at, int64_t n) {
+      W left[kBlock], right[kBlock], to[kBlock];
+      load(a, at[1], loops.step(1), n, left);
+      load(b, at[2], loops.step(2), n, right);
+      if constexpr (std::is_integral_v<W>) {
+        if (formulas::divides(kind))
+          for (int64_t i = 0; i < n; i++)
+            if (right[i] == 0) by_zero = true, right[i] = 1;
+        int bits = 8 * size_of(a.dtype);
+        if (kind == Binary::shift_right &&
+            bits < 64)  // logical: the bits of the narrow type come in from the left as 0
+          for (int64_t i = 0; i < n; i++) left[i] &= (int64_t(1) << bits) - 1;
+      }
+      table[c.kind](left, right, to, n);
+      store(y, at[0], loops.step(0), n, to);
+    });
+    return by_zero ? kDivisor : Status{};
   });
 }
 
 Status fill(const Call& c, const FillAttrs& a) {
   const View& y = c.y();
-  return visit(EveryType{}, y.dtype, [&]<class T>() {
-    T value = std::is_integral_v<T> ? convert<T>(a.integer) : convert<T>(a.value);
+  return by_class(y.dtype, [&]<class W>() {
+    W block[kBlock];
+    for (W& w : block) w = std::is_integral_v<W> ? convert<W>(a.integer) : convert<W>(a.value);
     Loops<1> loops({&y});
-    loops.run([&](const int64_t* at, int64_t n) {
-      for (int64_t i = 0; i < n; i++) y.as<T>()[at[0] + i * loops.step(0)] = value;
-    });
+    in_blocks(loops, [&](const int64_t* at, int64_t n) { store(y, at[0], loops.step(0), n, block); });
     return Status{};
   });
 }
 
 Status iota(const Call& c, const IotaAttrs& a) {
   const View& y = c.y();
-  return visit(EveryType{}, y.dtype, [&]<class T>() {
+  return by_class(y.dtype, [&]<class W>() {
     Loops<1> loops({&y});
     int64_t k = 0;
-    loops.run([&](const int64_t* at, int64_t n) {
+    in_blocks(loops, [&](const int64_t* at, int64_t n) {
+      W block[kBlock];
       for (int64_t i = 0; i < n; i++, k++) {
-        T& to = y.as<T>()[at[0] + i * loops.step(0)];
-        if constexpr (std::is_integral_v<T>)
-          to = convert<T>(int64_t(uint64_t(a.integer_start) + uint64_t(k) * uint64_t(a.integer_step)));
-        else to = convert<T>(a.start + double(k) * a.step);
+        if constexpr (std::is_integral_v<W>)
+          block[i] = int64_t(uint64_t(a.integer_start) + uint64_t(k) * uint64_t(a.integer_step));
+        else block[i] = W(a.start + double(k) * a.step);
       }
+      store(y, at[0], loops.step(0), n, block);
     });
     return Status{};
   });
@@ -123,22 +123,21 @@ Status copy(const Call& c, const NoAttrs&) {
   }
   Loops<2> loops({&y, &x});
   int64_t sy = loops.step(0), sx = loops.step(1);
-  auto run = [&]<class To, class From>() {
-    loops.run([&](const int64_t* at, int64_t n) {
-      To* to = y.as<To>() + at[0];
-      const From* from = x.as<From>() + at[1];
-      for (int64_t i = 0; i < n; i++) to[i * sy] = convert<To>(from[i * sx]);
+  if (x.dtype == y.dtype)
+    return by_size(x.dtype, [&]<class T>() {
+      loops.run([&](const int64_t* at, int64_t n) {
+        for (int64_t i = 0; i < n; i++) y.as<T>()[at[0] + i * sy] = x.as<T>()[at[1] + i * sx];
+      });
+      return Status{};
+    });
+  if (is_dual(x.dtype) && is_floating(y.dtype) && y.dtype < x.dtype) return kLosesTangent;
+  return by_class(x.dtype, [&]<class W>() {
+    in_blocks(loops, [&](const int64_t* at, int64_t n) {
+      W block[kBlock];
+      load(x, at[1], sx, n, block);
+      store(y, at[0], sy, n, block);
     });
     return Status{};
-  };
-  if (x.dtype == y.dtype) return by_size(x.dtype, [&]<class T>() { return run.template operator()<T, T>(); });
-  return visit(EveryType{}, x.dtype, [&]<class From>() {
-    return visit(EveryType{}, y.dtype, [&]<class To>() {
-      if constexpr (std::is_same_v<To, From>) return Status{};  // moved above
-      else if constexpr (is_dual_v<From> && !std::is_integral_v<To> && !std::is_same_v<To, Dual<From>>)
-        return kLosesTangent;
-      else return run.template operator()<To, From>();
-    });
   });
 }
 

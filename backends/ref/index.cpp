@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backends/common/formulas.h"
+#include "backends/ref/elements.h"
 #include "backends/ref/kernels.h"
 #include "core/random.h"
 
@@ -43,22 +44,23 @@ Status matmul(const Call& c, const NoAttrs&) {
   int64_t ya = y.strides[r - 2], yb = y.strides[r - 1], ai = a.strides[r - 2], ak = a.strides[r - 1],
           bk = b.strides[r - 2], bj = b.strides[r - 1];
   if (a.shape[r - 2] != rows || b.shape[r - 1] != cols || b.shape[r - 2] != depth) return kShapes;
-  return visit(EveryType{}, y.dtype, [&]<class T>() {
-    using A = Sum<T>;
+  return by_class(y.dtype, [&]<class W>() {
     Loops<3> batch(r - 2, y.shape, {y.strides, a.strides, b.strides});
     batch.run([&](const int64_t* at, int64_t n) {
       for (int64_t m = 0; m < n; m++) {
-        T* out = y.as<T>() + at[0] + m * batch.step(0);
-        const T *left = a.as<T>() + at[1] + m * batch.step(1), *right = b.as<T>() + at[2] + m * batch.step(2);
+        int64_t out = at[0] + m * batch.step(0), left = at[1] + m * batch.step(1), right = at[2] + m * batch.step(2);
         for (int64_t i = 0; i < rows; i++)
-          for (int64_t j = 0; j < cols; j++) {
-            A sum(0);
+          for (int64_t j = 0; j < cols; j += kBlock) {  // a block of a row of y
+            int64_t width = cols - j < kBlock ? cols - j : kBlock;
+            W sums[kBlock], row[kBlock];
+            for (int64_t q = 0; q < width; q++) sums[q] = W(0);
             for (int64_t k = 0; k < depth; k++) {
-              A product =
-                  formulas::binary<Binary::mul>(convert<A>(left[i * ai + k * ak]), convert<A>(right[k * bk + j * bj]));
-              sum = formulas::binary<Binary::add>(sum, product);
+              W factor = load_one<W>(a, left + i * ai + k * ak);
+              load(b, right + k * bk + j * bj, bj, width, row);
+              for (int64_t q = 0; q < width; q++)
+                sums[q] = formulas::binary<Binary::add>(sums[q], formulas::binary<Binary::mul>(factor, row[q]));
             }
-            out[i * ya + j * yb] = convert<T>(sum);
+            store(y, out + i * ya + j * yb, yb, width, sums);
           }
       }
     });
@@ -89,10 +91,9 @@ Status gather(const Call& c, const DimAttrs& a) {
   });
 }
 
-// Sums of floating types below f64 are kept in f64 until the end, in scratch.
+// Sums and comparisons happen in a dense copy of y in wide numbers; assignments move elements in place.
 int64_t scatter_scratch(const Call& c, const void*) {
-  bool wide = c.kind == uint8_t(Scatter::add) && contains(dtypes(f32, bf16, f16), c.y().dtype);
-  return wide ? c.y().numel * int64_t(sizeof(double)) : 0;
+  return c.kind == uint8_t(Scatter::assign) ? 0 : c.y().numel * wide_size(c.y().dtype);
 }
 
 // y = base (zeros where absent), then y[i, index[i, j, k], k] = src[i, j, k], added, or the larger or smaller of both,
@@ -106,49 +107,46 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
   int64_t limit = size_at(y, d);
   if (Status s = check_indices(index, y, limit); !s) return s;
   if (src.rank != y.rank) return kShapes;
-  if (Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
-                                : fill({.out = c.out, .outputs = 1}, {});
-      !s)
-    return s;
-  return visit(EveryType{}, y.dtype, [&]<class T>() {
-    // The target, or the f64 copy of it, dense.
-    using A = Sum<T>;
-    bool wide = scatter_scratch(c, nullptr) > 0;
-    A* sums = static_cast<A*>(c.scratch);
-    int64_t dense[kMaxRank] = {}, n = 1;
-    for (int k = y.rank - 1; k >= 0; k--) dense[k] = n, n *= y.shape[k];
-    Loops<2> whole(y.rank, y.shape, {y.strides, dense});
-    auto each = [&](auto f) {
-      whole.run([&](const int64_t* at, int64_t m) {
-        for (int64_t i = 0; i < m; i++) f(y.as<T>()[at[0] + i * whole.step(0)], sums[at[1] + i * whole.step(1)]);
-      });
-    };
-    if (wide) each([](T& t, A& s) { s = convert<A>(t); });
-
-    int64_t step = wide ? dense[d] : stride_at(y, d), position = 0;
-    Strides to(y, d);
-    dense[d] = 0;
-    Loops<3> loops(index.rank, index.shape, {index.strides, src.strides, wide ? dense : to.at});
+  Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
+                            : fill({.out = c.out, .outputs = 1}, {});
+  if (!s) return s;
+  // Calls f(where in y (or in a dense copy of it), where in src), one for each index.
+  auto each = [&](const int64_t* strides, auto f) {
+    int64_t to[kMaxRank] = {};
+    for (int k = 0; k < y.rank; k++) to[k] = k == d ? 0 : strides[k];
+    int64_t step = y.rank > 0 ? strides[d] : 1, position = 0;
+    Loops<3> loops(index.rank, index.shape, {index.strides, src.strides, to});
     loops.run([&](const int64_t* at, int64_t m) {
       for (int64_t i = 0; i < m; i++, position++) {
         int64_t k = checked(c.fault, position, index_at(index, at[0] + i * loops.step(0)), limit);
-        int64_t target = at[2] + i * loops.step(2) + k * step;
-        const T& v = src.as<T>()[at[1] + i * loops.step(1)];
-        if (wide) {
-          sums[target] = formulas::binary<Binary::add>(sums[target], convert<A>(v));
-          continue;
-        }
-        T& t = y.as<T>()[target];
-        Compute<T> p(t), q(v);
-        switch (Scatter(c.kind)) {
-          case Scatter::assign: t = v; break;
-          case Scatter::add: t = T(formulas::binary<Binary::add>(p, q)); break;
-          case Scatter::amax: t = T(formulas::maximum(p, q)); break;
-          case Scatter::amin: t = T(formulas::minimum(p, q)); break;
-        }
+        f(at[2] + i * loops.step(2) + k * step, at[1] + i * loops.step(1));
       }
     });
-    if (wide) each([](T& t, A& s) { t = convert<T>(s); });
+  };
+  if (c.kind == uint8_t(Scatter::assign))
+    return by_size(y.dtype, [&]<class T>() {
+      each(y.strides, [&](int64_t to, int64_t from) { y.as<T>()[to] = src.as<T>()[from]; });
+      return Status{};
+    });
+  return by_class(y.dtype, [&]<class W>() {
+    W* sums = static_cast<W*>(c.scratch);
+    int64_t dense[kMaxRank] = {}, n = 1;
+    for (int k = y.rank - 1; k >= 0; k--) dense[k] = n, n *= y.shape[k];
+    Loops<2> whole(y.rank, y.shape, {y.strides, dense});
+    whole.run([&](const int64_t* at, int64_t m) {
+      for (int64_t i = 0; i < m; i++) sums[at[1] + i * whole.step(1)] = load_one<W>(y, at[0] + i * whole.step(0));
+    });
+    each(dense, [&](int64_t to, int64_t from) {
+      W v = load_one<W>(src, from), &sum = sums[to];
+      switch (Scatter(c.kind)) {
+        case Scatter::amax: sum = formulas::maximum(sum, v); break;
+        case Scatter::amin: sum = formulas::minimum(sum, v); break;
+        default: sum = formulas::binary<Binary::add>(sum, v);
+      }
+    });
+    whole.run([&](const int64_t* at, int64_t m) {
+      for (int64_t i = 0; i < m; i++) store_one(y, at[0] + i * whole.step(0), sums[at[1] + i * whole.step(1)]);
+    });
     return Status{};
   });
 }
@@ -169,7 +167,7 @@ Status random_bits(const Call& c, const NoAttrs&) {
 
 int64_t sort_scratch(const Call& c, const void* attrs) {
   int d = axis(static_cast<const SortAttrs*>(attrs)->dim, c.x(0).rank);
-  return d < 0 ? 0 : size_at(c.x(0), d) * int64_t(sizeof(int64_t));
+  return d < 0 ? 0 : size_at(c.x(0), d) * (wide_size(c.x(0).dtype) + int64_t(sizeof(int64_t)));
 }
 
 // out[0] = x sorted along a.dim, out[1] (i64) = where each came from. Stable; NaN comes last in both directions.
@@ -180,21 +178,24 @@ Status sort(const Call& c, const SortAttrs& a) {
   if (values.dtype != x.dtype || places.dtype != i64) return kMixed;
   int64_t n = size_at(x, d), sx = stride_at(x, d), sv = stride_at(values, d), sp = stride_at(places, d);
   Strides xs(x, d), vs(values, d), ps(places, d);
-  int64_t shape[kMaxRank], *order = static_cast<int64_t*>(c.scratch);
+  int64_t shape[kMaxRank];
   for (int k = 0; k < x.rank; k++) shape[k] = k == d && n > 0 ? 1 : x.shape[k];
-  return visit(EveryType{}, x.dtype, [&]<class T>() {
+  return by_class(x.dtype, [&]<class W>() {
+    W* row = static_cast<W*>(c.scratch);
+    int64_t* order = reinterpret_cast<int64_t*>(row + n);
+    auto before = [&](int64_t p, int64_t q) {
+      const W &u = row[p], &v = row[q];
+      if (u != u || v != v) return (u != u) != (v != v) ? v != v : p < q;
+      return u == v ? p < q : a.descending ? u > v : u < v;
+    };
     Loops<3> rows(x.rank, shape, {vs.at, ps.at, xs.at});
     rows.run([&](const int64_t* at, int64_t m) {
       for (int64_t i = 0; i < m; i++) {
-        const T* from = x.as<T>() + at[2] + i * rows.step(2);
+        load(x, at[2] + i * rows.step(2), sx, n, row);
         for (int64_t k = 0; k < n; k++) order[k] = k;
-        std::sort(order, order + n, [&](int64_t p, int64_t q) {
-          const T &u = from[p * sx], &v = from[q * sx];
-          if (u != u || v != v) return (u != u) != (v != v) ? v != v : p < q;
-          return u == v ? p < q : a.descending ? u > v : u < v;
-        });
+        std::sort(order, order + n, before);
         for (int64_t k = 0; k < n; k++) {
-          values.as<T>()[at[0] + i * rows.step(0) + k * sv] = from[order[k] * sx];
+          store_one(values, at[0] + i * rows.step(0) + k * sv, row[order[k]]);
           places.as<int64_t>()[at[1] + i * rows.step(1) + k * sp] = order[k];
         }
       }

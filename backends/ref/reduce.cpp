@@ -1,6 +1,7 @@
 // reduce, scan, arg_reduce. Floating sums and products run in f64, whole numbers in i64 (wrapping), duals in
 // themselves. A NaN wins every comparison; of several, the first.
 #include "backends/common/formulas.h"
+#include "backends/ref/elements.h"
 #include "backends/ref/kernels.h"
 
 namespace fovea::ref {
@@ -38,14 +39,6 @@ template <class V, bool largest> struct Best {
   }
 };
 
-// Writes a result in the output's dtype, which may be another one: sums of i32 in i64, means of integers in f32.
-template <class A> void store(const View& y, int64_t at, const A& a) {
-  visit(EveryType{}, y.dtype, [&]<class T>() {
-    if constexpr (!is_dual_v<A> || std::is_same_v<A, T> || std::is_same_v<T, bool>) y.as<T>()[at] = convert<T>(a);
-    return Status{};
-  });
-}
-
 // The axes of x in two groups: those that y keeps, walked beside y, and those that are left out of it.
 struct Kept {
   int kept_rank = 0, left_rank = 0;
@@ -69,35 +62,39 @@ struct Kept {
   }
 };
 
-// y = what the accumulator makes of each range, begun anew for each.
-template <class T, class Acc> Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
+// y = what the accumulator makes of each range, begun anew for each. Results go to y's dtype, which may be another one:
+// sums of i32 in i64, means of integers in f32.
+template <class W, class Acc> Status along(const View& x, const View& y, const Kept& axes, const Acc& fresh) {
   Loops<2> outer = axes.outer();
   Loops<1> inner = axes.inner();
   outer.run([&](const int64_t* at, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-      const T* from = x.as<T>() + at[1] + i * outer.step(1);
+      int64_t first = at[1] + i * outer.step(1);
       Acc acc = fresh;
-      inner.run([&](const int64_t* in, int64_t m) {
-        for (int64_t j = 0; j < m; j++) acc.take(convert<typename Acc::Value>(from[in[0] + j * inner.step(0)]));
+      in_blocks(inner, [&](const int64_t* in, int64_t m) {
+        W block[kBlock];
+        load(x, first + in[0], inner.step(0), m, block);
+        for (int64_t j = 0; j < m; j++) acc.take(convert<typename Acc::Value>(block[j]));
       });
-      store(y, at[0] + i * outer.step(0), acc.result());
+      auto result = acc.result();
+      if constexpr (std::is_same_v<decltype(result), bool>) store_one(y, at[0] + i * outer.step(0), W(result));
+      else store_one(y, at[0] + i * outer.step(0), result);
     }
   });
   return {};
 }
 
-template <class T> Status reduce_kind(Reduce kind, const View& x, const View& y, const Kept& axes) {
-  using V = Sum<T>;
-  using M = std::conditional_t<is_dual_v<T>, T, double>;
+template <class V> Status reduce_kind(Reduce kind, const View& x, const View& y, const Kept& axes) {
+  using M = std::conditional_t<is_dual_v<V>, V, double>;
   bool nothing = axes.count() == 0 && y.numel > 0;
   switch (kind) {
-    case Reduce::sum: return along<T>(x, y, axes, Fold<V, Binary::add>{V(0)});
-    case Reduce::prod: return along<T>(x, y, axes, Fold<V, Binary::mul>{V(1)});
-    case Reduce::mean: return along<T>(x, y, axes, Mean<M>{M(0)});
-    case Reduce::any: return along<T>(x, y, axes, Fold<bool, Binary::logical_or>{false});
-    case Reduce::all: return along<T>(x, y, axes, Fold<bool, Binary::logical_and>{true});
-    case Reduce::amax: return nothing ? kEmpty : along<T>(x, y, axes, Best<V, true>{});
-    case Reduce::amin: return nothing ? kEmpty : along<T>(x, y, axes, Best<V, false>{});
+    case Reduce::sum: return along<V>(x, y, axes, Fold<V, Binary::add>{V(0)});
+    case Reduce::prod: return along<V>(x, y, axes, Fold<V, Binary::mul>{V(1)});
+    case Reduce::mean: return along<V>(x, y, axes, Mean<M>{M(0)});
+    case Reduce::any: return along<V>(x, y, axes, Fold<bool, Binary::logical_or>{false});
+    case Reduce::all: return along<V>(x, y, axes, Fold<bool, Binary::logical_and>{true});
+    case Reduce::amax: return nothing ? kEmpty : along<V>(x, y, axes, Best<V, true>{});
+    case Reduce::amin: return nothing ? kEmpty : along<V>(x, y, axes, Best<V, false>{});
   }
   return {Status::unsupported, "unknown kind of reduction"};
 }
@@ -118,7 +115,7 @@ Status reduce(const Call& c, const ReduceAttrs& a) {
   Reduce kind = Reduce(c.kind);
   if (is_dual(x.dtype) && y.dtype != x.dtype && kind != Reduce::any && kind != Reduce::all) return kDualOut;
   Kept axes(x, y, drop, a.keepdim);
-  return visit(EveryType{}, x.dtype, [&]<class T>() { return reduce_kind<T>(kind, x, y, axes); });
+  return by_class(x.dtype, [&]<class W>() { return reduce_kind<W>(kind, x, y, axes); });
 }
 
 // y[..., i, ...] = the sum or product of x[..., 0 to i, ...].
@@ -132,17 +129,16 @@ Status scan(const Call& c, const DimAttrs& a) {
   drop[d] = true;
   Kept axes(x, y, drop, true);
   int64_t n = size_at(x, d), sx = stride_at(x, d), sy = stride_at(y, d);
-  return visit(EveryType{}, x.dtype, [&]<class T>() {
-    using A = Sum<T>;
+  return by_class(x.dtype, [&]<class W>() {
     Loops<2> outer = axes.outer();
     outer.run([&](const int64_t* at, int64_t m) {
       for (int64_t i = 0; i < m; i++) {
         int64_t to = at[0] + i * outer.step(0), from = at[1] + i * outer.step(1);
-        A acc(product);
+        W acc(product);
         for (int64_t j = 0; j < n; j++) {
-          A v = convert<A>(x.as<T>()[from + j * sx]);
+          W v = load_one<W>(x, from + j * sx);
           acc = product ? formulas::binary<Binary::mul>(acc, v) : formulas::binary<Binary::add>(acc, v);
-          store(y, to + j * sy, acc);
+          store_one(y, to + j * sy, acc);
         }
       }
     });
@@ -161,17 +157,17 @@ Status arg_reduce(const Call& c, const DimKeepAttrs& a) {
   Kept axes(x, y, drop, a.keepdim);
   int64_t n = size_at(x, d), s = stride_at(x, d);
   if (n == 0 && y.numel > 0) return kEmpty;
-  return visit(EveryType{}, x.dtype, [&]<class T>() {
+  return by_class(x.dtype, [&]<class W>() {
     Loops<2> outer = axes.outer();
     outer.run([&](const int64_t* at, int64_t m) {
       for (int64_t i = 0; i < m; i++) {
-        const T* from = x.as<T>() + at[1] + i * outer.step(1);
-        int64_t best = 0;
-        for (int64_t j = 1; j < n; j++) {
-          const T &v = from[j * s], &b = from[best * s];
-          if ((v != v && b == b) || (largest ? v > b : v < b)) best = j;
+        int64_t from = at[1] + i * outer.step(1), place = 0;
+        W best{};
+        for (int64_t j = 0; j < n; j++) {
+          W v = load_one<W>(x, from + j * s);
+          if (j == 0 || (v != v && best == best) || (largest ? v > best : v < best)) best = v, place = j;
         }
-        y.as<int64_t>()[at[0] + i * outer.step(0)] = best;
+        y.as<int64_t>()[at[0] + i * outer.step(0)] = place;
       }
     });
     return Status{};

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
@@ -37,6 +38,10 @@ bool set(const char* name) {
 
 }  // namespace
 
+double clock_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 std::string progress_line(const ProgressState& s, int width, bool bar, bool colour) {
   double done = s.total > 0 ? std::clamp(double(s.step) / double(s.total), 0.0, 1.0) : 0;
   std::string percent = fmt::format("{:3.0f}%", std::floor(100 * done));
@@ -62,7 +67,8 @@ std::string progress_line(const ProgressState& s, int width, bool bar, bool colo
   return drawn.empty() ? (percent + rest).substr(0, size_t(std::max(width, 1))) : percent + drawn + rest;
 }
 
-Progress::Progress(int64_t first_step, int64_t total, FILE* out) : out_(out), first_step_(first_step) {
+Progress::Progress(int64_t first_step, int64_t total, FILE* out)
+    : out_(out), first_step_(first_step), start_(clock_seconds()) {
   const char* term = std::getenv("TERM");
   terminal_ = isatty(fileno(out)) && term && std::string_view(term) != "dumb";
   colour_ = terminal_ && !set("NO_COLOR");
@@ -73,20 +79,18 @@ Progress::Progress(int64_t first_step, int64_t total, FILE* out) : out_(out), fi
 Progress::~Progress() { finish(); }
 
 void Progress::update(int64_t step, std::optional<double> loss, double tokens_per_s) {
-  auto now = Clock::now();
-  double seconds = std::chrono::duration<double>(now - start_).count();
+  double time = clock_seconds(), seconds = time - start_;
   state_.step = step;
   state_.loss = loss;
   state_.tokens_per_s = tokens_per_s;
   if (step > first_step_)
     state_.seconds_left = seconds / double(step - first_step_) * double(std::max<int64_t>(0, state_.total - step));
   shown_ = false;
-  auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10'000);
-  if (!drawn_ || now - last_draw_ >= pause) draw();
+  if (!drawn_ || time - last_draw_ >= (terminal_ ? 0.1 : 10)) draw();
 }
 
 void Progress::draw() {
-  last_draw_ = Clock::now();
+  last_draw_ = clock_seconds();
   shown_ = drawn_ = true;
   if (!terminal_) {
     put(out_, progress_line(state_, 1000, false, false) + "\n");

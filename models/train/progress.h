@@ -1,7 +1,6 @@
 // How far a training run is: a bar on a terminal, a plain line now and then anywhere else. Written to stderr, since
 // results go to stdout.
 #pragma once
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
@@ -9,6 +8,8 @@
 #include <utility>
 
 namespace fovea::train {
+
+double clock_seconds();  // of a steady clock
 
 struct ProgressState {
   int64_t step = 0, total = 0;
@@ -38,14 +39,13 @@ class Progress {
   void finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
   void draw();
 
   FILE* out_;
   bool terminal_, colour_, drawn_ = false, shown_ = true;
   int64_t first_step_;
   ProgressState state_;
-  Clock::time_point start_ = Clock::now(), last_draw_{};
+  double start_, last_draw_ = 0;  // seconds of a steady clock
 };
 
 // `for (const auto& batch : train::progress(text.batches(500))) ...`: a bar for a loop of one's own, over a range that
@@ -78,21 +78,20 @@ template <class Range> class ProgressRange {
   };
   Iterator begin() {
     progress_.emplace(0, int64_t(range_.size()));
-    last_ = std::chrono::steady_clock::now();
+    last_ = clock_seconds();
     return {range_.begin(), this};
   }
   Iterator end() { return {range_.end(), this}; }
 
  private:
   void step() {
-    auto now = std::chrono::steady_clock::now();
-    double seconds = std::chrono::duration<double>(now - last_).count();
+    double now = clock_seconds(), seconds = now - last_;
     last_ = now;
     progress_->update(++done_, {}, seconds > 0 ? tokens_ / seconds : 0);
   }
   Range range_;
   std::optional<Progress> progress_;
-  std::chrono::steady_clock::time_point last_;
+  double last_ = 0;
   int64_t done_ = 0;
   double tokens_ = 0;
 };

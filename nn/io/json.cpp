@@ -124,19 +124,23 @@ Json Json::parse(std::string_view text, std::string_view name) {
 const char* Json::kind() const {
   static const char* const kNames[] = {"null",     "a boolean", "an integer", "a real number",
                                        "a string", "an array",  "an object"};
-  return kNames[value_.index()];
+  return kNames[kind_];
 }
 
-template <class T> const T& Json::get(const char* expected) const {
-  if (const T* v = std::get_if<T>(&value_)) return *v;
-  throw ValueError(std::string("expected ") + expected + ", found " + kind());
+void Json::expect(int kind, const char* name) const {
+  if (kind_ != kind) throw ValueError(std::string("expected ") + name + ", found " + this->kind());
 }
-bool Json::as_bool() const { return get<bool>("a boolean"); }
-int64_t Json::as_int() const { return get<int64_t>("an integer"); }
-double Json::as_real() const { return is_int() ? double(as_int()) : get<double>("a number"); }
-const std::string& Json::as_string() const { return get<std::string>("a string"); }
-const Json::Array& Json::as_array() const { return get<Array>("an array"); }
-const Json::Object& Json::as_object() const { return get<Object>("an object"); }
+bool Json::as_bool() const { return expect(1, "a boolean"), bool_; }
+int64_t Json::as_int() const { return expect(2, "an integer"), int_; }
+double Json::as_real() const { return is_int() ? double(int_) : (expect(3, "a number"), real_); }
+const std::string& Json::as_string() const { return expect(4, "a string"), string_; }
+const Json::Array& Json::as_array() const { return expect(5, "an array"), array_; }
+const Json::Object& Json::as_object() const { return expect(6, "an object"), object_; }
+
+bool Json::operator==(const Json& o) const {
+  return kind_ == o.kind_ && bool_ == o.bool_ && int_ == o.int_ && real_ == o.real_ && string_ == o.string_ &&
+         array_ == o.array_ && object_ == o.object_;
+}
 
 const Json* Json::find(std::string_view key) const {
   for (const auto& [k, v] : as_object())
@@ -151,15 +155,15 @@ const Json& Json::operator[](std::string_view key) const {
 }
 
 void Json::set(std::string key, Json value) {
-  if (is_null()) value_ = Object();
+  if (is_null()) kind_ = 6;
   if (const Json* v = find(key)) const_cast<Json&>(*v) = std::move(value);
-  else std::get<Object>(value_).emplace_back(std::move(key), std::move(value));
+  else object_.emplace_back(std::move(key), std::move(value));
 }
 
 void Json::push(Json value) {
-  if (is_null()) value_ = Array();
+  if (is_null()) kind_ = 5;
   as_array();
-  std::get<Array>(value_).push_back(std::move(value));
+  array_.push_back(std::move(value));
 }
 
 std::string Json::dump(int indent) const {

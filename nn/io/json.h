@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace fovea::io {
@@ -18,14 +17,14 @@ class Json {
   using Object = std::vector<std::pair<std::string, Json>>;  // in the order of the text
 
   Json() = default;  // null
-  Json(bool b) : value_(b) {}
-  Json(int i) : value_(int64_t(i)) {}
-  Json(int64_t i) : value_(i) {}
-  Json(double d) : value_(d) {}
-  Json(const char* s) : value_(std::string(s)) {}
-  Json(std::string s) : value_(std::move(s)) {}
-  Json(Array a) : value_(std::move(a)) {}
-  Json(Object o) : value_(std::move(o)) {}
+  Json(bool b) : kind_(1), bool_(b) {}
+  Json(int i) : Json(int64_t(i)) {}
+  Json(int64_t i) : kind_(2), int_(i) {}
+  Json(double d) : kind_(3), real_(d) {}
+  Json(const char* s) : kind_(4), string_(s) {}
+  Json(std::string s) : kind_(4), string_(std::move(s)) {}
+  Json(Array a) : kind_(5), array_(std::move(a)) {}
+  Json(Object o) : kind_(6), object_(std::move(o)) {}
 
   // FileError `name: not JSON: what, at offset N` (bytes from the start of the text).
   static Json parse(std::string_view text, std::string_view name = "text");
@@ -33,14 +32,14 @@ class Json {
   // digits that read back to the same bits. ValueError for NaN, infinities and bad UTF-8, which JSON cannot say.
   std::string dump(int indent = 0) const;
 
-  bool is_null() const { return value_.index() == 0; }
-  bool is_bool() const { return value_.index() == 1; }
-  bool is_int() const { return value_.index() == 2; }
-  bool is_real() const { return value_.index() == 3; }  // written with a point or an exponent
+  bool is_null() const { return kind_ == 0; }
+  bool is_bool() const { return kind_ == 1; }
+  bool is_int() const { return kind_ == 2; }
+  bool is_real() const { return kind_ == 3; }  // written with a point or an exponent
   bool is_number() const { return is_int() || is_real(); }
-  bool is_string() const { return value_.index() == 4; }
-  bool is_array() const { return value_.index() == 5; }
-  bool is_object() const { return value_.index() == 6; }
+  bool is_string() const { return kind_ == 4; }
+  bool is_array() const { return kind_ == 5; }
+  bool is_object() const { return kind_ == 6; }
   const char* kind() const;  // "null", "a boolean", "an integer", ...
 
   // ValueError `expected an integer, found a string` when it is of another kind.
@@ -56,12 +55,20 @@ class Json {
   void set(std::string key, Json value);               // in an object (null becomes one); replaces what was there
   void push(Json value);                               // in an array (null becomes one)
 
-  bool operator==(const Json&) const = default;
+  bool operator==(const Json& o) const;
 
  private:
-  template <class T> const T& get(const char* expected) const;
+  void expect(int kind, const char* name) const;
   void write(std::string& out, int indent, int depth) const;
-  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
+  // One of these by kind, the others empty. A std::variant would be smaller, and dearer for every file that includes
+  // this.
+  uint8_t kind_ = 0;
+  bool bool_ = false;
+  int64_t int_ = 0;
+  double real_ = 0;
+  std::string string_;
+  Array array_;
+  Object object_;
 };
 
 }  // namespace fovea::io

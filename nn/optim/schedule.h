@@ -1,11 +1,7 @@
 // Learning rates as functions of the step number: a plain value, so a resumed run needs nothing but its step.
 #pragma once
-#include <cmath>
 #include <cstdint>
-#include <numbers>
 #include <string>
-
-#include "core/error.h"
 
 namespace fovea::optim {
 
@@ -17,22 +13,10 @@ struct Schedule {
   int64_t warmup = 0, steps = 1;
   Kind kind = cosine;
 
-  double operator()(int64_t step) const {
-    if (step < warmup) return lr * double(step + 1) / double(warmup);
-    if (kind == constant) return lr;
-    double span = double(steps - 1 - warmup);
-    double done = span > 0 ? double(step - warmup) / span : 1;
-    if (done > 1) done = 1;
-    double rest = kind == cosine ? 0.5 * (1 + std::cos(std::numbers::pi * done)) : 1 - done;
-    return min_lr + (lr - min_lr) * rest;
-  }
+  double operator()(int64_t step) const;
 };
 
-inline Schedule::Kind schedule_of(const std::string& name) {
-  if (name == "cosine") return Schedule::cosine;
-  if (name == "linear") return Schedule::linear;
-  if (name == "constant") return Schedule::constant;
-  throw ValueError("schedule: unknown '" + name + "' (expected cosine, linear or constant)");
-}
+// By name; ValueError for any other.
+Schedule::Kind schedule_of(const std::string& name);
 
 }  // namespace fovea::optim

@@ -22,7 +22,7 @@ Tensor g(const Tensor& x) { return x + "one"; }
 // reject: attributes with a constructor of their own: attrs are plain structs
 struct Named {
   std::string name;
-  static constexpr auto fields() { return std::tuple{Field{"name", &Named::name}}; }
+  static constexpr auto fields() { return Fields{Field{"name", &Named::name}}; }
 };
 int h() { return define_op<Named>({.name = "named"}); }
 

@@ -52,7 +52,7 @@ TEST_CASE("a graph is freed by its backward, and says so with op and line") {
   std::string text = thrown<GradientError>([&] { y.backward(); });
   CHECK(has(text, "freed by an earlier backward"));
   CHECK(has(text, "retain_graph"));
-  CHECK(has(text, "of mul at test_engine.cpp:" + std::to_string(line)));
+  CHECK(has(text, "of mul, recorded at test_engine.cpp:" + std::to_string(line)));
 }
 
 TEST_CASE("retain_graph keeps it, and a second run gives the same") {
@@ -203,7 +203,8 @@ TEST_CASE("a rule that forgets an input is told so") {
   auto run = [&](int id) {
     return thrown<GradientError>([&] { fovea::apply(id, std::vector<Tensor>{x})[0].backward(); });
   };
-  CHECK(has(run(forgets), "gave no gradient for input 0 and did not say zero(), of test_forgets at test_engine.cpp"));
+  CHECK(has(run(forgets),
+            "gave no gradient for input 0 and did not say zero(), of test_forgets, recorded at test_engine.cpp"));
   CHECK(has(run(unsaved), "reads input 0, which the row does not keep, of test_reads_unsaved"));
   CHECK(has(run(misshapen), "gradient of shape [3] for input 0 (expected [1])"));
   CHECK(!x.grad().defined());

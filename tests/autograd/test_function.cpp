@@ -114,8 +114,9 @@ TEST_CASE("its errors name it and the user's line") {
   Tensor y = silent({x})[0];
   int line = __LINE__ - 1;
   std::string text = thrown<GradientError>([&] { y.backward(); });
-  CHECK(has(text, "gave no gradient for input 0 and did not say zero(), of test_silent at test_function.cpp:" +
-                      std::to_string(line)));
+  CHECK(
+      has(text, "gave no gradient for input 0 and did not say zero(), of test_silent, recorded at test_function.cpp:" +
+                    std::to_string(line)));
   misshapen.name = "test_shape";
   misshapen.backward = [](Backward& b) { b.add(0, floats({1, 2})); };
   CHECK(has(thrown<GradientError>([&] { misshapen({x})[0].backward(); }), "gradient of shape [2] for input 0"));

@@ -50,7 +50,7 @@ TEST_CASE("a write through the tensor, a view, a slice or a detached handle is n
     CHECK(has(text, "input 1 was overwritten after it was saved"));
     CHECK(has(text, "written at"));
     CHECK(has(text, "test_versions.cpp:" + std::to_string(written)));
-    CHECK(has(text, "of mul at test_versions.cpp:" + std::to_string(saved)));
+    CHECK(has(text, "of mul, recorded at test_versions.cpp:" + std::to_string(saved)));
   }
 }
 

@@ -190,7 +190,7 @@ TEST_CASE("binary kinds through the seam, with any strides") {
                        : kind == Binary::sub     ? p - q
                        : kind == Binary::mul     ? p * q
                        : kind == Binary::div     ? p / q
-                       : kind == Binary::pow     ? std::pow(p, q)
+                       : kind == Binary::pow     ? float(std::pow(double(p), double(q)))
                        : kind == Binary::eq      ? p == q
                        : kind == Binary::lt      ? p < q
                        : kind == Binary::ge      ? p >= q

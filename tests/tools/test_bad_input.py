@@ -11,7 +11,7 @@ from program import ProgramTest, main
 
 TEXT = 'the quick brown fox jumps over the lazy dog.\n' * 60
 SMALL = [s for pair in ({'model.layers': 1, 'model.dim': 16, 'model.heads': 2, 'model.context': 16, 'train.batch': 2,
-                         'train.steps': 4, 'train.save_every': 2, 'train.eval_every': 2}.items())
+                         'train.steps': 4, 'train.lr': 0.002, 'train.save_every': 2, 'train.eval_every': 2}.items())
          for s in ('--set', '{}={}'.format(*pair))]
 
 

@@ -28,7 +28,7 @@ std::string describe(const View* const* views, int n) {
   return text;
 }
 
-double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(int64_t nanoseconds) { return 1e-9 * double(nanoseconds); }
 
 }  // namespace
 
@@ -62,7 +62,7 @@ std::string OpTrace::table(int steps) const {
                         1e3 * l.seconds / steps, composed(l) ? "" : fmt::format("{:.1f}", 100 * l.seconds / kernels));
   double span = 0;
   if (!events_.empty()) {
-    Time first = events_[0].begin, last = events_[0].end;
+    int64_t first = events_[0].begin, last = events_[0].end;
     for (const Event& e : events_) first = std::min(first, e.begin), last = std::max(last, e.end);
     span = seconds(last - first);
   }
@@ -87,7 +87,7 @@ std::vector<Json> OpTrace::rows() const {
 
 void OpTrace::save(const std::string& path) const {
   std::string text = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";
-  Time first = events_.empty() ? Time() : events_[0].begin;
+  int64_t first = events_.empty() ? 0 : events_[0].begin;
   for (const Event& e : events_) first = std::min(first, e.begin);
   for (const Event& e : events_) {
     Json args{Json::Object{}};

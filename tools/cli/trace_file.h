@@ -23,11 +23,10 @@ class OpTrace final : public TraceSink {
   void save(const std::string& path) const;
 
  private:
-  using Time = std::chrono::steady_clock::time_point;
   struct Event {
     const char *op, *ran;
     int depth;
-    Time begin, end;
+    int64_t begin, end;
     std::string in, out;
   };
   struct Line {

@@ -76,7 +76,7 @@ double Args::real(const std::string& name, double otherwise) const {
 }
 
 void set_up(const Args& args) {
-  for (const std::string& path : args.texts("--plugin")) load_backend_plugin(path);
+  for (const std::string& path : args.texts("--plugin")) load_plugin(path);
   std::string name = args.text("--device", "auto");
   if (name != "auto") set_default_device(device(name));
   if (args.has("--threads")) {

@@ -1,5 +1,6 @@
 // Every property can fail: for each there is an op that breaks it, doubling x in a wrong way, and the property says so.
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include <doctest/doctest.h>

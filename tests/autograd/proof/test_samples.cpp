@@ -113,7 +113,7 @@ TEST_CASE("a user's op brings its own samples") {
   CHECK(samples_of(id)[0]->name == std::string("twice_of_test_samples #1 mine"));
   struct Other {
     double a = 0;
-    static constexpr auto fields() { return std::tuple{Field{"a", &Other::a}}; }
+    static constexpr auto fields() { return Fields{Field{"a", &Other::a}}; }
   };
   std::deque<Sample> list;
   CHECK_THROWS_AS(Samples(list, id).add({reals({3})}, Other{}), ValueError);

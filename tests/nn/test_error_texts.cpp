@@ -1,0 +1,145 @@
+// What users read when they slip: typical mistakes, each with the whole of its text, the caller's line among it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/loss.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+#include "core/device.h"
+#include "nn/checkpoint.h"
+#include "nn/linear.h"
+#include "nn/optim/adamw.h"
+
+using namespace fovea;
+
+namespace {
+
+// The text, with every line of this file as LINE.
+template <class F> std::string text_of(F mistake) {
+  try {
+    mistake();
+  } catch (const Error& e) {
+    std::string text = e.what();
+    const std::string file = "test_error_texts.cpp:";
+    for (size_t at = text.find(file); at != text.npos; at = text.find(file, at + 1)) {
+      size_t digits = at + file.size(), end = text.find_first_not_of("0123456789", digits);
+      text.replace(digits, std::min(end, text.size()) - digits, "LINE");
+    }
+    return text;
+  }
+  return "nothing was thrown";
+}
+
+#define MISTAKE(text, ...) CHECK(text_of([&] { (void)(__VA_ARGS__); }) == text)
+#define AT " at test_error_texts.cpp:LINE"
+
+Tensor grid(const Shape& shape) { return zeros(shape); }
+
+struct Net : nn::Module<Net> {
+  nn::Linear out{this, "out", 3, 2};
+  Tensor forward(const Tensor& x) { return out(x); }
+};
+
+}  // namespace
+
+TEST_CASE("the line is the caller's") {
+  Tensor x = grid({2, 3});
+  int line = __LINE__ + 2;
+  try {
+    matmul(x, x);
+    FAIL("nothing was thrown");
+  } catch (const ShapeError& e) {
+    CHECK(std::string(e.what()).ends_with(" at test_error_texts.cpp:" + std::to_string(line)));
+  }
+}
+
+TEST_CASE("shapes that do not fit") {
+  Tensor x = grid({8, 128, 64}), y = grid({32, 64}), v = grid({2, 3});
+  MISTAKE("matmul: inner sizes differ: lhs [8,128,64], rhs [32,64] (64 vs 32). Did you mean a transposed rhs?" AT,
+          matmul(x, y));
+  MISTAKE("matmul: inner sizes differ: lhs [3], rhs [32,64] (3 vs 32)" AT, matmul(grid({3}), y));
+  MISTAKE(
+      "add: shapes do not broadcast: [8,128,64] and [32,64] (128 against 32 at axis -2; expected equal sizes or 1)" AT,
+      x + y);
+  MISTAKE("reshape: cannot see [2,3] (6 elements) as [4,2]" AT, reshape(v, {4, 2}));
+  MISTAKE("reshape: more than one -1 in [-1,-1]" AT, reshape(v, {-1, -1}));
+  MISTAKE("expand: [2,3] does not broadcast to [5,3] (2 against 5 at axis 0)" AT, expand(v, {5, 3}));
+  MISTAKE("permute: axis 0 appears twice in [0,0]" AT, permute(v, {0, 0}));
+  MISTAKE("transpose: axis out of range: 2 (expected -2 to 1)" AT, transpose(v, 0, 2));
+  MISTAKE("sum: axis out of range: 2 (expected -2 to 1)" AT, sum(v, {2}));
+  MISTAKE("cat: tensor 1 is [2,4] f32 beside [2,3] f32 (expected equal sizes but on axis 0)" AT,
+          cat({v, grid({2, 4})}, 0));
+  MISTAKE("cat: no tensors to join" AT, cat({}, 0));
+  MISTAKE("linear: inner sizes differ: x [2,3], weight [5,4] (3 vs 4; weight is [out, in])" AT,
+          linear(v, grid({5, 4})));
+  MISTAKE("layer_norm: x [2,3] does not end in normalized_shape [4] (expected the sizes of x's last axes)" AT,
+          layer_norm(v, {4}));
+  MISTAKE("cross_entropy: target is [3] (expected [2] for input [2,3])" AT,
+          cross_entropy(v, zeros({3}, {.dtype = i64})));
+  MISTAKE("9 dimensions (expected at most 8)", zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}));
+  MISTAKE("negative size in shape [-2,3]", zeros({-2, 3}));
+  MISTAKE("tensor: 3 numbers for shape [2,2] (expected 4)", Tensor::of(std::vector<float>{1, 2, 3}, {2, 2}));
+  MISTAKE("split: size 0 (expected 1 or more)" AT, split(v, 0));
+}
+
+TEST_CASE("dtypes that an op does not take") {
+  Tensor v = grid({2, 3}), whole = zeros({2}, {.dtype = i64});
+  MISTAKE("cross_entropy: target is [2] (expected [2,3] for input [2,3])" AT, cross_entropy(v, grid({2})));
+  MISTAKE("embedding: ids is [2,3] f32 (expected i64 or i32). Cast it with to(i64)" AT, embedding(v, v));
+  MISTAKE("gather: index is [2,3] f32 (expected i64 or i32). Cast it with to(i64)" AT, gather(v, 0, v));
+  MISTAKE("requires_grad: i64 has no gradient (expected a floating dtype)" AT, whole.requires_grad_());
+  MISTAKE("data: array is f32 (asked for f64)" AT, v.data<double>());
+}
+
+TEST_CASE("indices and values out of their range") {
+  Tensor v = grid({2, 3}), three = full({1}, 3, {.dtype = i64});
+  MISTAKE("embedding: index 3 at position 0 is out of range (expected 0 to 1)" AT, embedding(three, v));
+  MISTAKE("cross_entropy: index 3 at position 0 is out of range (expected 0 to 2)" AT,
+          cross_entropy(grid({1, 3}), three));
+  MISTAKE("select: index 2 leaves axis 0 of [2,3]" AT, select(v, 0, 2));
+  MISTAKE("gather: index 3 at position 0 is out of range (expected 0 to 1)" AT, index_select(v, 0, three));
+  MISTAKE("dropout: p is 1.500000 (expected 0 to 1)" AT, dropout(v, 1.5));
+  MISTAKE("item: tensor [2,3] has 6 elements (expected 1)" AT, v.item());
+  MISTAKE("topk: k is 4 (expected 0 to 3, axis 1 of [2,3])" AT, topk(v, 4));
+}
+
+TEST_CASE("gradients that there are not") {
+  Tensor w = grid({2, 3}).requires_grad_(), other = grid({1}).requires_grad_();
+  MISTAKE("backward: output [2,3] has 6 elements (expected 1). Reduce it with sum() or mean(), or pass a cotangent" AT,
+          (w * 2).backward());
+  MISTAKE(
+      "backward: nothing to differentiate: [1] was not computed from a tensor that requires gradients (or inside "
+      "NoGrad)" AT,
+      grid({1}).backward());
+  MISTAKE("grad: the outputs do not depend on input 0. Pass allow_unused if that is meant" AT, grad({sum(w)}, {other}));
+  Tensor loss = sum(w * w);
+  loss.backward();
+  MISTAKE(
+      "backward: the graph was freed by an earlier backward (pass retain_graph to keep it), or what it saved is gone, "
+      "of sum, recorded at test_error_texts.cpp:LINE" AT,
+      loss.backward());
+}
+
+TEST_CASE("devices") {
+  MISTAKE("device: unknown device 'gpu' (expected one of ref, cpu)", device("gpu"));
+  MISTAKE("device: cpu:1 does not exist (cpu has 1)", device("cpu:1"));
+  MISTAKE("device: bad number in 'cpu:x' (expected a form like cuda:0)", device("cpu:x"));
+}
+
+TEST_CASE("modules, optimizers, checkpoints") {
+  Net net;
+  MISTAKE(
+      "linear: inner sizes differ: x [2,4], weight [2,3] (4 vs 3; weight is [out, in]) at test_error_texts.cpp:LINE "
+      "(net.out)",
+      net(grid({2, 4})));
+  MISTAKE("freeze: no parameter of net matches '*.bais'", net.freeze("*.bais"));
+  MISTAKE("adamw: lr is -1.000000 (expected 0 or more)", optim::AdamW(net, {.lr = -1}));
+  MISTAKE("missing.h5: cannot be read: No such file or directory", nn::checkpoint::load("missing.h5", net));
+}
