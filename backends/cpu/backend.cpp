@@ -1,30 +1,17 @@
 // The backend's class and its table, one line per kernel.
 #include "backends/cpu/backend.h"
 
-#include <cstdlib>
-#include <cstring>
-
 #include "backends/cpu/kernels.h"
+#include "core/host_backend.h"
 
 namespace fovea {
 namespace {
 
 constexpr DTypeSet kReal = dtypes(f32, f64);
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   const char* name() const override { return "cpu"; }
-  int device_count() const override { return 1; }
-  bool host_memory() const override { return true; }
-  Status allocate(int, size_t bytes, void** data) override {
-    *data = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + (bytes == 0) * 64);
-    return *data ? Status{} : Status{Status::out_of_memory, "out of memory"};
-  }
-  void free(int, void* data, size_t) override { std::free(data); }
-  Status to_host(int, void* host, const void* data, size_t bytes) override { return move(host, data, bytes); }
-  Status from_host(int, void* data, const void* host, size_t bytes) override { return move(data, host, bytes); }
-  Status synchronize(int) override { return {}; }
-  void* stream(int) override { return nullptr; }
 
   void kernels(Kernels& table) override {
     table.set<op::copy, cpu::copy>();
@@ -67,12 +54,6 @@ class CpuBackend final : public Backend {
                                                                 .accepts = cpu::attention_backward_accepts,
                                                                 .scratch = cpu::attention_backward_scratch_bytes});
     table.set<op::adamw, cpu::adamw>({.dtypes = kReal});
-  }
-
- private:
-  static Status move(void* to, const void* from, size_t bytes) {
-    if (bytes) std::memmove(to, from, bytes);
-    return {};
   }
 };
 
