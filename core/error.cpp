@@ -16,7 +16,7 @@ void Error::locate(const char* op, std::source_location where, const std::string
   located_ = true;
   std::string name = std::string(op) + ":";
   if (text_.compare(0, name.size(), name) != 0) text_ = name + " " + text_;
-  text_ += " at " + describe(where);
+  if (where.line() > 0) text_ += " at " + describe(where);
   if (!module_path.empty()) text_ += " (" + module_path + ")";
 }
 

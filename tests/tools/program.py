@@ -62,7 +62,7 @@ class ProgramTest(unittest.TestCase):
         lines = [line for line in result.err.splitlines() if not re.match(r' *\d+% |goes on at step|step \d+: ', line)]
         self.assertEqual(len(lines), 1, str(result))
         self.assertTrue(lines[0].startswith('error: '), str(result))
-        self.assertIn(text, lines[0], str(result))
+        self.assertIn(text, lines[0] + '\n', str(result))
         return result
 
 

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The verbs that look at single ops: ops, gradcheck, op."""
+import glob
 import json
 import math
+import os
+import re
 import struct
 
 from program import ProgramTest, main
@@ -99,6 +102,40 @@ class Op(ProgramTest):
         out = self.run_op('mul', {'in.0': ('F64', [1], [2]), 'in.1': ('F64', [1], [5])}, '--dtype', 'bf16')
         self.assertEqual(out['out.0'], ('BF16', [1], [0x4120]))
 
+    def test_every_op_that_a_user_can_call_is_reached(self):
+        headers = os.path.join(os.path.dirname(__file__), '..', '..', 'autograd', 'ops', '*.h')
+        function = r'(?m)^(?:inline )?(?:Tensor|std::vector<Tensor>|std::pair<Tensor, Tensor>) (\w+)\(const (?:Operand|std::vector<Tensor>)&'
+        public = set()
+        for path in glob.glob(headers):
+            with open(path, encoding='utf-8') as f:
+                public |= set(re.findall(function, f.read()))
+        self.assertGreater(len(public - {'operator'}), 80)
+        rows = {json.loads(line)['op'] for line in self.ok('ops', '--json').out.splitlines()}
+        # What --grad computes is no function of its own; these are rows, and nothing else is left out.
+        gradients = {name for name in rows if name.endswith('_backward')}
+        for name in sorted(public - {'operator'} | rows):
+            if name in gradients:
+                self.refused(2, f"unknown op '{name}'", 'op', name, '--in', 'none.st', '--out', 'out.st')
+            else:  # the file is looked for once the op is known
+                self.refused(1, 'none.st: cannot be read', 'op', name, '--in', 'none.st', '--out', 'out.st')
+
+    def test_rows_take_the_attributes_that_their_fields_name(self):
+        x = ('F64', [2, 2], [1, 2, 3, 5])
+        out = self.run_op('diagonal', {'in.0': x, 'cot.0': ('F64', [1], [7])}, '--grad', attrs={'offset': 1})
+        self.close(out['out.0'], 'F64', [1], [2])
+        self.close(out['grad.0'], 'F64', [2, 2], [0, 7, 0, 0])
+        self.close(self.run_op('floor_divide', {'in.0': x}, attrs={'other': 2})['out.0'], 'F64', [2, 2], [0, 1, 1, 2])
+        self.close(self.run_op('sub', {'in.0': x, 'in.1': x}, attrs={'alpha': 2})['out.0'], 'F64', [2, 2], [-1, -2, -3, -5])
+        self.close(self.run_op('cast', {'in.0': x}, attrs={'dtype': 'float32'})['out.0'], 'F32', [2, 2], [1, 2, 3, 5])
+
+    def test_users_ops(self):
+        plugin = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins', 'ops.so')
+        if not os.path.exists(plugin):
+            self.skipTest('a plug-in of ops needs the shared library')
+        out = self.run_op('toy_cube', {'in.0': ('F64', [1], [2])}, '--grad', '--plugin', plugin)
+        self.close(out['out.0'], 'F64', [1], [8])
+        self.close(out['grad.0'], 'F64', [1], [12])
+
     def test_attributes_have_pytorchs_names_and_defaults(self):
         x = ('F32', [2, 2], [1, 2, 3, 5])
         self.close(self.run_op('sum', {'in.0': x}, attrs={'dim': 1, 'keepdim': True})['out.0'], 'F32', [2, 1], [3, 8])
@@ -141,6 +178,12 @@ class Op(ProgramTest):
             (2, 'expected an object', ['sum', '--in', path, '--attrs', '[1]']),
             (1, 'in.1, but exp takes 1 inputs', ['exp', '--in', two]),
             (1, "'x' is none of in.N", ['exp', '--in', stray]),
+            (2, 'no tensor in.1', ['mul', '--in', path]),
+            (2, 'no tensor in.2', ['where', '--in', two]),
+            (2, 'did you mean offset?', ['diagonal', '--in', path, '--attrs', '{"ofset": 1}']),
+            (2, "approximate is 'erf' (expected none or tanh)", ['gelu', '--in', path, '--attrs', '{"approximate": "erf"}']),
+            # No line of the program's own source behind it.
+            (1, '(expected -1 to 0)\n', ['softmax', '--in', path, '--attrs', '{"dim": 7}']),
             (1, 'cannot be read', ['exp', '--in', self.path('missing.st')]),
             (1, 'no cotangents', ['exp', '--in', path, '--grad']),
         ]:

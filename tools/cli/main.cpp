@@ -151,7 +151,7 @@ int run(int argc, char** argv) {
     for (auto& [key, on] : p->flags)
       if (on) args.values[key] = {};
     check_choices(*p, args);
-    if (p->verb->computes) cli::set_up(args);
+    cli::set_up(args);
     return p->verb->run(args);
   }
   return 2;

@@ -67,7 +67,7 @@ std::vector<Tensor> gradients(const Case& c, const std::vector<Tensor>& y, const
 }
 
 int run_op(const Args& args) {
-  const OpFunction& f = op_function(args.text("NAME"));
+  const OpFunction f = op_function(args.text("NAME"));
   io::Json json;
   if (args.has("--attrs")) {
     try {

@@ -13,6 +13,7 @@
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "models/text/edit_distance.h"
+#include "tools/cli/ops.h"
 #include "tools/cli/verb.h"
 
 namespace fovea::cli {
@@ -22,19 +23,56 @@ using In = const OpInputs&;
 using At = Attributes&;
 using Out = std::vector<Tensor>;
 
-template <Tensor (*f)(const Operand&)> Out unary(In in, At) { return {f(in[0])}; }
+// A field of a row's attributes, by its name; absent, it keeps its default.
+void read(At a, const char* name, int64_t& v) { v = a.integer(name, v); }
+void read(At a, const char* name, double& v) { v = a.real(name, v); }
+void read(At a, const char* name, bool& v) { v = a.flag(name, v); }
+void read(At a, const char* name, Shape& v) { v = a.list(name, v); }
+void read(At a, const char* name, DType& v) { v = a.dtype(name); }
+void read(At a, const char*, Reduction& v) { v = a.reduction(); }
+void read(At a, const char* name, Gelu& v) {
+  std::string form = a.text(name, "none");
+  if (form != "none" && form != "tanh") a.fail("approximate is '" + form + "' (expected none or tanh)");
+  v = form == "tanh" ? Gelu::tanh : Gelu::none;
+}
 
-// The second operand is a tensor, or a number: torch.add(x, 2) has "other", torch.pow(x, 2) "exponent".
-template <Tensor (*f)(const Operand&, const Operand&)> Out binary(In in, At a) {
+template <class A> Out apply_with(int id, const std::vector<Tensor>& x, At a) {
+  A attrs;
+  A::fields().each([&]<class T>(Field<A, T> f) { read(a, f.name, attrs.*f.member); });
+  a.all_used();
+  return fovea::apply(id, x, &attrs);
+}
+
+// torch.add(x, 2) has the number as "other", torch.pow(x, 2) as "exponent"; torch.add(x, y, alpha=3) is x + 3 y.
+Out apply_to_two(int id, In in, At a) {
   for (const char* name : {"other", "exponent"})
     if (a.has(name) && !in[1].defined()) {
       const io::Json* j = a.json(name);
-      if (j->is_int()) return {f(in[0], a.integer(name))};
-      return {f(in[0], a.real(name, 0))};
+      if (j->is_int()) return {apply_binary(id, in[0], a.integer(name))};
+      return {apply_binary(id, in[0], a.real(name, 0))};
     }
+  if (!in[1].defined()) a.fail("no tensor in.1, and no number as attribute other");
   Tensor y = in[1];
-  if (a.has("alpha")) y = y * a.real("alpha", 1);
-  return {f(in[0], y)};
+  if (a.has("alpha") && (id == op::add || id == op::sub)) y = y * a.real("alpha", 1);
+  return {apply_binary(id, in[0], y)};
+}
+
+Out apply_row(int id, In in, At a) {
+  const OpRow& r = row(id);
+  bool plain = r.attrs_size == 0;
+  if (plain && r.elementwise && r.inputs == 2 && id < op::count) return apply_to_two(id, in, a);
+  std::vector<Tensor> x = in.x;
+  if (!r.list) x.resize(r.inputs);
+  for (size_t i = 0; i < x.size(); i++)
+    if (!x[i].defined() && !(i < 16 && r.optional >> i & 1)) a.fail("no tensor in." + std::to_string(i));
+  switch (id) {
+#define FOVEA_APPLY(name, A, ...) \
+  case op::name: return apply_with<A>(id, x, a);
+    FOVEA_OPS(FOVEA_APPLY)
+#undef FOVEA_APPLY
+  }
+  if (!plain) a.fail("a user's op with attributes, which only its own library can read");
+  return fovea::apply(id, x);
 }
 
 template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reduction(In in, At a) {
@@ -50,11 +88,6 @@ template <Tensor (*f)(const Operand&, int64_t, ReduceOptions)> Out best(In in, A
 }
 template <Tensor (*f)(const Operand&, int64_t)> Out along(In in, At a) { return {f(in[0], a.integer("dim"))}; }
 
-Out gelu_of(In in, At a) {
-  std::string form = a.text("approximate", "none");
-  if (form != "none" && form != "tanh") a.fail("approximate is '" + form + "' (expected none or tanh)");
-  return {gelu(in[0], {form == "tanh" ? Gelu::tanh : Gelu::none})};
-}
 Shape sizes(At a) {
   for (const char* name : {"shape", "size", "sizes"})
     if (a.has(name)) return a.list(name);
@@ -158,54 +191,10 @@ Out attention_of(In in, At a) {
   return {attention(in[0], in[1], in[2], o)};
 }
 
-const OpFunction kFunctions[] = {
-    {"abs", 1, unary<abs>},
-    {"neg", 1, unary<neg>},
-    {"sign", 1, unary<sign>},
-    {"exp", 1, unary<exp>},
-    {"expm1", 1, unary<expm1>},
-    {"log", 1, unary<log>},
-    {"log1p", 1, unary<log1p>},
-    {"sqrt", 1, unary<sqrt>},
-    {"rsqrt", 1, unary<rsqrt>},
-    {"reciprocal", 1, unary<reciprocal>},
-    {"square", 1, unary<square>},
-    {"sin", 1, unary<sin>},
-    {"cos", 1, unary<cos>},
-    {"tanh", 1, unary<tanh>},
-    {"sigmoid", 1, unary<sigmoid>},
-    {"erf", 1, unary<erf>},
-    {"relu", 1, unary<relu>},
-    {"logical_not", 1, unary<logical_not>},
-    {"isnan", 1, unary<isnan>},
-    {"isfinite", 1, unary<isfinite>},
-    {"contiguous", 1, unary<contiguous>},
-    {"gelu", 1, gelu_of},
+// What differs from its row, or is none.
+const OpFunction kForms[] = {
     {"cast", 1, [](In in, At a) -> Out { return {cast(in[0], a.dtype("dtype"))}; }},
-    {"add", 2, binary<add>},
-    {"sub", 2, binary<sub>},
-    {"mul", 2, binary<mul>},
-    {"div", 2, binary<div>},
-    {"pow", 2, binary<pow>},
-    {"maximum", 2, binary<maximum>},
-    {"minimum", 2, binary<minimum>},
-    {"eq", 2, binary<eq>},
-    {"ne", 2, binary<ne>},
-    {"lt", 2, binary<lt>},
-    {"le", 2, binary<le>},
-    {"gt", 2, binary<gt>},
-    {"ge", 2, binary<ge>},
-    {"logical_and", 2, binary<logical_and>},
-    {"logical_or", 2, binary<logical_or>},
-    {"shift_right", 2, binary<shift_right>},
-    {"where", 3, [](In in, At) -> Out { return {where(in[0], in[1], in[2])}; }},
-    {"sum", 1, reduction<sum>},
     {"mean", 1, reduction<mean>},
-    {"prod", 1, reduction<prod>},
-    {"amax", 1, reduction<amax>},
-    {"amin", 1, reduction<amin>},
-    {"any", 1, reduction<any>},
-    {"all", 1, reduction<all>},
     {"logsumexp", 1, reduction<logsumexp>},
     {"argmax", 1, best<argmax>},
     {"argmin", 1, best<argmin>},
@@ -270,6 +259,8 @@ const OpFunction kFunctions[] = {
        return {binary_cross_entropy_with_logits(in[0], in[1], {in[2], a.reduction(), in[3]})};
      }},
     {"dropout", 1, dropout_of},
+    {"bernoulli", 1, [](In in, At) -> Out { return {bernoulli(in[0])}; }, 1},
+    {"to_device", 1, [](In in, At a) -> Out { return {to_device(in[0], device(a.text("device", "")))}; }},
     {"attention", 3, attention_of},
     {"scaled_dot_product_attention", 4,
      [](In in, At a) -> Out {
@@ -289,16 +280,26 @@ const std::pair<const char*, const char*> kAliases[] = {
 
 }  // namespace
 
-const OpFunction& op_function(const std::string& name) {
+std::vector<Tensor> OpFunction::call(const OpInputs& in, Attributes& a) const {
+  return form ? form(in, a) : apply_row(id, in, a);
+}
+
+OpFunction op_function(const std::string& name) {
   std::string wanted = name;
   for (const char* prefix : {"linalg.", "torch.", "nn.functional."})
     if (wanted.rfind(prefix, 0) == 0) wanted.erase(0, std::string(prefix).size());
   for (auto& [alias, real] : kAliases)
     if (wanted == alias) wanted = real;
   std::vector<std::string_view> known;
-  for (const OpFunction& f : kFunctions) {
+  for (const OpFunction& f : kForms) {
     if (wanted == f.name) return f;
     known.push_back(f.name);
+  }
+  for (int id : all_ops()) {
+    const OpRow& r = row(id);
+    if (std::string_view(r.name).ends_with("_backward")) continue;  // gradients are asked for by --grad
+    if (wanted == r.name) return {r.name, r.list ? -1 : r.inputs, nullptr, r.no_gradient, id};
+    known.push_back(r.name);
   }
   std::string_view near = text::nearest(wanted, known);
   throw UsageError("unknown op '" + name + "'" + (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));

@@ -1,5 +1,5 @@
-// Every public function of autograd/ops by name, called with a list of tensors in PyTorch's argument order and its
-// attributes: what `fovea op` runs.
+// What `fovea op` runs, by name: every row of the table of ops with the attributes that its fields() name, users' ops
+// included, and in PyTorch's form what is no row, or takes other attributes than its row.
 #pragma once
 #include <string>
 #include <vector>
@@ -20,12 +20,15 @@ struct OpInputs {
 };
 struct OpFunction {
   const char* name;
-  int inputs;  // most; -1: any number
-  std::vector<Tensor> (*call)(const OpInputs& in, Attributes& a);
+  int inputs;                                                      // most; -1: any number
+  std::vector<Tensor> (*form)(const OpInputs& in, Attributes& a);  // null: as the row is
   uint32_t constants = 0;  // inputs that have no gradient although they are floating, as bits
+  int id = 0;              // the row
+
+  std::vector<Tensor> call(const OpInputs& in, Attributes& a) const;
 };
 
 // By name, aliases and "linalg.x" included; UsageError naming the nearest.
-const OpFunction& op_function(const std::string& name);
+OpFunction op_function(const std::string& name);
 
 }  // namespace fovea::cli

@@ -135,8 +135,8 @@ int op_named(const std::string& name) {
 
 const Verb kOps = {"ops",
                    "the table of ops: who computes them, in which dtypes, with which gradient",
-                   {{"--markdown", Option::flag, "as a table for documentation"}},
-                   true,
+                   {{"--markdown", Option::flag, "as a table for documentation"}, kPlugins},
+                   false,
                    run_ops};
 
 }  // namespace fovea::cli

@@ -33,7 +33,7 @@ std::vector<std::string> Option::words() const {
 std::vector<Option> options_of(const Verb& verb) {
   static const std::vector<Option> kComputing = {
       {"--device", Option::text, "what computes: auto, cpu, ref, cuda[:n]", false, "auto cpu ref cuda ..."},
-      {"--plugin", Option::files, "a shared library of kernels or ops; may come again"},
+      kPlugins,
       {"--threads", Option::integer, "how many threads compute"},
       {"--seed", Option::integer, "of the random numbers"},
       {"--deterministic", Option::flag, "the same bits for any number of threads"},
@@ -76,6 +76,9 @@ double Args::real(const std::string& name, double otherwise) const {
 }
 
 void set_up(const Args& args) {
+  // The program's own lines would tell its user nothing.
+  static constexpr std::source_location kNoLine;
+  state().where = &kNoLine;
   for (const std::string& path : args.texts("--plugin")) load_plugin(path);
   std::string name = args.text("--device", "auto");
   if (name != "auto") set_default_device(device(name));

@@ -57,11 +57,13 @@ struct Verb {
   int (*run)(const Args&);
 };
 
+inline constexpr Option kPlugins = {"--plugin", Option::files, "a shared library of kernels or ops; may come again"};
+
 // A verb's own options and those that it shares with others.
 std::vector<Option> options_of(const Verb& verb);
 inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
 
-// --device, --plugin, --threads, --seed, --deterministic: what every verb that computes does first.
+// What every verb does first: --device, --plugin, --threads, --seed, --deterministic, as far as it takes them.
 void set_up(const Args& args);
 
 // One line of results on stdout.

@@ -32,7 +32,6 @@ int run_version(const Args& args) {
 }
 
 int run_devices(const Args& args) {
-  set_up(args);
   Device chosen = default_device();
   for (int b = 0; b < backend_count(); b++) {
     Backend& backend = *detail::backends[b].backend;
@@ -66,8 +65,7 @@ int run_devices(const Args& args) {
 const Verb kVersion = {"version", "versions of every library in use", {}, false, run_version};
 const Verb kDevices = {"devices",
                        "what can compute here, and why not",
-                       {{"--plugin", Option::files, "a shared library with a backend; may come again"},
-                        {"--threads", Option::integer, "how many threads compute"}},
+                       {kPlugins, {"--threads", Option::integer, "how many threads compute"}},
                        false,
                        run_devices};
 
