@@ -124,7 +124,7 @@ class ModelChecker {
     // Nothing smaller than the rounding of a loss near 1 counts as wrong.
     double size = std::max({std::sqrt(square), std::abs(o), kSmallest * std::max(1.0, std::abs(value_))});
     double error = a == o ? 0 : std::abs(a - o) / size;
-    report_.analytic = a, report_.oracle = o, report_.error = error;
+    report_.analytic = a, report_.oracle = o, report_.error = error, report_.limit = options_.tolerance * size;
     bool same_loss = std::abs(value - value_) <= options_.tolerance * std::max(1.0, std::abs(value));
     if (compare_values && !same_loss) {
       report_.verdict = Verdict::fail;
@@ -189,6 +189,7 @@ std::string ModelReport::to_string() const {
   text +=
       ": analytic " + short_number(analytic) + ", oracle " + short_number(oracle) + ", error " + short_number(error);
   for (size_t i = 0; i < unreached.size(); i++) text += (i ? ", " : "; not reached: ") + unreached[i];
+  if (verdict == Verdict::pass) text += "; finds a single wrong entry above " + short_number(limit);
   return detail.empty() ? text : text + ". " + detail;
 }
 

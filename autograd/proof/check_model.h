@@ -20,6 +20,7 @@ struct ModelCheckOptions {
 struct ModelReport {
   Verdict verdict = Verdict::pass;
   double analytic = 0, oracle = 0, error = 0;  // of the entry found, or of the whole direction
+  double limit = 0;                            // a single wrong entry above this is found
   std::string parameter;                       // the first that is wrong
   std::vector<int64_t> index;
   std::vector<std::string> unreached;  // parameters that the loss does not depend on, rightly

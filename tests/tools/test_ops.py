@@ -69,9 +69,34 @@ class Gradcheck(ProgramTest):
         self.assertEqual(len(cut.out.splitlines()), 1)
         self.assertIn('ops are not checked', cut.err)
 
+    def test_a_model(self):
+        config = self.write('config.json', json.dumps({'model': {'layers': 2, 'dim': 16, 'heads': 2, 'context': 8, 'dropout': 0.1}}))
+        report = json.loads(self.ok('gradcheck', '--model', config, '--set', 'model.layers=1', '--vocab', 11, '--json').out)
+        self.assertEqual((report['model'], report['verdict'], report['order']), (config, 'pass', 1))
+        self.assertEqual(report['parameters'], 11 * 16 + 8 * 16 + 12 * 16 * 16 + 13 * 16 + 2 * 16)
+        self.assertEqual(report['repro'], f'fovea gradcheck --model {config} --set model.layers=1 --vocab 11')
+        self.assertLess(report['worst']['error'], 1e-12)
+        self.assertLess(report['detects_single_entry_above'], 1e-7)
+        self.assertEqual((report['unreached'], report['texts']), ([], 1))
+        longer = json.loads(self.ok('gradcheck', '--model', config, '--budget', '0.3s', '--json').out)
+        self.assertGreater(longer['texts'], 1)
+        self.assertRegex(self.ok('gradcheck', '--model', config).out, r'check: pass: .*; finds a single wrong entry above \d')
+
+        toy = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins', 'toy.so')  # its exp is wrong
+        wrong = self.fovea('gradcheck', '--model', config, '--plugin', toy, '--device', 'toy', '--json')
+        report = json.loads(wrong.out)
+        self.assertEqual((wrong.status, report['verdict']), (1, 'fail'))
+        self.assertIn(' by compositions: a forward is wrong', report['detail'])
+        self.refused(1, 'of memory, and there are', 'gradcheck', '--model', 'gpt2-xl', '--set', 'model.dim=25600')
+        self.refused(1, 'nothing.json: is neither a file nor a preset', 'gradcheck', '--model', 'nothing.json')
+
     def test_wrong_usage(self):
         for arguments, text in [
-            ([], '--op NAME or --all is required'),
+            ([], '--op NAME, --all or --model CONFIG is required'),
+            (['--all', '--model', 'x.json'], 'is required, one of them'),
+            (['--op', 'exp', '--set', 'model.dim=8'], '--set is for --model'),
+            (['--model', 'gpt2-small', '--order', '2'], '--order 2 is for ops'),
+            (['--model', 'gpt2-small', '--set', 'model.heads=7'], 'model.heads is 7, which does not divide'),
             (['--op', 'sofmax'], 'did you mean softmax?'),
             (['--op', 'argmax'], 'argmax has no gradient to check'),
             (['--op', 'exp', '--order', '3'], 'expected 1 or 2'),

@@ -1,11 +1,17 @@
-// gradcheck: op rules against exact derivatives. Exit status: 0 pass, 1 fail, 4 too noisy, 3 non-smooth; the worst
-// wins.
+// gradcheck: op rules, and whole models, against exact derivatives. Exit status: 0 pass, 1 fail, 4 too noisy, 3
+// non-smooth; the worst wins.
 #include <fmt/core.h>
 
 #include <chrono>
 #include <cmath>
 
+#include "autograd/ops/loss.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/view.h"
 #include "autograd/proof/check.h"
+#include "autograd/proof/check_model.h"
+#include "models/plan.h"
+#include "tools/cli/lm_model.h"
 #include "tools/cli/ops.h"
 #include "tools/cli/verbs.h"
 
@@ -28,35 +34,42 @@ double seconds_of(const std::string& text) {
 // JSON has no NaN: such a number is null.
 Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
 
-Json json_of(const proof::Report& r) {
-  Json::Array index;
-  for (int64_t i : r.worst.index) index.emplace_back(i);
-  Json worst{Json::Object{}};
-  worst.set("input", r.worst.input >= 0 ? Json(r.worst.input) : Json());
-  worst.set("index", index);
-  worst.set("order", r.worst.order);
-  worst.set("analytic", number(r.worst.analytic));
-  worst.set("oracle", number(r.worst.oracle));
-  worst.set("error", number(r.worst.error));
+Json::Array list_of(const std::vector<int64_t>& index) { return Json::Array(index.begin(), index.end()); }
+
+// What reports of ops and of models have in common.
+Json json_of(const char* kind, const std::string& name, const char* verdict, int order, Json worst, double limit,
+             const std::string& repro, const std::string& detail) {
   Json j{Json::Object{}};
-  j.set("op", r.op);
-  j.set("verdict", proof::name_of(r.verdict));
-  j.set("order", r.order);
-  j.set("worst", worst);
-  j.set("detects_single_entry_above", number(r.limit));
-  j.set("repro", r.repro);
-  j.set("sample", r.sample);
-  j.set("samples", r.checked);
-  if (!r.detail.empty()) j.set("detail", r.detail);
+  j.set(kind, name);
+  j.set("verdict", verdict);
+  j.set("order", order);
+  j.set("worst", std::move(worst));
+  j.set("detects_single_entry_above", number(limit));
+  j.set("repro", repro);
+  if (!detail.empty()) j.set("detail", detail);
   return j;
 }
 
-int run_gradcheck(const Args& args) {
-  if (args.has("--op") == args.has("--all")) throw UsageError("--op NAME or --all is required, one of them");
-  int64_t order = args.integer("--order", 1);
-  if (order != 1 && order != 2) throw UsageError("--order is " + std::to_string(order) + " (expected 1 or 2)");
-  double budget = args.has("--budget") ? seconds_of(args.text("--budget")) : INFINITY;
+Json worst_of(Json input, int order, const std::vector<int64_t>& index, double analytic, double oracle, double error) {
+  return Json::Object{{"input", std::move(input)},    {"index", list_of(index)},  {"order", order},
+                      {"analytic", number(analytic)}, {"oracle", number(oracle)}, {"error", number(error)}};
+}
 
+// Time that may be spent; the first of all checks runs anyway.
+class Budget {
+ public:
+  explicit Budget(const Args& args)
+      : seconds_(args.has("--budget") ? seconds_of(args.text("--budget")) : INFINITY), begin_(Clock::now()) {}
+  bool given() const { return std::isfinite(seconds_); }
+  bool spent() const { return std::chrono::duration<double>(Clock::now() - begin_).count() > seconds_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double seconds_;
+  Clock::time_point begin_;
+};
+
+int check_ops(const Args& args, int order, const Budget& budget) {
   std::vector<int> ids;
   if (args.has("--op")) {
     ids = {op_named(args.text("--op"))};
@@ -66,12 +79,10 @@ int run_gradcheck(const Args& args) {
     for (int id : all_ops())
       if (op_def(id).gradient != Gradient::not_differentiable) ids.push_back(id);
   }
-  auto begin = std::chrono::steady_clock::now();
   proof::Verdict worst = proof::Verdict::pass;
   size_t done = 0;
   for (int id : ids) {
-    double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (done > 0 && spent > budget) {
+    if (done > 0 && budget.spent()) {
       note(fmt::format("the budget of {} is spent: {} of {} ops are not checked", args.text("--budget"),
                        ids.size() - done, ids.size()));
       break;
@@ -79,10 +90,19 @@ int run_gradcheck(const Args& args) {
     if (proof::samples_of(id).empty()) {
       note(std::string(row(id).name) + ": not checked, it has no samples");
     } else {
-      proof::Report r = proof::check_op(id, {.order = int(order)});
+      proof::Report r = proof::check_op(id, {.order = order});
       worst = std::max(worst, r.verdict);
-      if (args.json()) print_json(json_of(r));
-      else print_line(r.to_string());
+      if (args.json()) {
+        Json input = r.worst.input >= 0 ? Json(r.worst.input) : Json();
+        Json j = json_of("op", r.op, proof::name_of(r.verdict), r.order,
+                         worst_of(input, r.worst.order, r.worst.index, r.worst.analytic, r.worst.oracle, r.worst.error),
+                         r.limit, r.repro, r.detail);
+        j.set("sample", r.sample);
+        j.set("samples", r.checked);
+        print_json(j);
+      } else {
+        print_line(r.to_string());
+      }
     }
     done++;
   }
@@ -90,15 +110,69 @@ int run_gradcheck(const Args& args) {
   return proof::exit_code(worst);
 }
 
+// A language model's loss on random text, by every parameter. Within a budget, on text after text.
+int check_language_model(const Args& args, const Budget& budget) {
+  LmShape s = lm_shape(args.text("--model"), args);
+  GptConfig config = GptConfig::from(s.config.model, s.vocab);
+  // Twice the numbers in f64, and duals are two numbers; the checker keeps three lists of its own.
+  double needed = 4.0 * double(plan_training(config, 2, config.context, f64).peak);
+  if (needed > double(machine_memory()))
+    throw MemoryError(
+        fmt::format("gradcheck: {}: the check would take about {} of memory, and there are {}. Check a "
+                    "smaller model of the same kind: --set model.dim=..., --set model.layers=...",
+                    s.name, bytes_text(needed), bytes_text(double(machine_memory()))));
+  std::unique_ptr<Gpt> net = s.weights ? load_lm(s.name, "f64").net : std::make_unique<Gpt>(config);
+  std::string repro = "fovea gradcheck --model " + s.name;
+  for (const char* option : {"--set", "--vocab", "--plugin", "--device", "--seed", "--budget"})
+    for (const std::string& value : args.texts(option)) repro += std::string(" ") + option + " " + value;
+  proof::ModelReport worst;
+  int64_t texts = 0;
+  do {
+    Tensor ids = randint(0, s.vocab, {2, config.context + 1});
+    Tensor x = narrow(ids, 1, 0, config.context), y = flatten(narrow(ids, 1, 1, config.context));
+    proof::ModelReport r = proof::check(*net, [&] { return cross_entropy(flatten((*net)(x), 0, 1), y); });
+    if (texts++ == 0 || r.verdict > worst.verdict || (r.verdict == worst.verdict && r.error > worst.error)) worst = r;
+  } while (budget.given() && !budget.spent() && worst.verdict == proof::Verdict::pass);
+  if (args.json()) {
+    Json parameter = worst.parameter.empty() ? Json() : Json(worst.parameter);
+    Json j = json_of("model", s.name, proof::name_of(worst.verdict), 1,
+                     worst_of(parameter, 1, worst.index, worst.analytic, worst.oracle, worst.error), worst.limit, repro,
+                     worst.detail);
+    j.set("parameters", net->num_parameters());
+    j.set("unreached", Json::Array(worst.unreached.begin(), worst.unreached.end()));
+    j.set("texts", texts);
+    print_json(j);
+  } else {
+    print_line(s.name + ": " + worst.to_string() + (worst.verdict == proof::Verdict::pass ? "" : ". " + repro));
+  }
+  return proof::exit_code(worst.verdict);
+}
+
+int run_gradcheck(const Args& args) {
+  if (args.has("--op") + args.has("--all") + args.has("--model") != 1)
+    throw UsageError("--op NAME, --all or --model CONFIG is required, one of them");
+  if (!args.has("--model")) {
+    refuse(args, {"--set", "--vocab"}, "is for --model");
+    return check_ops(args, args.text("--order") == "2" ? 2 : 1, Budget(args));
+  }
+  if (args.text("--order") == "2")
+    throw UsageError("--order 2 is for ops (a model's gradients are checked to order 1)");
+  return check_language_model(args, Budget(args));
+}
+
 }  // namespace
 
-const Verb kGradcheck = {"gradcheck",
-                         "the gradients of ops against exact derivatives",
-                         {{"--op", Option::text, "which op"},
-                          {"--all", Option::flag, "every op that has a gradient"},
-                          {"--order", Option::text, "1: gradients; 2: gradients of gradients too (1)", false, "1 2"},
-                          {"--budget", Option::text, "stop when this much time is spent: 60s, 2m"}},
-                         true,
-                         run_gradcheck};
+const Verb kGradcheck = {
+    "gradcheck",
+    "the gradients of ops, or of a model, against exact derivatives",
+    {{"--op", Option::text, "which op"},
+     {"--all", Option::flag, "every op that has a gradient"},
+     {"--model", Option::file, "a config.json or a checkpoint: all parameters, on random text"},
+     kSet,
+     kVocab,
+     {"--order", Option::text, "1: gradients; 2: gradients of gradients too (1)", false, "1 2"},
+     {"--budget", Option::text, "stop when this much time is spent: 60s, 2m; of --model: go on so long"}},
+    true,
+    run_gradcheck};
 
 }  // namespace fovea::cli

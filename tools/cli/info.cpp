@@ -1,11 +1,7 @@
 // info: what a model is made of and what it costs, without making it.
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include "models/data/grammar.h"
 #include "models/plan.h"
-#include "models/text/char_tokenizer.h"
-#include "nn/checkpoint.h"
 #include "tools/cli/lm_model.h"
 #include "tools/cli/verbs.h"
 
@@ -13,48 +9,6 @@ namespace fovea::cli {
 namespace {
 
 using io::Json;
-
-struct Subject {
-  std::string title;
-  Config config;
-  int64_t vocab = 0;
-};
-
-// A checkpoint, a config file or a preset.
-Subject subject_of(const Args& args) {
-  std::string what = args.text("MODEL");
-  Subject s{what, {}, 0};
-  struct stat st;
-  bool file = stat(what.c_str(), &st) == 0;
-  if (file && what.ends_with(".json")) {
-    read_config(s.config, what);
-  } else if (file) {
-    nn::checkpoint::File checkpoint(what);
-    if (checkpoint.state().config.is_null() || checkpoint.state().tokenizer.empty())
-      throw FileError(what + ": has no config and tokenizer, so it is no language model of `fovea train lm`");
-    set_options(s.config, checkpoint.state().config);
-    s.vocab = text::Tokenizer::from_json(checkpoint.state().tokenizer)->vocab_size();
-  } else {
-    GptConfig preset;
-    try {
-      preset = gpt_preset(what);
-    } catch (const ValueError& e) {
-      throw FileError(what + ": is neither a file nor a preset (" +
-                      std::string(e.what()).substr(std::string(e.what()).find("expected")));
-    }
-    s.config.model.layers = preset.layers;
-    s.config.model.dim = preset.dim;
-    s.config.model.heads = preset.heads;
-    s.config.model.context = preset.context;
-    s.vocab = preset.vocab;
-  }
-  for (const std::string& assignment : args.texts("--set")) set_option(s.config, assignment);
-  check(s.config);
-  if (args.has("--vocab")) s.vocab = args.integer("--vocab", 0, 1);
-  if (s.vocab == 0)  // what `train lm` would have on the embedded corpus
-    s.vocab = s.config.data.tokenizer == "byte" ? 256 : text::CharTokenizer(data::Grammar().alphabet()).vocab_size();
-  return s;
-}
 
 // 124439808 -> 124,439,808
 std::string grouped(int64_t n) {
@@ -137,12 +91,7 @@ void print_dot(const Walk& w) {
 }
 
 int run_info(const Args& args) {
-  Subject s;
-  try {
-    s = subject_of(args);
-  } catch (const ValueError& e) {
-    throw UsageError(e.what());
-  }
+  LmShape s = lm_shape(args.text("MODEL"), args);
   GptConfig shape = GptConfig::from(s.config.model, s.vocab);
   nn::ShapesOnly no_data;
   Gpt model(shape);
@@ -152,13 +101,13 @@ int run_info(const Args& args) {
   bool all = !args.has("--params") && !args.has("--flops") && !args.has("--memory") && !args.has("--tree") &&
              !args.has("--dot");
   Json j{Json::Object{}};
-  j.set("model", s.title);
+  j.set("model", s.name);
   j.set("parameters", model.num_parameters());
   if (all) {
     j.set("config", to_json(s.config)["model"]);
     j.set("vocab", s.vocab);
     if (!args.json())
-      print_line(fmt::format("{}: {} parameters\n{} layers of width {}, {} heads, context {}, vocabulary {}{}", s.title,
+      print_line(fmt::format("{}: {} parameters\n{} layers of width {}, {} heads, context {}, vocabulary {}{}", s.name,
                              grouped(model.num_parameters()), shape.layers, shape.dim, shape.heads, context, s.vocab,
                              shape.window > 0 ? fmt::format(", window {}", shape.window) : ""));
   }
@@ -221,8 +170,8 @@ const Verb kInfo = {"info",
                      {"--memory", Option::flag, "planned peak memory of a training step"},
                      {"--tree", Option::flag, "the tree of modules, with shapes"},
                      {"--dot", Option::flag, "the same for graphviz"},
-                     {"--set", Option::texts, "KEY=VALUE, over the model's config; may come again"},
-                     {"--vocab", Option::integer, "size of the vocabulary"},
+                     kSet,
+                     kVocab,
                      {"--dtype", Option::text, "of the plan: f32, bf16, f16 or f64", false, kDTypes}},
                     false,
                     run_info};

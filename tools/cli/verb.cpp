@@ -75,6 +75,11 @@ double Args::real(const std::string& name, double otherwise) const {
   return v;
 }
 
+void refuse(const Args& args, std::initializer_list<const char*> names, const std::string& why) {
+  for (const char* name : names)
+    if (args.has(name)) throw UsageError(std::string(name) + " " + why);
+}
+
 void set_up(const Args& args) {
   // The program's own lines would tell its user nothing.
   static constexpr std::source_location kNoLine;

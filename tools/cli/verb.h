@@ -58,11 +58,15 @@ struct Verb {
 };
 
 inline constexpr Option kPlugins = {"--plugin", Option::files, "a shared library of kernels or ops; may come again"};
+inline constexpr Option kSet = {"--set", Option::texts, "KEY=VALUE, over the model's config; may come again"};
+inline constexpr Option kVocab = {"--vocab", Option::integer, "size of the vocabulary"};
 
 // A verb's own options and those that it shares with others.
 std::vector<Option> options_of(const Verb& verb);
 inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
 
+// UsageError `NAME why` where one of these is there: options that the rest of the command line leaves without meaning.
+void refuse(const Args& args, std::initializer_list<const char*> names, const std::string& why);
 // What every verb does first: --device, --plugin, --threads, --seed, --deterministic, as far as it takes them.
 void set_up(const Args& args);
 
