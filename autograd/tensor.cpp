@@ -267,15 +267,18 @@ Tensor made(Array a, const TensorOptions& o) {
   Tensor t(std::move(a));
   return o.requires_grad ? t.requires_grad_() : t;
 }
+// Like a tensor without data, one without data.
+Array room(const Shape& shape, DType t, const TensorOptions& o) {
+  bool shape_only = o.like.defined() && o.like.array().is_shape_only();
+  return shape_only ? Array::shape_only(shape, t, o.the_device()) : Array::empty(shape, t, o.the_device());
+}
 }  // namespace
 
-Tensor empty(const Shape& shape, const TensorOptions& o) {
-  return made(Array::empty(shape, o.the_dtype(), o.the_device()), o);
-}
+Tensor empty(const Shape& shape, const TensorOptions& o) { return made(room(shape, o.the_dtype(), o), o); }
 
 Tensor full(const Shape& shape, Number value, const TensorOptions& o) {
   DType own = value.kind() == Number::floating ? f32 : value.kind() == Number::whole ? i64 : boolean;
-  Array a = Array::empty(shape, o.the_dtype(own), o.the_device());
+  Array a = room(shape, o.the_dtype(own), o);
   if (is_floating(a.dtype())) fill(a, value.real());
   else fill_integer(a, a.dtype() == boolean ? value.real() != 0 : value.integer());
   return made(std::move(a), o);
@@ -304,7 +307,7 @@ Tensor arange(Number start, Number end, Number step, const TensorOptions& o) {
     uint64_t way = up ? to - from : from - to, stride = up ? by : 0 - by;
     length = int64_t(way == 0 ? 0 : (way - 1) / stride + 1);
   }
-  Array a = Array::empty(Shape{length}, o.the_dtype(whole ? i64 : f32), o.the_device());
+  Array a = room({length}, o.the_dtype(whole ? i64 : f32), o);
   IotaAttrs attrs{start.real(), step.real(), start.integer(), step.integer()};
   update(state(), op::iota, nullptr, 0, &attrs, &a, 1);
   return made(std::move(a), o);

@@ -98,9 +98,9 @@ Tensor both(const Tensor& a, const Tensor& b) { return a.defined() ? logical_and
 
 // The mask's formula, from positions and comparisons: boolean [B or 1, 1, Tq, Tk]. Axis 1 runs over documents until
 // the end.
-Tensor visible(const AttentionAttrs& a, int64_t queries, int64_t keys, Device device, const Tensor& documents,
+Tensor visible(const AttentionAttrs& a, int64_t queries, int64_t keys, const Tensor& like, const Tensor& documents,
                const Tensor& k_lengths, const Tensor& q_lengths) {
-  TensorOptions whole{.dtype = i64, .device = device};
+  TensorOptions whole{.dtype = i64, .like = like};
   Tensor q = view(arange(double(queries), whole), {1, 1, queries, 1});
   Tensor k = view(arange(double(keys), whole), {1, 1, 1, keys});
   Tensor q_begin = zeros({1, 1, 1, 1}, whole), k_begin = q_begin;
@@ -196,7 +196,7 @@ Tensor outside(const Tensor& x, const AttentionAttrs& a) { return a.heads_inside
 
 Weights weights_of(const Compose& c, int first, const AttentionAttrs& a) {
   Tensor q = outside(c.x(first), a), k = outside(c.x(first + 1), a), v = outside(c.x(first + 2), a);
-  Tensor mask = visible(a, q.size(2), k.size(2), q.device(), c.x(first + 3), c.x(first + 4), c.x(first + 5));
+  Tensor mask = visible(a, q.size(2), k.size(2), q, c.x(first + 3), c.x(first + 4), c.x(first + 5));
   return Weights(q, k, v, scale_of(a.scale, q.size(3)), mask, Tensor());
 }
 
@@ -281,8 +281,7 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
     AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = o.scale};
     y = attention(Operand(q, query.where()), k, v, plain);
   } else {
-    Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q.device(), {}, {}, {}),
-           bias;
+    Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q, {}, {}, {}), bias;
     if (o.attn_mask.defined()) {
       Tensor given = o.attn_mask;
       if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);

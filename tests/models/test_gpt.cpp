@@ -173,8 +173,58 @@ TEST_CASE("sampling: the softmax's frequencies, within the k likeliest") {
       }
     }
   }
+  // Of 0.1, 0.2, 0.3 and 0.4: which of them each cut leaves, and that the rest keep their proportions.
+  struct Cut {
+    GenerateOptions o;
+    std::vector<double> p;
+  };
+  logits = {std::log(0.1f), std::log(0.2f), std::log(0.3f), std::log(0.4f)};
+  for (auto& [o, p] :
+       {Cut{{.top_p = 0.65}, {0, 0, 3, 4}}, Cut{{.top_p = 0.75}, {0, 2, 3, 4}}, Cut{{.top_p = 1e-9}, {0, 0, 0, 1}},
+        Cut{{.min_p = 0.6}, {0, 0, 3, 4}}, Cut{{.min_p = 1}, {0, 0, 0, 1}}, Cut{{.min_p = 0.2}, {1, 2, 3, 4}},
+        Cut{{.temperature = 0.5, .min_p = 0.3}, {0, 0, 9, 16}},  // the temperature comes first
+        Cut{{.top_k = 3, .top_p = 0.7}, {0, 0, 3, 4}}, Cut{{.top_k = 3, .top_p = 0.8}, {0, 2, 3, 4}}}) {
+    std::vector<int> seen(4);
+    constexpr int n = 20000;
+    for (int i = 0; i < n; i++) seen[size_t(sample(logits, o, g))]++;
+    for (size_t i = 0; i < 4; i++) {
+      INFO(o.top_k, " ", o.top_p, " ", o.min_p, " ", i);
+      CHECK(std::abs(seen[i] / double(n) - p[i] / (p[0] + p[1] + p[2] + p[3])) < 0.015);
+      CHECK((seen[i] == 0) == (p[i] == 0));
+    }
+  }
+  logits = {0, 1, 2, -1, 2};
   CHECK(sample(logits, {.greedy = true}, g) == 2);
+  CHECK_THROWS_AS(sample({-INFINITY, -INFINITY}, {}, g), ValueError);
   CHECK_THROWS_AS(sample({1, std::nanf("")}, {}, g), ValueError);
+}
+
+TEST_CASE("a penalty on repetition, and an end that the caller chooses") {
+  manual_seed(5);
+  Gpt model(tiny());
+  for (auto& [name, p] : model.named_parameters())
+    if (p->role() == Role::weight) nn::init::reset(*p, nn::init::normal(0.3));
+  std::vector<int32_t> plain = generate(model, {3}, {.max_new = 10, .greedy = true});
+  for (double penalty : {0.5, 1.5, 4.0}) {
+    std::vector<int32_t> text = {3},
+                         said = generate(model, {3}, {.max_new = 10, .greedy = true, .repetition_penalty = penalty});
+    CHECK(said != plain);
+    model.eval();
+    for (int32_t id : said) {
+      auto logits = model(Tensor::of(text, {1, int64_t(text.size())}))[0][-1].to_vector<double>();
+      for (size_t i = 0; i < logits.size(); i++)
+        if (std::find(text.begin(), text.end(), int32_t(i)) != text.end())
+          logits[i] *= logits[i] > 0 ? 1 / penalty : penalty;
+      CHECK(id == std::max_element(logits.begin(), logits.end()) - logits.begin());
+      text.push_back(id);
+    }
+    model.train();
+  }
+  std::vector<int32_t> seen;
+  GenerateOptions o{.max_new = 10, .greedy = true};
+  o.on_token = [&](int32_t id) { return seen.push_back(id), seen.size() < 4; };
+  CHECK(generate(model, {3}, o) == seen);
+  CHECK(seen == std::vector<int32_t>(plain.begin(), plain.begin() + 4));
 }
 
 TEST_CASE("bad requests get one clear line") {
@@ -184,6 +234,9 @@ TEST_CASE("bad requests get one clear line") {
         "generate: the prompt has 13 tokens (the model's context is 12)");
   CHECK(error_of([&] { generate(model, {1}, {.temperature = 0}); }).find("temperature") != std::string::npos);
   CHECK(error_of([&] { generate(model, {1}, {.top_k = -1}); }).find("top_k") != std::string::npos);
+  CHECK(error_of([&] { generate(model, {1}, {.top_p = 0}); }).find("top_p") != std::string::npos);
+  CHECK(error_of([&] { generate(model, {1}, {.min_p = 1.5}); }).find("min_p") != std::string::npos);
+  CHECK(error_of([&] { generate(model, {1}, {.repetition_penalty = 0}); }).find("penalty") != std::string::npos);
   CHECK(error_of([&] { generate(model, {11}); }).find("11") != std::string::npos);  // not in the vocabulary
   CHECK(error_of([&] {
           model(zeros({1, 13}, {.dtype = i32}));

@@ -31,6 +31,8 @@ TEST_CASE("gpt2-small has exactly 124,439,808 parameters, and nothing is allocat
   CHECK(plan.weights == 4 * 124'439'808);
   CHECK(plan.optimizer == 8 * 124'439'808);
   CHECK(plan.peak > plan.weights + plan.gradients + plan.optimizer + 4 * 4 * 1024 * 50257);
+  // Nor where attention is composed, masks and all.
+  plan_training({.layers = 1, .dim = 8, .heads = 1, .context = 4096, .vocab = 10}, 1, 4096, f64);
   CHECK(memory_stats().peak - before < 4 << 20);
 }
 

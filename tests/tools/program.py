@@ -1,6 +1,8 @@
 """Running the built program in tests: `fovea = Program(path)`, `fovea('train', 'lm', ...)` -> Result."""
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,33 @@ class ProgramTest(unittest.TestCase):
         self.assertTrue(lines[0].startswith('error: '), str(result))
         self.assertIn(text, lines[0] + '\n', str(result))
         return result
+
+
+CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'I64': 'q', 'BOOL': '?', 'BF16': 'H'}
+
+
+def save(tensors):
+    """{name: (dtype, shape, numbers)} as safetensors."""
+    header, data = {}, b''
+    for name, (dtype, shape, numbers) in tensors.items():
+        part = struct.pack(f'<{len(numbers)}{CODES[dtype]}', *numbers)
+        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    return struct.pack('<Q', len(text)) + text + data
+
+
+def load(content):
+    """The same the other way."""
+    size, = struct.unpack_from('<Q', content)
+    tensors = {}
+    for name, entry in json.loads(content[8:8 + size]).items():
+        if name != '__metadata__':
+            a, b = entry['data_offsets']
+            code = CODES[entry['dtype']]
+            n = (b - a) // struct.calcsize(code)
+            tensors[name] = (entry['dtype'], entry['shape'], list(struct.unpack_from(f'<{n}{code}', content, 8 + size + a)))
+    return tensors
 
 
 def main():

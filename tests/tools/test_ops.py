@@ -5,34 +5,8 @@ import json
 import math
 import os
 import re
-import struct
 
-from program import ProgramTest, main
-
-
-def save(tensors):
-    """{name: (dtype, shape, numbers)} as safetensors."""
-    codes = {'F32': 'f', 'F64': 'd', 'I64': 'q', 'BOOL': '?'}
-    header, data = {}, b''
-    for name, (dtype, shape, numbers) in tensors.items():
-        part = struct.pack(f'<{len(numbers)}{codes[dtype]}', *numbers)
-        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(part)]}
-        data += part
-    text = json.dumps(header).encode()
-    return struct.pack('<Q', len(text)) + text + data
-
-
-def load(content):
-    codes = {'F32': 'f', 'F64': 'd', 'I64': 'q', 'BOOL': '?', 'BF16': 'H'}
-    size, = struct.unpack_from('<Q', content)
-    tensors = {}
-    for name, entry in json.loads(content[8:8 + size]).items():
-        if name != '__metadata__':
-            a, b = entry['data_offsets']
-            code = codes[entry['dtype']]
-            n = (b - a) // struct.calcsize(code)
-            tensors[name] = (entry['dtype'], entry['shape'], list(struct.unpack_from(f'<{n}{code}', content, 8 + size + a)))
-    return tensors
+from program import ProgramTest, load, main, save
 
 
 class Ops(ProgramTest):

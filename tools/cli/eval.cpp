@@ -79,7 +79,7 @@ const Verb kEvalPpl = {"eval ppl",
                         {"FILES", Option::files, "UTF-8 text; none: the embedded corpus, beside its entropy"},
                         {"--tokens", Option::integer, "look at so many tokens at most"},
                         {"--batch", Option::integer, "windows at once (16)"},
-                        {"--dtype", Option::text, "of the arithmetic; otherwise the file's", false, kDTypes}},
+                        kDType},
                        true,
                        run_ppl};
 

@@ -57,13 +57,15 @@ struct Verb {
   int (*run)(const Args&);
 };
 
+inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
+// Options that several verbs have.
+inline constexpr Option kDType = {"--dtype", Option::text, "of the arithmetic; otherwise the file's", false, kDTypes};
 inline constexpr Option kPlugins = {"--plugin", Option::files, "a shared library of kernels or ops; may come again"};
 inline constexpr Option kSet = {"--set", Option::texts, "KEY=VALUE, over the model's config; may come again"};
 inline constexpr Option kVocab = {"--vocab", Option::integer, "size of the vocabulary"};
 
 // A verb's own options and those that it shares with others.
 std::vector<Option> options_of(const Verb& verb);
-inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
 
 // UsageError `NAME why` where one of these is there: options that the rest of the command line leaves without meaning.
 void refuse(const Args& args, std::initializer_list<const char*> names, const std::string& why);
