@@ -1,5 +1,6 @@
 #include "autograd/function.h"
 
+#include <memory>
 #include <mutex>
 
 #include "autograd/apply.h"

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "autograd/ref.h"
 #include "autograd/tensor.h"
+#include "core/ref.h"
 
 namespace fovea {
 

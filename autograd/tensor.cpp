@@ -70,12 +70,6 @@ Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const 
   return o.requires_grad ? t.requires_grad_() : t;
 }
 
-Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_ptr<void> owner) {
-  auto* kept = new std::shared_ptr<void>(std::move(owner));
-  return Tensor(Array::adopt(
-      data, shape, {}, t, default_device(), [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); }, kept));
-}
-
 namespace {
 
 // The shape and the numbers of a nested list, row-major.

@@ -5,9 +5,7 @@
 #include <initializer_list>
 #include <iosfwd>
 #include <limits>
-#include <memory>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,8 +29,8 @@ struct Slice {
 
 // Contiguous host data of a type that has a dtype: std::vector, std::array, std::span, T[n].
 template <class R>
-concept HostData = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> && requires {
-  dtype_of<std::ranges::range_value_t<R>>();
+concept HostData = requires(const R& r) {
+  dtype_of<std::remove_cvref_t<decltype(*std::data(r))>>(), std::size(r);
 };
 
 class Tensor : public TensorBase {
@@ -55,8 +53,8 @@ class Tensor : public TensorBase {
   }
   static Tensor of(const std::vector<bool>& values);
   static Tensor of(const std::vector<bool>& values, const Shape& shape);
-  // Memory of the caller, not copied. It must outlive every tensor over it: `owner` is kept for as long as one lives.
-  template <class T> static Tensor borrow(T* data, const Shape& shape, std::shared_ptr<void> owner);
+  // Memory of the caller, not copied. `owner` (a shared_ptr to it, say) is kept for as long as a tensor over it lives.
+  template <class T, class Owner> static Tensor borrow(T* data, const Shape& shape, Owner owner);
 
   // ValueError for an undefined tensor.
   DType dtype(Where w = Where::current()) const { return made(w).dtype(); }
@@ -205,7 +203,6 @@ Tensor ones_like(const Tensor& x);
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);
 Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
-Tensor tensor_from_owner(void* data, DType t, const Shape& shape, std::shared_ptr<void> owner);
 
 template <class T> T Tensor::item(Where w) const {
   if constexpr (std::is_same_v<T, bool>) return item_as_bool(w);
@@ -230,20 +227,21 @@ template <class T> std::vector<T> Tensor::to_vector(Where w) const {
 }
 
 template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, const TensorOptions& o) {
-  auto n = int64_t(std::ranges::size(values));
+  auto n = int64_t(std::size(values));
   if (n != fovea::numel(shape))
     throw ShapeError("tensor: " + std::to_string(n) + " numbers for shape " + fovea::to_string(shape) + " (expected " +
                      std::to_string(fovea::numel(shape)) + ")");
-  return tensor_from_host(std::ranges::data(values), dtype_of<std::ranges::range_value_t<R>>(), shape, o);
+  return tensor_from_host(std::data(values), dtype_of<std::remove_cvref_t<decltype(*std::data(values))>>(), shape, o);
 }
 template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape) {
   return of(values, shape, TensorOptions{});
 }
 template <HostData R> Tensor Tensor::of(const R& values) {
-  return of(values, {int64_t(std::ranges::size(values))}, TensorOptions{});
+  return of(values, {int64_t(std::size(values))}, TensorOptions{});
 }
-template <class T> Tensor Tensor::borrow(T* data, const Shape& shape, std::shared_ptr<void> owner) {
-  return tensor_from_owner(data, dtype_of<T>(), shape, std::move(owner));
+template <class T, class Owner> Tensor Tensor::borrow(T* data, const Shape& shape, Owner owner) {
+  auto release = [](void* kept) { delete static_cast<Owner*>(kept); };
+  return Tensor(Array::adopt(data, shape, {}, dtype_of<T>(), default_device(), release, new Owner(std::move(owner))));
 }
 
 }  // namespace fovea

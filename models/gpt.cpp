@@ -4,6 +4,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
+#include "models/config.h"
 #include "nn/init.h"
 
 namespace fovea {

@@ -3,12 +3,13 @@
 #pragma once
 #include <optional>
 
-#include "models/config.h"
 #include "nn/block.h"
 #include "nn/embedding.h"
 #include "nn/sequential.h"
 
 namespace fovea {
+
+struct ModelConfig;  // models/config.h
 
 struct GptConfig {
   int64_t layers = 2, dim = 64, heads = 4;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/dispatch.h"
+#include "nn/checkpoint_file.h"
 #include "nn/io/replace_file.h"
 
 namespace fovea::nn::checkpoint {

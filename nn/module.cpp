@@ -63,7 +63,22 @@ ModuleBase::ModuleBase(Parent parent, const std::type_info& type)
   parent_->children_.push_back(this);
 }
 
+struct ModuleBase::Hooks {
+  struct Entry {
+    int number;
+    PreHook pre;
+    ForwardHook post;
+  };
+  std::vector<Entry> entries;
+  int next = 0;
+};
+
 ModuleBase::~ModuleBase() {
+  while (!owned_.empty()) {
+    delete owned_.back();
+    owned_.pop_back();
+  }
+  delete hooks_;
   for (ModuleBase* child : children_) child->parent_ = nullptr;
   if (parent_) std::erase(parent_->children_, this);
 }
@@ -229,13 +244,13 @@ void ModuleBase::zero_grad() {
 }
 
 int ModuleBase::on_call(PreHook hook) {
-  if (!hooks_) hooks_ = std::make_unique<Hooks>();
+  if (!hooks_) hooks_ = new Hooks;
   hooks_->entries.push_back({hooks_->next, std::move(hook), nullptr});
   return hooks_->next++;
 }
 
 int ModuleBase::on_result(ForwardHook hook) {
-  if (!hooks_) hooks_ = std::make_unique<Hooks>();
+  if (!hooks_) hooks_ = new Hooks;
   hooks_->entries.push_back({hooks_->next, nullptr, std::move(hook)});
   return hooks_->next++;
 }

@@ -5,7 +5,6 @@
 // and neither copy nor move.
 #pragma once
 #include <functional>
-#include <memory>
 #include <source_location>
 #include <span>
 #include <string>
@@ -86,6 +85,7 @@ class ModuleBase {
  protected:
   ModuleBase(Parent parent, const std::type_info& type);
   virtual ~ModuleBase();
+  std::vector<ModuleBase*> owned_;  // children on the heap, which die with this (List, Sequential)
 
   // A new parameter of this module. ValueError when the name is taken or malformed.
   Ref<Parameter> add_parameter(const std::string& name, Role role, const Shape& shape, const Initializer& init,
@@ -93,16 +93,7 @@ class ModuleBase {
   // A parameter of another module under a name of this one.
   void tie(const std::string& name, const Ref<Parameter>& parameter);
 
-  struct Hooks {
-    struct Entry {
-      int number;
-      PreHook pre;
-      ForwardHook post;
-    };
-    std::vector<Entry> entries;
-    int next = 0;
-  };
-  std::unique_ptr<Hooks> hooks_;
+  bool hooked() const { return hooks_ != nullptr; }
 
   // While a call runs: path and line in the thread's state.
   class Scope {
@@ -146,6 +137,9 @@ class ModuleBase {
   ModuleBase* member(const std::string& name, std::string& known) const;
   [[noreturn]] void not_final(const std::type_info& made_for) const;
 
+  struct Hooks;
+
+  Hooks* hooks_ = nullptr;  // owned; null before the first one
   ModuleBase* parent_ = nullptr;
   std::string name_, type_, dotted_;  // dotted_: from the root, without the root's name
   const char* path_ = nullptr;
@@ -196,7 +190,7 @@ template <class Net, bool kLends = false> class Module : public ModuleBase {
   template <class... A> decltype(auto) call(const Where& where, A&&... a) {
     Scope scope(*this, typeid(Net), kLends ? &where : nullptr);
     Net& net = static_cast<Net&>(*this);
-    if (hooks_) [[unlikely]] {
+    if (hooked()) [[unlikely]] {
       const Tensor* inputs[] = {detail::as_tensor(a)...};
       constexpr bool tensor = std::is_same_v<decltype(net.forward(std::forward<A>(a)...)), Tensor>;
       run_pre_hooks(inputs, tensor);

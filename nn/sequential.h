@@ -28,16 +28,17 @@ template <class M> class List final : public Layer<List<M>> {
   }
 
   template <class... A> M& append(const A&... a) {
-    items_.push_back(std::make_unique<M>(Parent{this, std::to_string(items_.size())}, a...));
-    return *items_.back();
+    M* m = new M(Parent{this, std::to_string(size())}, a...);
+    this->owned_.push_back(m);
+    return *m;
   }
-  int64_t size() const { return int64_t(items_.size()); }
-  M& operator[](int64_t i) { return *items_[size_t(i)]; }
+  int64_t size() const { return int64_t(this->owned_.size()); }
+  M& operator[](int64_t i) { return static_cast<M&>(*this->owned_[size_t(i)]); }
 
   class Iterator {
    public:
-    explicit Iterator(std::unique_ptr<M>* at) : at_(at) {}
-    M& operator*() const { return **at_; }
+    explicit Iterator(ModuleBase* const* at) : at_(at) {}
+    M& operator*() const { return static_cast<M&>(**at_); }
     Iterator& operator++() {
       at_++;
       return *this;
@@ -45,17 +46,16 @@ template <class M> class List final : public Layer<List<M>> {
     bool operator!=(const Iterator& o) const { return at_ != o.at_; }
 
    private:
-    std::unique_ptr<M>* at_;
+    ModuleBase* const* at_;
   };
-  Iterator begin() { return Iterator(items_.data()); }
-  Iterator end() { return Iterator(items_.data() + items_.size()); }
+  Iterator begin() { return Iterator(this->owned_.data()); }
+  Iterator end() { return Iterator(this->owned_.data() + size()); }
 
  private:
   static int64_t checked(int64_t n) {
     if (n < 0 || n > 100000) throw ValueError("list: " + std::to_string(n) + " members (expected 0 to 100000)");
     return n;
   }
-  std::vector<std::unique_ptr<M>> items_;
 };
 
 // Modules and plain functions Tensor -> Tensor, in order:
@@ -65,7 +65,8 @@ class Sequential final : public Layer<Sequential> {
   using Module::Module;
 
   template <class M, class... A> M& add(const A&... a) {
-    auto m = std::make_shared<M>(Parent{this, std::to_string(calls_.size())}, a...);
+    M* m = new M(Parent{this, std::to_string(calls_.size())}, a...);
+    owned_.push_back(m);
     calls_.push_back([m](const Tensor& x) { return (*m)(x); });
     return *m;
   }

@@ -6,14 +6,10 @@
 #include <vector>
 
 #include "autograd/proof/sample.h"
+#include "autograd/proof/verdict.h"
 #include "core/device.h"
 
 namespace fovea::proof {
-
-// In the order in which they are told: the worst of many wins.
-enum class Verdict : uint8_t { pass, non_smooth, too_noisy, fail };
-const char* name_of(Verdict v);
-int exit_code(Verdict v);  // of the program: 0, 3, 4, 1
 
 struct CheckOptions {
   int order = 1;                     // 1, or 2: the gradient's own gradient too

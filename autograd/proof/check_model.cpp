@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/random.h"
+#include "autograd/proof/check.h"
 #include "autograd/proof/evaluate.h"
 #include "core/dual.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "autograd/parameter.h"
-#include "autograd/proof/check.h"
+#include "autograd/proof/verdict.h"
 
 namespace fovea::proof {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/random.h"
+#include "models/data/grammar_source.h"
 
 namespace fovea::data {
 namespace {

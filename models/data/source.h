@@ -2,12 +2,9 @@
 // so a resumed run needs no cursor but its step. Text files and the embedded grammar are two sources.
 #pragma once
 #include <limits>
-#include <memory>
 
 #include "autograd/tensor.h"
-#include "models/data/grammar.h"
 #include "models/data/windows.h"
-#include "models/text/tokenizer.h"
 
 namespace fovea::data {
 
@@ -47,21 +44,6 @@ class TextSource final : public LmSource {
   std::vector<int32_t> tokens_;
   Split split_;
   TokenWindows windows_;
-};
-
-// Endless documents of the embedded grammar, each followed by its separator. Half of the windows begin at a document's
-// start. The evaluation runs over whole documents from their start, which is what the entropy is about.
-class GrammarSource final : public LmSource {
- public:
-  GrammarSource(const text::Tokenizer& tokenizer, const WindowOptions& o);
-  Batch batch(int64_t number) const override;
-  std::vector<Batch> evaluation() const override;
-  double entropy() const override { return grammar_.nats_per_character(); }
-
- private:
-  WindowOptions o_;
-  Grammar grammar_;
-  const text::Tokenizer& tokenizer_;
 };
 
 // One batch of rows, each at most `context` + 1 tokens: padded, and only the last `counted[i]` targets of row i count.

@@ -16,12 +16,12 @@ std::string Tokenizer::digest() const {
   return fmt::format("{:016x}{:016x}", h.high64, h.low64);
 }
 
-std::unique_ptr<Tokenizer> Tokenizer::from_json(std::string_view json) {
+Ref<Tokenizer> Tokenizer::from_json(std::string_view json) {
   io::Json j = io::Json::parse(json, "tokenizer");
   try {
     const std::string& kind = j["kind"].as_string();
-    if (kind == "byte") return std::make_unique<ByteTokenizer>();
-    if (kind == "char") return std::make_unique<CharTokenizer>(j["characters"].as_string());
+    if (kind == "byte") return make_ref<ByteTokenizer>();
+    if (kind == "char") return make_ref<CharTokenizer>(j["characters"].as_string());
     throw ValueError("unknown kind \"" + kind + "\" (expected byte or char)");
   } catch (const ValueError& e) {
     throw FileError(std::string("tokenizer: ") + e.what());

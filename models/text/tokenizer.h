@@ -2,15 +2,16 @@
 // model is never used with another vocabulary than it was trained with.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/ref.h"
+
 namespace fovea::text {
 
-class Tokenizer {
+class Tokenizer : public Counted {
  public:
   virtual ~Tokenizer() = default;
   // ValueError naming the place of what cannot be encoded. encode then decode gives the same text.
@@ -24,7 +25,7 @@ class Tokenizer {
   std::string digest() const;
 
   // The tokenizer that wrote this; FileError when it is none.
-  static std::unique_ptr<Tokenizer> from_json(std::string_view json);
+  static Ref<Tokenizer> from_json(std::string_view json);
 };
 
 namespace detail {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <optional>
 
 #include "autograd/ops/elementwise.h"
@@ -19,6 +20,7 @@
 #include "models/plan.h"
 #include "models/train/metrics.h"
 #include "models/train/plot.h"
+#include "nn/checkpoint_file.h"
 
 namespace fovea::train {
 namespace {

@@ -8,6 +8,7 @@
 #include "models/config.h"
 #include "models/data/source.h"
 #include "models/gpt.h"
+#include "models/text/tokenizer.h"
 #include "nn/checkpoint.h"
 #include "nn/optim/schedule.h"
 

@@ -6,6 +6,7 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/view.h"
+#include "models/config.h"
 #include "models/generate/generate.h"
 #include "models/gpt.h"
 #include "nn/init.h"

@@ -7,10 +7,12 @@
 #include <limits>
 
 #include "autograd/ops/random.h"
+#include "models/data/grammar_source.h"
 #include "models/text/byte_tokenizer.h"
 #include "models/text/char_tokenizer.h"
 #include "models/train/loop.h"
 #include "models/train/metrics.h"
+#include "nn/checkpoint_file.h"
 
 using namespace fovea;
 namespace fs = std::filesystem;

@@ -11,7 +11,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
-#include "nn/checkpoint.h"
+#include "nn/checkpoint_file.h"
 #include "nn/embedding.h"
 #include "nn/init.h"
 #include "nn/linear.h"

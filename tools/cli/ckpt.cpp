@@ -8,7 +8,7 @@
 
 #include "autograd/ops/view.h"
 #include "models/plan.h"
-#include "nn/checkpoint.h"
+#include "nn/checkpoint_file.h"
 #include "nn/io/safetensors.h"
 #include "tools/cli/verbs.h"
 
@@ -171,7 +171,7 @@ std::string json_difference(const Json& a, const Json& b, const std::string& key
   }
   auto brief = [](const Json& j) {
     std::string text = j.dump();
-    return text.size() > 60 ? text.substr(0, 57) + "..." : text;
+    return text.size() > 60 ? text.replace(57, text.npos, "...") : text;
   };
   return (key.empty() ? "it" : key.substr(0, key.size() - 1)) + " is " + brief(a) + " in the first and " + brief(b) +
          " in the second";

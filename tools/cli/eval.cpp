@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "models/data/source.h"
+#include "models/data/grammar_source.h"
 #include "models/data/text_file.h"
 #include "models/train/loop.h"
 #include "tools/cli/lm_model.h"

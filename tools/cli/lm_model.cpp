@@ -4,7 +4,7 @@
 
 #include "models/data/grammar.h"
 #include "models/text/char_tokenizer.h"
-#include "nn/checkpoint.h"
+#include "nn/checkpoint_file.h"
 
 namespace fovea::cli {
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "models/config.h"
 #include "models/gpt.h"
 #include "models/text/tokenizer.h"
 #include "tools/cli/verb.h"
@@ -11,7 +12,7 @@ namespace fovea::cli {
 
 struct LmModel {
   Config config;
-  std::unique_ptr<text::Tokenizer> tokenizer;
+  Ref<text::Tokenizer> tokenizer;
   std::unique_ptr<Gpt> net;
 };
 

@@ -8,11 +8,13 @@
 #include <optional>
 
 #include "models/config.h"
+#include "models/data/grammar_source.h"
 #include "models/data/text_file.h"
 #include "models/text/byte_tokenizer.h"
 #include "models/text/char_tokenizer.h"
 #include "models/train/loop.h"
 #include "models/train/progress.h"
+#include "nn/io/hdf5.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -62,9 +64,9 @@ int run_train(const Args& args) {
   const std::vector<std::string>& files = args.texts("FILES");
   const data::Grammar grammar;
   std::string text = files.empty() ? grammar.alphabet() : data::read_texts(files);
-  std::unique_ptr<text::Tokenizer> tokenizer;
-  if (run.config.data.tokenizer == "byte") tokenizer = std::make_unique<text::ByteTokenizer>();
-  else tokenizer = std::make_unique<text::CharTokenizer>(text);
+  Ref<text::Tokenizer> tokenizer;
+  if (run.config.data.tokenizer == "byte") tokenizer = make_ref<text::ByteTokenizer>();
+  else tokenizer = make_ref<text::CharTokenizer>(text);
   run.tokenizer = tokenizer.get();
 
   data::WindowOptions windows{.context = run.config.model.context,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Every header compiles alone, with nothing but the tree (and what pkg-config finds) on its include path.
 
-header_alone.py [COMPILER...]     A header with a .cpp of its name is shown by that file, which must then include it first. The
-others are compiled, where a compiler is given.
+header_alone.py [COMPILER...]     A header with a .cpp of its name is shown by that file, which must then include it first
+(without precompiled headers: the install_subproject test builds so). The others are compiled, where a compiler is given.
 """
 import concurrent.futures
 import os

@@ -1,6 +1,7 @@
 // Ref<T>: a counted reference to what has identity. T derives from Counted.
 #pragma once
 #include <atomic>
+#include <type_traits>
 #include <utility>
 
 namespace fovea {
@@ -14,6 +15,8 @@ template <class T> class Ref {
   Ref() = default;
   explicit Ref(T* p) : p_(p) { hold(); }
   Ref(const Ref& o) : p_(o.p_) { hold(); }
+  template <class U>
+  requires std::is_convertible_v<U*, T*> Ref(const Ref<U>& o) : Ref(static_cast<T*>(o.get())) {}
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
   Ref& operator=(Ref o) noexcept {
     std::swap(p_, o.p_);

@@ -1,0 +1,12 @@
+// Precompiled for the tests: doctest, and what one writes models with.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "autograd/ops/elementwise.h"
+#include "nn/block.h"
+#include "tools/pch/library.h"
