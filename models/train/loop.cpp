@@ -96,6 +96,7 @@ class Trainer {
     optim::Schedule schedule{o_.lr, o_.min_lr, o_.warmup, o_.steps, optim::schedule_of(o_.schedule)};
     bool saved = step_ > 0;
     while (step_ < o_.steps) {
+      if (run_.before_step) run_.before_step(step_ + 1);
       auto begin = std::chrono::steady_clock::now();
       adam_->set_lr(schedule(step_));
       Report r = one_step();

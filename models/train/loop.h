@@ -29,6 +29,7 @@ struct LmRun {
   std::string data;  // what the source was made from (a digest), for telling runs apart
   const text::Tokenizer* tokenizer = nullptr;
   const data::LmSource* source = nullptr;
+  std::function<void(int64_t step)> before_step = {};
   std::function<void(const Report&)> on_step = {};
   std::function<void(const std::string&)> note = {};  // one line for people
   const std::atomic<bool>* stop = nullptr;  // set by a signal: a checkpoint is written after the step that runs

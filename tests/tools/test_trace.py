@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""trace and bench --trace: every op of a step, as a table, as JSON and in Chrome's trace-event format."""
+"""trace, bench --trace and train --trace: every op of a step, as a table, as JSON, in Chrome's format, and with results for trace diff."""
 import json
+import os
 import unittest
 
 from program import ProgramTest, main
+
+
+SMALL = [s for pair in ({'model.layers': 1, 'model.dim': 16, 'model.heads': 2, 'model.context': 8, 'train.batch': 2, 'train.steps': 3,
+                         'data.validation': 0}.items()) for s in ('--set', '{}={}'.format(*pair))]
 
 
 class Trace(ProgramTest):
@@ -25,6 +30,53 @@ class Trace(ProgramTest):
     def test_the_reference_device_is_told_apart(self):
         ran = {l.split()[1] for l in self.ok('trace', 'mlp_tiny', '--device', 'ref').out.splitlines()[1:-2]}
         self.assertEqual(ran, {'ref', 'composed'})
+
+    def differ(self, a, b, *more):
+        result = self.fovea('trace', 'diff', self.path(a), self.path(b), *more, '--json')
+        found = json.loads(result.out)
+        self.assertEqual(result.status, 0 if found['same'] else 1, str(result))
+        return found
+
+    def test_two_traces_part_at_the_first_op_that_differs(self):
+        for name, more in [('a.h5', []), ('b.h5', []), ('ref.h5', ['--device', 'ref']), ('seed.h5', ['--seed', 3]), ('two.h5', ['--steps', 2])]:
+            self.ok('trace', 'mlp_tiny', '--threads', 1, '--out', self.path(name), *more)
+        same = self.differ('a.h5', 'b.h5')
+        self.assertEqual((same['same'], same['error']), (True, 0))
+        self.assertEqual(self.differ('a.h5', 'seed.h5')['op'], 1)
+        near = self.differ('a.h5', 'ref.h5', '--tolerance', 1e-4)  # whoever composed it: one result for each op
+        self.assertEqual((near['same'], near['ops']), (True, same['ops']))
+        self.assertGreater(near['error'], 0)
+        self.assertIn('the first ends after', self.differ('a.h5', 'two.h5')['difference'])
+
+    def test_training_records_its_first_step_and_a_wrong_kernel_is_found(self):
+        plugins = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins')
+        text = self.write('text.txt', 'the quick brown fox jumps over the lazy dog. ' * 40)
+        for name, more in [('ref.h5', ['--device', 'ref']), ('toy.h5', ['--plugin', os.path.join(plugins, 'toy.so'), '--device', 'toy'])]:
+            self.ok('train', 'lm', text, '-o', self.path(name + '.run'), *SMALL, '--trace', self.path(name), *more)
+        found = self.differ('ref.h5', 'toy.h5')  # toy is the reference, but for an exp that is 7
+        self.assertEqual(found['name'], 'attention')
+        self.assertTrue(0 < found['cosine'] < 1 and found['error'] > 0.01 and found['ulp'] > 1000, found)
+        self.ok('train', 'lm', text, '-o', self.path('run'), *SMALL, '--trace', self.path('first.json'))
+        with open(self.path('first.json')) as f:
+            names = [e['name'] for e in json.load(f)['traceEvents']]
+        self.assertEqual((names.count('adamw'), names.count('cross_entropy')), (1, 1))  # one step, without what is before and behind
+
+    def test_wrong_usage(self):
+        self.refused(2, 'WORKLOAD is required (expected one of mlp_tiny', 'trace')
+        self.refused(2, 'trace diff: A is required', 'trace', 'diff')
+        self.refused(2, "x.csv: unknown kind of trace (expected F.json", 'trace', 'mlp_tiny', '--out', 'x.csv')
+        self.refused(2, "x.csv: unknown kind of trace (expected F.json", 'train', 'lm', '-o', self.path('run'), '--trace', 'x.csv')
+        self.refused(2, '--tolerance is -1', 'trace', 'diff', 'a.h5', 'b.h5', '--tolerance', -1)
+        self.refused(1, 'none.h5: cannot be read: No such file', 'trace', 'diff', 'none.h5', 'none.h5')
+        text = self.write('text.txt', 'the quick brown fox jumps over the lazy dog. ' * 40)
+        self.ok('train', 'lm', text, '-o', self.path('run'), *SMALL)
+        checkpoint = self.path('run', 'checkpoint.h5')
+        self.refused(1, 'is no trace with results', 'trace', 'diff', checkpoint, checkpoint)
+        for arguments, refused in [(['dispatch', '--B', 3], '--B is for gpt2_step'), (['mlp_tiny', '--T', 3], '--T is for gpt2_step'),
+                                   (['dispatch', '--shape', '2x2x2'], '--shape is for gemm'), (['gemm', '--trace', 'x.json'], '--trace is for'),
+                                   (['dispatch', '--threads', 2], '--threads is for'), (['mlp_tiny', '--losses', 'x', '--max-s', 1], '--max-s is for'),
+                                   (['gpt2_step', '--B', 0], '--B is 0 (expected 1 or more)')]:
+            self.refused(2, refused, 'bench', *arguments)
 
     def test_what_cannot_be_written(self):
         self.refused(1, 'cannot be written', 'trace', 'mlp_tiny', '--out', self.path('none', 'trace.json'))

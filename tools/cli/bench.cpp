@@ -196,6 +196,11 @@ void model_step(const Bench& bench, const Args& args) {
 int run_bench(const Args& args) {
   Bench bench(args);
   std::string name = args.text("WORKLOAD");
+  if (name != "gemm") refuse(args, {"--shape"}, "is for gemm");
+  if (name == "gemm" || name == "dispatch") refuse(args, {"--trace", "--losses"}, "is for training steps");
+  if (name == "dispatch" || name == "gemm") refuse(args, {"--B", "--T"}, "is for gpt2_step");
+  if (name == "dispatch") refuse(args, {"--threads"}, "is for workloads with arithmetic: dispatch has one thread");
+  if (args.has("--losses")) refuse(args, {"--trace", "--max-s"}, "is for timings, and --losses times nothing");
   if (name == "dispatch") dispatch(bench);
   else if (name == "gemm") gemm(bench, args);
   else model_step(bench, args);
@@ -207,14 +212,14 @@ int run_bench(const Args& args) {
 const Verb kBench = {"bench",
                      "timings of a workload: dispatch, gemm, or a training step",
                      {{"WORKLOAD", Option::text, "which", true, "dispatch gemm mlp_tiny chargpt_s chargpt_m gpt2_step"},
-                      {"--dtype", Option::text, "f32, bf16, f16 or f64", false, kDTypes},
+                      kArithmetic,
                       {"--iters", Option::integer, "how many calls are timed"},
                       {"--max-s", Option::real, "about how long (without --iters)"},
                       {"--shape", Option::text, "MxNxK, of gemm"},
-                      {"--trace", Option::file, "record a step behind the timed ones in Chrome's trace-event format"},
+                      {"--trace", Option::file, "record a step behind the timed ones: F.json for Chrome, F.h5"},
                       {"--losses", Option::file, "no timing: save the first weights there, print each step's loss"},
-                      {"--B", Option::integer, "batch, of gpt2_step"},
-                      {"--T", Option::integer, "context, of gpt2_step"}},
+                      kB,
+                      kT},
                      true,
                      run_bench};
 

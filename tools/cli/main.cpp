@@ -115,12 +115,17 @@ int run(int argc, char** argv) {
     if (auto blank = name.find(' '); blank != name.npos) {
       group = name.substr(0, blank);
       name.erase(0, blank + 1);
-      if (!groups[group]) {
-        groups[group] = app.add_subcommand(group, "");
-        groups[group]->require_subcommand(1);
+      auto itself = std::find_if(all.begin(), all.end(), [&](auto& p) { return group == p->verb->name; });
+      if (itself != all.end()) {  // like trace: the second word is optional
+        parent = (*itself)->app;
+      } else {
+        if (!groups[group]) {
+          groups[group] = app.add_subcommand(group, "");
+          groups[group]->require_subcommand(1);
+        }
+        parent = groups[group];
+        parent->description(parent->get_description() + (parent->get_description().empty() ? "" : ", ") + name);
       }
-      parent = groups[group];
-      parent->description(parent->get_description() + (parent->get_description().empty() ? "" : ", ") + name);
     }
     auto p = std::make_unique<Parsed>();
     p->verb = v;
@@ -142,7 +147,7 @@ int run(int argc, char** argv) {
     throw UsageError(complaint(app, e));
   }
   for (auto& p : all) {
-    if (!p->app->parsed()) continue;
+    if (!p->app->parsed() || !p->app->get_subcommands().empty()) continue;
     Args args;
     for (auto& [key, values] : p->lists)
       if (!values.empty()) args.values[key] = values;

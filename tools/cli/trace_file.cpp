@@ -8,8 +8,11 @@
 #include <fstream>
 #include <map>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/shape.h"
+#include "nn/io/hdf5.h"
+#include "tools/cli/verb.h"
 
 namespace fovea::cli {
 namespace {
@@ -28,13 +31,50 @@ std::string describe(const View* const* views, int n) {
   return text;
 }
 
+// The numbers as they are now, dense on the host: later ops may write over them.
+Array copied(const View& v) {
+  Array out = Array::empty(shape_of(v), v.dtype, {});
+  size_t element = size_t(size_of(v.dtype)), bytes = size_t(v.numel) * element;
+  char* to = static_cast<char*>(out.view().data);
+  if (detail::backends[v.device.backend].host) {
+    std::vector<int64_t> at(size_t(v.rank));
+    const char* from = static_cast<const char*>(v.data);
+    for (int64_t n = 0; n < v.numel; n++, to += element) {
+      std::memcpy(to, from, element);
+      for (int d = v.rank - 1; d >= 0; d--) {
+        from += v.strides[d] * int64_t(element);
+        if (++at[size_t(d)] < v.shape[d]) break;
+        from -= v.strides[d] * int64_t(element) * v.shape[d];
+        at[size_t(d)] = 0;
+      }
+    }
+  } else {
+    Backend& b = backend_of(v.device);
+    Status s = v.dense ? b.synchronize(v.device.index) : Status{Status::unsupported, "a result that is not dense"};
+    if (s) s = b.to_host(v.device.index, to, v.data, bytes);
+    if (!s) throw KernelError(std::string("trace: a result cannot be read: ") + (s.text ? s.text : b.name()));
+  }
+  return out;
+}
+
 double seconds(int64_t nanoseconds) { return 1e-9 * double(nanoseconds); }
 
 }  // namespace
 
+OpTrace::OpTrace(const std::string& path) : path_(path), keeps_results_(path.ends_with(".h5")) {
+  if (!path.empty() && !keeps_results_ && !path.ends_with(".json"))
+    throw UsageError(path + ": unknown kind of trace (expected F.json for Chrome's format, or F.h5 for results)");
+}
+
 void OpTrace::op(const TraceEvent& e) {
   const char* ran = e.composed ? "composed" : e.reference ? "ref" : e.backend;
-  events_.push_back({e.op, ran, e.depth, e.begin, e.end, describe(e.in, e.inputs), describe(e.out, e.outputs)});
+  // With results: one of a composition, whoever composed it, so that backends compare.
+  while (keeps_results_ && e.composed && !events_.empty() && events_.back().depth > e.depth &&
+         events_.back().begin >= e.begin)
+    events_.pop_back();
+  events_.push_back({e.op, ran, e.depth, e.begin, e.end, describe(e.in, e.inputs), describe(e.out, e.outputs), {}});
+  for (int k = 0; keeps_results_ && k < e.outputs; k++)
+    if (e.out[k]->present() && e.out[k]->data) events_.back().results.push_back(copied(*e.out[k]));
 }
 
 std::vector<OpTrace::Line> OpTrace::lines() const {
@@ -85,7 +125,24 @@ std::vector<Json> OpTrace::rows() const {
   return all;
 }
 
-void OpTrace::save(const std::string& path) const {
+void OpTrace::save() const {
+  if (path_.empty()) return;
+  if (keeps_results_) save_results();
+  else save_chrome();
+}
+
+// ops/0000017/0 is the first result of the 18th op.
+void OpTrace::save_results() const {
+  io::H5Writer file(path_);
+  file.attribute("/", "trace", "1");
+  for (size_t i = 0; i < events_.size(); i++)
+    for (size_t k = 0; k < events_[i].results.size(); k++)
+      file.array(fmt::format("ops/{:07}/{}", i, k), events_[i].results[k],
+                 {{"op", events_[i].op}, {"ran", events_[i].ran}, {"in", events_[i].in}});
+  file.close();
+}
+
+void OpTrace::save_chrome() const {
   std::string text = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";
   int64_t first = events_.empty() ? 0 : events_[0].begin;
   for (const Event& e : events_) first = std::min(first, e.begin);
@@ -105,10 +162,10 @@ void OpTrace::save(const std::string& path) const {
     j.set("args", std::move(args));
     text += (&e == events_.data() ? "\n" : ",\n") + j.dump();
   }
-  std::ofstream file(path);
+  std::ofstream file(path_);
   file << text << "\n]}\n";
   file.close();
-  if (!file) throw FileError(path + ": cannot be written: " + std::strerror(errno));
+  if (!file) throw FileError(path_ + ": cannot be written: " + std::strerror(errno));
 }
 
 }  // namespace fovea::cli

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "models/config.h"
 #include "models/data/grammar_source.h"
@@ -15,6 +16,7 @@
 #include "models/train/loop.h"
 #include "models/train/progress.h"
 #include "nn/io/hdf5.h"
+#include "tools/cli/trace_file.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -86,9 +88,21 @@ int run_train(const Args& args) {
   }
   run.source = source.get();
 
+  // The first step of all that this run makes; its evaluation, if there is one, included.
+  OpTrace trace(args.text("--trace"));
+  std::optional<TraceScope> tracing;
+  if (args.has("--trace"))
+    run.before_step = [&, begun = false](int64_t) mutable {
+      if (!std::exchange(begun, true)) tracing.emplace(state(), trace);
+    };
   std::optional<train::Progress> progress;
   run.note = [&](const std::string& text) { progress ? progress->note(text) : note(text); };
   run.on_step = [&](const train::Report& r) {
+    if (tracing) {
+      tracing.reset();
+      trace.save();
+      note(fmt::format("step {} is in {}", r.step, args.text("--trace")));
+    }
     if (!progress) progress.emplace(r.step - 1, r.steps);
     progress->update(r.step, r.loss, r.tokens_per_s);
     if (r.evaluated) progress->note(fmt::format("step {}: validation loss {:.4f}", r.step, r.eval_loss));
@@ -135,6 +149,7 @@ const Verb kTrainLm = {"train lm",
                         {"--config", Option::file, "a JSON file with keys model.*, train.*, data.*"},
                         {"--set", Option::texts, "KEY=VALUE, over the config; may come again"},
                         {"--dtype", Option::text, "of the arithmetic: f32, bf16, f16 or f64", false, kDTypes},
+                        {"--trace", Option::file, "record the first step: F.json for Chrome, F.h5 for trace diff"},
                         {"--dump-config", Option::flag, "print the config and stop"}},
                        true,
                        run_train};

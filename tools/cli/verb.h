@@ -60,6 +60,9 @@ struct Verb {
 inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
 // Options that several verbs have.
 inline constexpr Option kDType = {"--dtype", Option::text, "of the arithmetic; otherwise the file's", false, kDTypes};
+inline constexpr Option kArithmetic = {"--dtype", Option::text, "of the arithmetic (f32)", false, kDTypes};
+inline constexpr Option kB = {"--B", Option::integer, "batch, of gpt2_step"};
+inline constexpr Option kT = {"--T", Option::integer, "context, of gpt2_step"};
 inline constexpr Option kPlugins = {"--plugin", Option::files, "a shared library of kernels or ops; may come again"};
 inline constexpr Option kSet = {"--set", Option::texts, "KEY=VALUE, over the model's config; may come again"};
 inline constexpr Option kVocab = {"--vocab", Option::integer, "size of the vocabulary"};

@@ -4,13 +4,13 @@
 
 namespace fovea::cli {
 
-extern const Verb kVersion, kDevices, kOps, kInfo, kTrainLm, kGenerate, kEvalPpl, kGradcheck, kOp, kTrace, kCkptLs,
-    kCkptShow, kCkptVerify, kCkptDiff, kBench, kCompletion;
+extern const Verb kVersion, kDevices, kOps, kInfo, kTrainLm, kGenerate, kEvalPpl, kGradcheck, kOp, kTrace, kTraceDiff,
+    kCkptLs, kCkptShow, kCkptVerify, kCkptDiff, kBench, kCompletion;
 
 // In the order of the help.
 inline constexpr const Verb* kVerbs[] = {
-    &kVersion, &kDevices, &kOps,    &kInfo,     &kTrainLm,    &kGenerate, &kEvalPpl, &kGradcheck,
-    &kOp,      &kTrace,   &kCkptLs, &kCkptShow, &kCkptVerify, &kCkptDiff, &kBench,   &kCompletion,
+    &kVersion, &kDevices,   &kOps,    &kInfo,     &kTrainLm,    &kGenerate, &kEvalPpl, &kGradcheck,  &kOp,
+    &kTrace,   &kTraceDiff, &kCkptLs, &kCkptShow, &kCkptVerify, &kCkptDiff, &kBench,   &kCompletion,
 };
 
 }  // namespace fovea::cli

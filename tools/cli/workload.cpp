@@ -69,7 +69,8 @@ struct Workload::GptStep : Model {
 };
 
 Workload::Workload(const std::string& name, const Args& args, DType dtype) {
-  manual_seed(0);
+  if (!args.has("--seed")) manual_seed(0);
+  if (name != "gpt2_step") refuse(args, {"--B", "--T"}, "is for gpt2_step");
   if (name == "mlp_tiny") {
     model_ = std::make_unique<TinyMlp>(dtype);
     return;
@@ -78,7 +79,8 @@ Workload::Workload(const std::string& name, const Args& args, DType dtype) {
   int64_t B = 12, T = 64;
   if (name == "chargpt_s") c = {.layers = 4, .dim = 128, .heads = 4, .context = 64, .vocab = 65};
   else if (name == "chargpt_m") c = {.layers = 6, .dim = 384, .heads = 6, .context = 256, .vocab = 65}, B = 16, T = 256;
-  else if (name == "gpt2_step") c = gpt_preset("gpt2-small"), B = args.integer("--B", 4), T = args.integer("--T", 512);
+  else if (name == "gpt2_step")
+    c = gpt_preset("gpt2-small"), B = args.integer("--B", 4, 1), T = args.integer("--T", 512, 1);
   else throw UsageError("unknown workload '" + name + "' (expected one of " + kWorkloads + ")");
   model_ = std::make_unique<GptStep>(c, B, T, dtype);
   double L = double(c.layers), C = double(c.dim);
@@ -90,13 +92,13 @@ Tensor Workload::step() { return model_->step(); }
 void Workload::save(const std::string& path) const { io::write_safetensors(path, model_->content()); }
 
 void trace_steps(Workload& w, int steps, const std::string& path, const Args& args) {
-  for (int i = 0; i < 3; i++) w.step();
-  OpTrace trace;
+  OpTrace trace(path);
+  for (int i = 0; i < (trace.keeps_results() ? 0 : 3); i++) w.step();  // times settle; results are those of the first
   {
     TraceScope scope(state(), trace);
     for (int i = 0; i < steps; i++) w.step();
   }
-  if (!path.empty()) trace.save(path);
+  trace.save();
   if (args.json())
     for (const io::Json& row : trace.rows()) print_json(row);
   else print_line(trace.table(steps));

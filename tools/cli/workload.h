@@ -28,7 +28,7 @@ class Workload {
   std::unique_ptr<Model> model_;
 };
 
-// Records `steps` steps (after three that are not told), prints the table of ops and writes `path` unless it is empty.
+// Records `steps` steps, prints the table of ops and writes `path` unless it is empty.
 void trace_steps(Workload& w, int steps, const std::string& path, const Args& args);
 
 }  // namespace fovea::cli
