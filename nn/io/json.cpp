@@ -109,6 +109,21 @@ std::string quoted(const std::string& s) {
 
 }  // namespace
 
+Json::Json() = default;
+Json::Json(bool b) : kind_(1), bool_(b) {}
+Json::Json(int i) : Json(int64_t(i)) {}
+Json::Json(int64_t i) : kind_(2), int_(i) {}
+Json::Json(double d) : kind_(3), real_(d) {}
+Json::Json(const char* s) : kind_(4), string_(s) {}
+Json::Json(std::string s) : kind_(4), string_(std::move(s)) {}
+Json::Json(Array a) : kind_(5), array_(std::move(a)) {}
+Json::Json(Object o) : kind_(6), object_(std::move(o)) {}
+Json::Json(const Json&) = default;
+Json::Json(Json&&) noexcept = default;
+Json& Json::operator=(const Json&) = default;
+Json& Json::operator=(Json&&) noexcept = default;
+Json::~Json() = default;
+
 Json Json::parse(std::string_view text, std::string_view name) {
   Builder builder;
   const char* seen = text.data();

@@ -16,15 +16,21 @@ class Json {
   using Array = std::vector<Json>;
   using Object = std::vector<std::pair<std::string, Json>>;  // in the order of the text
 
-  Json() = default;  // null
-  Json(bool b) : kind_(1), bool_(b) {}
-  Json(int i) : Json(int64_t(i)) {}
-  Json(int64_t i) : kind_(2), int_(i) {}
-  Json(double d) : kind_(3), real_(d) {}
-  Json(const char* s) : kind_(4), string_(s) {}
-  Json(std::string s) : kind_(4), string_(std::move(s)) {}
-  Json(Array a) : kind_(5), array_(std::move(a)) {}
-  Json(Object o) : kind_(6), object_(std::move(o)) {}
+  // None of these is inline: whoever writes a JSON value down would compile dozens of them.
+  Json();  // null
+  Json(bool b);
+  Json(int i);
+  Json(int64_t i);
+  Json(double d);
+  Json(const char* s);
+  Json(std::string s);
+  Json(Array a);
+  Json(Object o);
+  Json(const Json&);
+  Json(Json&&) noexcept;
+  Json& operator=(const Json&);
+  Json& operator=(Json&&) noexcept;
+  ~Json();
 
   // FileError `name: not JSON: what, at offset N` (bytes from the start of the text).
   static Json parse(std::string_view text, std::string_view name = "text");
