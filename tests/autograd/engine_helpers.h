@@ -9,6 +9,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "core/allocator.h"
+#include "tests/helpers.h"
 
 namespace fovea {
 
@@ -25,16 +26,5 @@ class NoLeak {
 inline Tensor floats(std::vector<float> values) { return Tensor::of(values, {int64_t(values.size())}); }
 inline Tensor leaf(std::vector<float> values) { return floats(std::move(values)).requires_grad_(); }
 inline std::vector<double> numbers(const Tensor& t) { return t.to_vector<double>(); }
-
-// The text of the E that f throws; empty when it throws none.
-template <class E, class F> std::string thrown(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "";
-}
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace fovea

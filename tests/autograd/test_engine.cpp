@@ -49,7 +49,7 @@ TEST_CASE("a graph is freed by its backward, and says so with op and line") {
   Tensor x = leaf({2}), y = exp(x) * x;
   int line = __LINE__ - 1;
   y.backward();
-  std::string text = thrown<GradientError>([&] { y.backward(); });
+  std::string text = error_of<GradientError>([&] { y.backward(); });
   CHECK(has(text, "freed by an earlier backward"));
   CHECK(has(text, "retain_graph"));
   CHECK(has(text, "of mul, recorded at test_engine.cpp:" + std::to_string(line)));
@@ -73,17 +73,17 @@ TEST_CASE("a freed part is found before any leaf is touched") {
   Tensor first = shared * 3, second = w * 7 + shared;
   first.backward();
   x.clear_grad();
-  CHECK(has(thrown<GradientError>([&] { second.backward(); }), "freed"));
+  CHECK(has(error_of<GradientError>([&] { second.backward(); }), "freed"));
   CHECK(!w.grad().defined());
   CHECK(!x.grad().defined());
-  CHECK(has(thrown<GradientError>([&] { second.backward(); }), "freed"));  // not "another backward is running"
+  CHECK(has(error_of<GradientError>([&] { second.backward(); }), "freed"));  // not "another backward is running"
 }
 
 TEST_CASE("what needs no gradient, or more than one number, is refused") {
   Tensor x = leaf({1, 2}), plain = floats({1, 2});
-  CHECK(has(thrown<GradientError>([&] { plain.backward(); }), "nothing to differentiate"));
-  CHECK(has(thrown<GradientError>([&] { (x * 2).backward(); }), "has 2 elements (expected 1)"));
-  CHECK(has(thrown<ShapeError>([&] { (x * 2).backward(floats({1, 2, 3})); }), "cotangent [3] for output [2]"));
+  CHECK(has(error_of<GradientError>([&] { plain.backward(); }), "nothing to differentiate"));
+  CHECK(has(error_of<GradientError>([&] { (x * 2).backward(); }), "has 2 elements (expected 1)"));
+  CHECK(has(error_of<ShapeError>([&] { (x * 2).backward(floats({1, 2, 3})); }), "cotangent [3] for output [2]"));
   {
     NoGrad guard;
     CHECK(!(x * 2).requires_grad());
@@ -135,8 +135,8 @@ TEST_CASE("grad() of inner tensors, of several outputs, and of what is not reach
   CHECK(g[0].item() == 2 * 6 + 1);
   CHECK(g[1].item() == 3 * (2 * 6 + 1) + 1);
   CHECK(!x.grad().defined());
-  CHECK(
-      has(thrown<GradientError>([&] { grad({y}, {other}, {}, {.retain_graph = true}); }), "do not depend on input 0"));
+  CHECK(has(error_of<GradientError>([&] { grad({y}, {other}, {}, {.retain_graph = true}); }),
+            "do not depend on input 0"));
   CHECK(!grad({y}, {other}, {}, {.allow_unused = true})[0].defined());
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("a throw in a rule names the user's line, and leaves the graph usable"
   int line = __LINE__ - 1;
   Tensor y = middle * w + middle;
   rule_throws = true;
-  std::string text = thrown<ValueError>([&] { y.backward({}, true); });
+  std::string text = error_of<ValueError>([&] { y.backward({}, true); });
   CHECK(has(text, "the rule's own error"));
   CHECK(has(text, "test_engine.cpp:" + std::to_string(line)));
   rule_throws = false;
@@ -201,7 +201,7 @@ TEST_CASE("a rule that forgets an input is told so") {
   NoLeak check;
   Tensor x = leaf({2});
   auto run = [&](int id) {
-    return thrown<GradientError>([&] { fovea::apply(id, std::vector<Tensor>{x})[0].backward(); });
+    return error_of<GradientError>([&] { fovea::apply(id, std::vector<Tensor>{x})[0].backward(); });
   };
   CHECK(has(run(forgets),
             "gave no gradient for input 0 and did not say zero(), of test_forgets, recorded at test_engine.cpp"));

@@ -96,7 +96,7 @@ Function cube_function(bool twice) {
 TEST_CASE("a second derivative is refused, unless the backward is said to be written on tensors") {
   NoLeak check;
   Tensor x = leaf({2}), y = cube_function(false)({x})[0];
-  std::string text = thrown<GradientError>([&] { grad({y}, {x}, {}, {.create_graph = true}); });
+  std::string text = error_of<GradientError>([&] { grad({y}, {x}, {}, {.create_graph = true}); });
   CHECK(has(text, "cannot be differentiated again"));
   CHECK(has(text, "test_function.cpp"));
   Tensor z = cube_function(true)({x})[0];
@@ -113,19 +113,19 @@ TEST_CASE("its errors name it and the user's line") {
   silent.backward = [](Backward&) {};
   Tensor y = silent({x})[0];
   int line = __LINE__ - 1;
-  std::string text = thrown<GradientError>([&] { y.backward(); });
+  std::string text = error_of<GradientError>([&] { y.backward(); });
   CHECK(
       has(text, "gave no gradient for input 0 and did not say zero(), of test_silent, recorded at test_function.cpp:" +
                     std::to_string(line)));
   misshapen.name = "test_shape";
   misshapen.backward = [](Backward& b) { b.add(0, floats({1, 2})); };
-  CHECK(has(thrown<GradientError>([&] { misshapen({x})[0].backward(); }), "gradient of shape [2] for input 0"));
+  CHECK(has(error_of<GradientError>([&] { misshapen({x})[0].backward(); }), "gradient of shape [2] for input 0"));
   wrong.name = "test_wrong";
   wrong.forward = [](const std::vector<Tensor>&) { return std::vector<Tensor>{}; };
-  CHECK(has(thrown<ValueError>([&] { wrong({x}); }), "test_wrong: 0 outputs of its forward (expected 1 to 8)"));
+  CHECK(has(error_of<ValueError>([&] { wrong({x}); }), "test_wrong: 0 outputs of its forward (expected 1 to 8)"));
   wrong.name = "add";
   wrong.forward = cube;
-  CHECK(has(thrown<ValueError>([&] { wrong({x}); }), "add exists already"));
+  CHECK(has(error_of<ValueError>([&] { wrong({x}); }), "add exists already"));
 }
 
 TEST_CASE("what it saves is guarded against writes") {
@@ -133,7 +133,7 @@ TEST_CASE("what it saves is guarded against writes") {
   Tensor x = leaf({2}), y = cube_function(false)({x})[0];
   Array to = x.array();
   *to.mutable_data<float>() = 7;
-  CHECK(has(thrown<GradientError>([&] { y.backward(); }), "input 0 was overwritten after it was saved"));
+  CHECK(has(error_of<GradientError>([&] { y.backward(); }), "input 0 was overwritten after it was saved"));
 }
 
 TEST_CASE("what it captures dies with the graph, freed or destroyed; without recording it is not kept at all") {
@@ -152,7 +152,7 @@ TEST_CASE("what it captures dies with the graph, freed or destroyed; without rec
     CHECK(!watch.expired());
     y.backward();
     CHECK(watch.expired());  // although y lives
-    CHECK(has(thrown<GradientError>([&] { y.backward(); }), "freed"));
+    CHECK(has(error_of<GradientError>([&] { y.backward(); }), "freed"));
   }
   { Tensor y = make(x); }
   CHECK(watch.expired());

@@ -52,11 +52,11 @@ TEST_CASE("a gradient of another shape or dtype is refused") {
   NoLeak check;
   Tensor x = leaf({3, 4}), y = sum(x);
   x.register_hook([](const Tensor&) { return floats({1, 2, 3}); });
-  std::string text = thrown<GradientError>([&] { y.backward(); });
+  std::string text = error_of<GradientError>([&] { y.backward(); });
   CHECK(has(text, "it returned [3] f32 (expected the gradient's [2] f32)"));
   Tensor z = leaf({3});
   z.register_hook([](const Tensor& g) { return g.to(f64); });
-  CHECK(has(thrown<GradientError>([&] { (z * 2).backward(); }), "it returned [1] f64"));
+  CHECK(has(error_of<GradientError>([&] { (z * 2).backward(); }), "it returned [1] f64"));
 }
 
 TEST_CASE("hooks die with their node, backward or not") {
@@ -80,7 +80,7 @@ TEST_CASE("a hook that throws stops the run; what was retained can be run again"
     if (stop) throw ValueError("no more");
     return {};
   });
-  CHECK(has(thrown<ValueError>([&] { y.backward({}, true); }), "no more"));
+  CHECK(has(error_of<ValueError>([&] { y.backward({}, true); }), "no more"));
   stop = false;
   x.clear_grad();
   w.clear_grad();
@@ -107,7 +107,7 @@ TEST_CASE("backward inside a hook on the graph that is being run is refused, and
   bool again = true;
   std::string text;
   a.register_hook([&](const Tensor&) {
-    if (again) text = thrown<GradientError>([&] { a.backward({}, true); });
+    if (again) text = error_of<GradientError>([&] { a.backward({}, true); });
     return Tensor();
   });
   y.backward({}, true);

@@ -37,7 +37,7 @@ TEST_CASE("of two backwards over one graph one runs and the other is refused, or
   on_threads(2, [&](int) {
     waiting--;
     while (waiting) std::this_thread::yield();
-    std::string text = thrown<GradientError>([&] { y.backward({}, true); });
+    std::string text = error_of<GradientError>([&] { y.backward({}, true); });
     if (text.empty()) done++;
     else if (has(text, "another backward is running on this graph")) refused++;
   });
@@ -51,7 +51,7 @@ TEST_CASE("a run that meets another's graph is refused whole") {
   Tensor x = leaf({2}), w = leaf({3}), a = x * x, y = a * 5, z = w * a;
   std::string text;
   a.register_hook([&](const Tensor&) {
-    std::thread([&] { text = thrown<GradientError>([&] { z.backward({}, true); }); }).join();
+    std::thread([&] { text = error_of<GradientError>([&] { z.backward({}, true); }); }).join();
     return Tensor();
   });
   y.backward({}, true);

@@ -12,7 +12,7 @@ template <class Write> std::string after(Write&& write, int* line) {
   Tensor y = sum(w * x);
   *line = __LINE__ - 1;
   write(x);
-  return thrown<GradientError>([&] { y.backward(); });
+  return error_of<GradientError>([&] { y.backward(); });
 }
 
 TEST_CASE("a write through the tensor, a view, a slice or a detached handle is noticed") {
@@ -75,7 +75,7 @@ TEST_CASE("saved outputs are guarded too") {
   Tensor x = leaf({1, 2}), y = exp(x), z = sum(y);
   Array to = y.array();
   *to.mutable_data<float>() = 0;
-  CHECK(has(thrown<GradientError>([&] { z.backward(); }), "output 0 was overwritten after it was saved"));
+  CHECK(has(error_of<GradientError>([&] { z.backward(); }), "output 0 was overwritten after it was saved"));
 }
 
 TEST_CASE("what is not saved may be written") {
@@ -93,8 +93,8 @@ TEST_CASE("with a retained graph the first run passes and the one after the writ
   z.backward({}, true);
   Array to = y.array();
   *to.mutable_data<float>() = 0;
-  CHECK(has(thrown<GradientError>([&] { z.backward({}, true); }), "overwritten"));
-  CHECK(has(thrown<GradientError>([&] { z.backward(); }), "overwritten"));  // not "another backward is running"
+  CHECK(has(error_of<GradientError>([&] { z.backward({}, true); }), "overwritten"));
+  CHECK(has(error_of<GradientError>([&] { z.backward(); }), "overwritten"));  // not "another backward is running"
 }
 
 }  // namespace

@@ -11,21 +11,13 @@
 #include "models/gpt.h"
 #include "nn/init.h"
 #include "nn/optim/adamw.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 
 namespace {
 
 GptConfig tiny() { return {.layers = 2, .dim = 16, .heads = 4, .context = 12, .vocab = 11}; }
-
-std::string error_of(auto&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 std::vector<int32_t> some_ids(size_t n, int32_t vocab) {
   std::vector<int32_t> ids;

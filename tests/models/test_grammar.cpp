@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "models/data/grammar.h"
+#include "tests/helpers.h"
 
 using fovea::data::Grammar;
 using fovea::data::kCorpusRules;
@@ -18,12 +19,7 @@ std::string replaced(std::string s, const std::string& from, const std::string& 
 }
 
 std::string error_of(const std::string& rules) {
-  try {
-    Grammar{rules};
-  } catch (const fovea::ValueError& e) {
-    return e.what();
-  }
-  return "no error";
+  return fovea::error_of<fovea::ValueError>([&] { Grammar{rules}; });
 }
 
 struct Mean {

@@ -11,51 +11,41 @@
 #include "core/error.h"
 #include "models/data/text_file.h"
 #include "models/data/windows.h"
+#include "tests/helpers.h"
 
 using namespace fovea::data;
-namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("fovea_text_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name, const std::string& content) {
-    std::ofstream(path / name, std::ios::binary) << content;
-    return (path / name).string();
-  }
-};
+std::string file(const fovea::Folder& folder, const std::string& name, const std::string& content) {
+  std::ofstream(folder / name, std::ios::binary) << content;
+  return folder / name;
+}
 
 std::string error_of(const std::string& path) {
-  try {
-    read_text(path);
-  } catch (const fovea::FileError& e) {
-    return e.what();
-  }
-  return "no error";
+  return fovea::error_of<fovea::FileError>([&] { read_text(path); });
 }
 
 TEST_CASE("text files are read whole and joined") {
-  Folder folder;
+  fovea::Folder folder;
   std::string large(3'000'000, 'x');
-  std::vector<std::string> paths{folder.file("a", "one"), folder.file("b", "\xEF\xBB\xBFtwo\n"),
-                                 folder.file("c", "thr\xC3\xA9")};
+  std::vector<std::string> paths{file(folder, "a", "one"), file(folder, "b", "\xEF\xBB\xBFtwo\n"),
+                                 file(folder, "c", "thr\xC3\xA9")};
   CHECK(read_texts(paths) == std::string("one\ntwo\nthr\xC3\xA9"));
-  CHECK(read_text(folder.file("large", large)) == large);
+  CHECK(read_text(file(folder, "large", large)) == large);
 }
 
 TEST_CASE("files that are no text are refused in one line that names them") {
-  Folder folder;
-  std::string missing = (folder.path / "missing").string(), empty = folder.file("empty", ""),
-              mark = folder.file("m", "\xEF\xBB\xBF");
+  fovea::Folder folder;
+  std::string missing = (folder.path / "missing").string(), empty = file(folder, "empty", ""),
+              mark = file(folder, "m", "\xEF\xBB\xBF");
   CHECK(error_of(missing) == missing + ": cannot be opened: No such file or directory");
   CHECK(error_of(empty + "/x") == empty + "/x: cannot be opened: Not a directory");
   CHECK(error_of(folder.path.string()) == folder.path.string() + ": is a directory (expected a text file)");
   CHECK(error_of(empty) == empty + ": is empty (expected text)");
   CHECK(error_of(mark) == mark + ": is empty (expected text)");
   CHECK(error_of("/proc/self/mem") == std::string("/proc/self/mem: cannot be read: Input/output error"));
-  std::string latin = folder.file("latin", "caf\xE9 au lait");
+  std::string latin = file(folder, "latin", "caf\xE9 au lait");
   CHECK(error_of(latin) == latin + ": is not UTF-8: byte 0xE9 at offset 3 (expected text in UTF-8)");
 }
 

@@ -15,41 +15,19 @@
 #include "models/train/metrics.h"
 #include "models/train/plot.h"
 #include "models/train/progress.h"
+#include "tests/helpers.h"
 
+using namespace fovea;
 using namespace fovea::train;
 using fovea::io::Json;
-namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("fovea_output_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string name(const std::string& file) const { return (path / file).string(); }
-};
-
-std::string content(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream s;
-  s << in.rdbuf();
-  return s.str();
-}
-
-template <class F> std::string error_of(F f) {
-  try {
-    f();
-  } catch (const fovea::FileError& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 Json record(int64_t step, double loss) { return Json::Object{{"step", step}, {"loss", loss}}; }
 
 TEST_CASE("metrics of a killed and resumed run are those of one that was not") {
   Folder folder;
-  std::string path = folder.name("metrics.jsonl"), whole = folder.name("whole.jsonl");
+  std::string path = folder / "metrics.jsonl", whole = folder / "whole.jsonl";
   {
     MetricsWriter writer(whole, 0);
     for (int i = 1; i <= 6; i++) writer.write(record(i, 1.0 / i));
@@ -71,25 +49,26 @@ TEST_CASE("metrics of a killed and resumed run are those of one that was not") {
   CHECK(content(whole).starts_with("{\"step\": 1, \"loss\": 1.0}\n{\"step\": 2, \"loss\": 0.5}\n"));
   MetricsWriter(path, 0);
   CHECK(content(path) == std::string());
-  MetricsWriter(folder.name("none.jsonl"), 7).write(record(8, 2));
-  CHECK(read_metrics(folder.name("none.jsonl")).size() == 1);
+  MetricsWriter(folder / "none.jsonl", 7).write(record(8, 2));
+  CHECK(read_metrics(folder / "none.jsonl").size() == 1);
 }
 
 TEST_CASE("files that are no metrics, and a full disk") {
   Folder folder;
-  std::string path = folder.name("m.jsonl");
+  std::string path = folder / "m.jsonl";
   std::ofstream(path) << "{\"step\": 1}\n{\"step\": \n{\"step\": 3}\n";
-  CHECK(error_of([&] { read_metrics(path); }).starts_with(path + ", line 2: not JSON: "));
-  CHECK(error_of([&] { MetricsWriter(path, 3); }).starts_with(path + ", line 2: not JSON: "));
+  CHECK(error_of<FileError>([&] { read_metrics(path); }).starts_with(path + ", line 2: not JSON: "));
+  CHECK(error_of<FileError>([&] { MetricsWriter(path, 3); }).starts_with(path + ", line 2: not JSON: "));
   CHECK(content(path).size() > 20);  // a file that was refused is left as it was
   std::ofstream(path) << "{\"loss\": 1}\n";
-  CHECK(error_of([&] { read_metrics(path); }) ==
+  CHECK(error_of<FileError>([&] { read_metrics(path); }) ==
         path + ", line 1: no integer \"step\" (expected one record of metrics a line)");
-  CHECK(
-      error_of([&] { read_metrics(folder.name("missing")); }).ends_with("cannot be opened: No such file or directory"));
-  CHECK(error_of([&] { MetricsWriter("/dev/full", 0).write(record(1, 2)); }) ==
+  CHECK(error_of<FileError>([&] {
+          read_metrics(folder / "missing");
+        }).ends_with("cannot be opened: No such file or directory"));
+  CHECK(error_of<FileError>([&] { MetricsWriter("/dev/full", 0).write(record(1, 2)); }) ==
         std::string("/dev/full: cannot be written: No space left on device"));
-  CHECK(error_of([&] { MetricsWriter(folder.name("no/such"), 0); }).find("cannot be opened for writing") !=
+  CHECK(error_of<FileError>([&] { MetricsWriter(folder / "no/such", 0); }).find("cannot be opened for writing") !=
         std::string::npos);
 }
 
@@ -163,7 +142,7 @@ TEST_CASE("a bar on a terminal, colours unless refused, plain lines elsewhere") 
   CHECK(without_time(dumb) == terminal_lines);
   Folder folder;
   setenv("TERM", "xterm", 1);
-  FILE* file = fopen(folder.name("log").c_str(), "w");
+  FILE* file = fopen((folder / "log").c_str(), "w");
   {
     Progress progress(0, 3, file);
     progress.update(1, 3.5, 100);
@@ -173,7 +152,7 @@ TEST_CASE("a bar on a terminal, colours unless refused, plain lines elsewhere") 
     progress.finish();
   }
   fclose(file);
-  CHECK(without_time(content(folder.name("log"))) == lines);
+  CHECK(without_time(content(folder / "log")) == lines);
 }
 
 size_t count(const std::string& text, const std::string& what) {
@@ -225,10 +204,10 @@ TEST_CASE("curves come from metrics, and a picture that cannot be written is an 
   CHECK(plot.training.y == std::vector<double>{3, 2.5});
   CHECK(plot.validation.y == std::vector<double>{2.75});
   Folder folder;
-  save_svg(plot, folder.name("loss.svg"));
-  CHECK(content(folder.name("loss.svg")) == to_svg(plot));
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
-  CHECK(error_of([&] { save_svg(plot, folder.name("no/loss.svg")); }).find("cannot be written: No such file") !=
+  save_svg(plot, folder / "loss.svg");
+  CHECK(content(folder / "loss.svg") == to_svg(plot));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  CHECK(error_of<FileError>([&] { save_svg(plot, folder / "no/loss.svg"); }).find("cannot be written: No such file") !=
         std::string::npos);
 }
 

@@ -15,6 +15,7 @@
 #include "nn/embedding.h"
 #include "nn/init.h"
 #include "nn/linear.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 namespace fs = std::filesystem;
@@ -29,26 +30,6 @@ struct Net : nn::Module<Net> {
   Net() { tie("head", tok.weight); }
   Tensor forward(const Tensor& x) { return out(x); }
 };
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("fovea_ckpt_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return (path / name).string(); }
-};
-
-std::string error_of(auto&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-bool has(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos && text.find('\n') == std::string::npos;
-}
 
 void step(Net& net, optim::AdamW& adam, int i) {
   adam.zero_grad();

@@ -11,36 +11,16 @@
 #include "core/error.h"
 #include "nn/io/hdf5.h"
 #include "nn/io/replace_file.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("fovea_h5_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return (path / name).string(); }
-};
-
-std::string error_of(auto&& f) {
-  try {
-    f();
-  } catch (const FileError& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 std::string refused(const std::string& path) {
-  return error_of([&] { io::H5Reader r(path); });
+  return error_of<FileError>([&] { io::H5Reader r(path); });
 }
-bool has(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos && text.find('\n') == std::string::npos;
-}
-
 TEST_CASE("arrays of every dtype and layout come back with the same bits") {
   Folder dir;
   std::string path = dir / "all.h5";
@@ -75,7 +55,7 @@ TEST_CASE("arrays of every dtype and layout come back with the same bits") {
   CHECK(r.bytes("text") == "{\"a\": 1}");
   CHECK(r.attributes().at("format") == "test");
   CHECK(r.at("again/t").object == r.at("t").object);
-  CHECK(has(error_of([&] { r.at("nothing"); }), "has no 'nothing'"));
+  CHECK(has(error_of<FileError>([&] { r.at("nothing"); }), "has no 'nothing'"));
 }
 
 TEST_CASE("files that are no HDF5 get one clear line") {
@@ -104,7 +84,7 @@ TEST_CASE("every truncation is refused in one line") {
     fs::resize_file(cut, keep);
     std::string text = refused(cut);
     INFO(keep);
-    CHECK(text != "no error");
+    CHECK(!text.empty());
     CHECK(text.find('\n') == std::string::npos);
     refusals++;
   }
@@ -222,8 +202,8 @@ TEST_CASE("a file is replaced whole or not at all") {
                                    }),
                   ValueError);
   CHECK(content() == "two");
-  CHECK(has(error_of([&] { io::replace_file(path, 1ull << 60, write("three")); }), "MB are free"));
-  CHECK(has(error_of([&] { io::replace_file(dir / "no/f", 1, write("x")); }), "No such file or directory"));
+  CHECK(has(error_of<FileError>([&] { io::replace_file(path, 1ull << 60, write("three")); }), "MB are free"));
+  CHECK(has(error_of<FileError>([&] { io::replace_file(dir / "no/f", 1, write("x")); }), "No such file or directory"));
   int files = 0;
   for ([[maybe_unused]] auto& e : fs::directory_iterator(dir.path)) files++;
   CHECK(files == 1);

@@ -12,6 +12,7 @@
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/sequential.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 
@@ -42,15 +43,6 @@ std::vector<std::string> names(const nn::NamedParameters& all) {
   std::vector<std::string> out;
   for (auto& [name, p] : all) out.push_back(name);
   return out;
-}
-
-std::string error_of(auto&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 TEST_CASE("members register themselves under dotted paths") {

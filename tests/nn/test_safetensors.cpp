@@ -6,18 +6,11 @@
 
 #include "autograd/tensor.h"
 #include "nn/io/safetensors.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
-namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("fovea_st_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return (path / name).string(); }
-};
 
 std::string file_of(const std::string& header, const std::string& data) {
   uint64_t n = header.size();
@@ -27,12 +20,8 @@ std::string file_of(const std::string& header, const std::string& data) {
 std::string refused(const std::string& bytes) {
   Folder dir;
   std::ofstream(dir / "f", std::ios::binary) << bytes;
-  try {
-    io::read_safetensors(dir / "f");
-  } catch (const FileError& e) {
-    return std::string(e.what()).substr((dir / "f").size() + 2);
-  }
-  return "no error";
+  std::string text = error_of<FileError>([&] { io::read_safetensors(dir / "f"); });
+  return text.empty() ? text : text.substr((dir / "f").size() + 2);
 }
 
 TEST_CASE("arrays of every dtype and layout come back with the same bits") {
