@@ -1,5 +1,4 @@
-// parallel_for: the only door to threads. Runs on OpenMP's team (the one oneDNN uses) or, by build option, on standard
-// threads.
+// parallel_for: the only door to threads. Runs on a team of its own or, by build option, on OpenMP's.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -17,7 +16,8 @@ bool inside_parallel();
 
 // Calls body(b, e) on pieces that cover [begin, end) once, each of at least `grain` indices, at most one piece a
 // thread. Results must not depend on where the pieces are cut. The first exception thrown in a piece is rethrown here.
-// Nested calls run inline.
+// Nested calls run inline, and so does a call while another thread's is under way. A forked child gets a team of its
+// own.
 template <class F> void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& body) {
   int64_t n = end - begin;
   if (n <= 0) return;

@@ -1,6 +1,8 @@
 #include "backends/cpu/gemm.h"
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
 
 #include "core/parallel.h"
 
@@ -19,6 +21,7 @@ constexpr int64_t kRowBlock = 240;     // rows of A between changes of the panel
 constexpr int64_t kAlone = 300'000;    // multiply-adds below which one thread is faster than waking another
 constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products
 constexpr int64_t kCopiedRows = 48;    // rows of A that are copied together: whole strips of any level
+constexpr int64_t kGroup = 4;          // panels that are packed together: they share pages and prefetches
 
 // How a product is cut; depends on shapes and strides only, never on threads.
 struct Plan {
@@ -26,6 +29,9 @@ struct Plan {
   int64_t columns, panels;  // width of a panel; panels in a packed block
   int64_t deep, piece;      // k of a block, k of a pass
   bool copy_strips;         // A lies so that its lines evict each other from the first cache
+
+  int64_t groups() const { return (panels + kGroup - 1) / kGroup; }
+  int64_t flag_bytes() const { return (groups() * int64_t(sizeof(uint32_t)) + 63) / 64 * 64; }
 };
 
 template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
@@ -37,7 +43,7 @@ template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
   int64_t pieces = (p.deep + kPiece - 1) / kPiece;
   p.piece = (p.deep + pieces - 1) / pieces;
   int64_t all = (g.n + p.columns - 1) / p.columns;
-  p.panels = p.way == Plan::in_place ? 1 : std::min(all, std::max<int64_t>(kPacked / (p.deep * p.columns), 1));
+  p.panels = p.way == Plan::in_place ? all : std::min(all, std::max<int64_t>(kPacked / (p.deep * p.columns), 1));
   const int64_t step = g.a_col == 1 ? g.a_row : g.a_col;  // from line to line of a strip
   p.copy_strips = p.way == Plan::packed && g.k > 0 &&
                   (g.a_col == 1 ? step * sizeof(T) % 4096 == 0 && g.n >= 8 * p.columns
@@ -52,11 +58,6 @@ template <class T> Gemm<T> turned(const Gemm<T>& g) {
 template <class T> Gemm<T> oriented(const Gemm<T>& g) {
   bool column_major = g.c_col != 1 && g.c_row == 1, thin = g.n < g.m && g.n <= kDotRows && g.a_col == 1 && g.b_row == 1;
   return !g.bias && (column_major || thin) ? turned(g) : g;
-}
-
-template <class F> void spread(int64_t tasks, int64_t work, F&& f) {
-  if (work < kAlone) return f(0, tasks);
-  parallel_for(0, tasks, 1, f);
 }
 
 // Packs n columns of B as panels of `columns`, one every `size` elements. Neighbouring panels share cache lines of a
@@ -77,15 +78,53 @@ void pack_panels(const GemmKernels<T>& kernels, const T* b, int64_t b_row, int64
   }
 }
 
-// One packed block against all rows of A: k0 to k1 of the panels from column j0 on.
+// How threads share a block: `down` ranges of strips times `across` ranges of panels. A range of strips reads all of B,
+// packed by whoever comes first; a range of panels reads (or copies) all of A.
+struct Cut {
+  int64_t down, across;
+};
+Cut cut(int64_t strips, int64_t rows, int64_t panels, int64_t columns, int64_t deep, bool copied) {
+  if (strips * rows * panels * columns * deep < kAlone || fovea::detail::inside_parallel()) return {1, 1};
+  const int64_t threads = thread_count();
+  Cut best{1, 1};
+  double least = 0;
+  for (int64_t across = 1; across <= std::min(threads, panels); across++) {
+    const int64_t down = std::min(threads / across, strips);
+    const double m = double((strips + down - 1) / down * rows), n = double((panels + across - 1) / across * columns);
+    const double cost = m * n + (copied ? 16 : 4) * m + 4 * n;  // in multiply-adds per unit of k
+    if (across == 1 || cost < least) least = cost, best = {down, across};
+  }
+  return best;
+}
+
+// One block of B, k0 to k1 of the panels from column j0 on, against all rows of A.
 template <class T> struct Block {
   const Gemm<T>& g;
   const Plan& p;
   const GemmKernels<T>& kernels;
-  const T* packed;
+  std::atomic<uint32_t>* state;  // of every group of panels
+  T* packed;
   int64_t k0, k1, j0, panels;
 
-  int64_t heights() const { return (g.m + kernels.rows - 1) / kernels.rows; }
+  enum State : uint32_t { untouched, taken, ready };
+
+  // Before panel q is read: its group is packed, or is awaited from another thread, which is at it.
+  void need(int64_t q) const {
+    if (p.way == Plan::in_place) return;
+    const int64_t group = q / kGroup, first = group * kGroup, count = std::min(kGroup, panels - first);
+    std::atomic<uint32_t>& s = state[group];
+    uint32_t now = s.load(std::memory_order_acquire);
+    if (now == ready) return;
+    if (now == untouched && s.compare_exchange_strong(now, taken, std::memory_order_acquire)) {
+      const int64_t N = p.columns, j = j0 + first * N, size = (k1 - k0) * N;
+      pack_panels(kernels, g.b + k0 * g.b_row + j * g.b_col, g.b_row, g.b_col, k1 - k0, std::min(count * N, g.n - j), N,
+                  size, packed + first * size);
+      s.store(ready);
+      s.notify_all();
+      return;
+    }
+    while ((now = s.load(std::memory_order_acquire)) != ready) s.wait(now, std::memory_order_acquire);
+  }
 
   // Rows top to bottom of panel q, from k on.
   Strip<T> strip(int64_t q, int64_t top, int64_t bottom, int64_t k) const {
@@ -109,74 +148,81 @@ template <class T> struct Block {
     return s;
   }
 
-  // Tasks are register tiles, numbered panel by panel, so that any cut balances.
-  void run(int64_t begin, int64_t end) const {
-    const int64_t H = kernels.rows, count = heights(), first = begin / count, last = (end - 1) / count;
-    for (int64_t i0 = 0; i0 < g.m; i0 += kRowBlock)
+  // Rows top to bottom against panels first to last, starting with panel `start` and going round.
+  void run(int64_t top, int64_t bottom, int64_t first, int64_t last, int64_t start) const {
+    for (int64_t i = top; i < bottom; i += kRowBlock)
       for (int64_t k = k0; k < k1 || k == k0; k += p.piece)
-        for (int64_t q = first; q <= last; q++) {
-          int64_t top = std::max(i0, q == first ? begin % count * H : 0);
-          int64_t bottom = std::min({i0 + kRowBlock, g.m, q == last ? ((end - 1) % count + 1) * H : g.m});
-          if (top < bottom) kernels.strips(strip(q, top, bottom, k));
+        for (int64_t n = first; n < last; n++) {
+          const int64_t q = start + n - first < last ? start + n - first : start + n - last;
+          need(q);
+          kernels.strips(strip(q, i, std::min(i + kRowBlock, bottom), k));
         }
   }
 
-  // The same tasks, numbered strip by strip: some strips are copied together and meet every panel.
-  void run_copied(int64_t begin, int64_t end) const {
-    const int64_t H = kernels.rows, group = kCopiedRows / H;
+  // The same, but some strips are copied together and meet every panel.
+  void run_copied(int64_t top, int64_t bottom, int64_t first, int64_t last, int64_t start) const {
+    const int64_t H = kernels.rows;
     alignas(64) T copy[kCopiedRows * kPiece * 4 / 3];
-    for (int64_t h = begin / panels; h * panels < end; h += group)
+    for (int64_t i0 = top; i0 < bottom; i0 += kCopiedRows)
       for (int64_t k = k0; k < k1; k += p.piece) {
         const int64_t deep = std::min(p.piece, k1 - k), size = deep * kernels.width(H);
-        const int64_t top = h * H, rows = std::min({group * H, g.m - top, ((end - 1) / panels + 1 - h) * H});
-        pack_panels(kernels, g.a + top * g.a_row + k * g.a_col, g.a_col, g.a_row, deep, rows, H, size, copy);
-        for (int64_t q = 0; q < panels; q++)
-          for (int64_t i = 0; i * H < rows; i++) {
-            const int64_t task = (h + i) * panels + q;
-            if (task < begin || task >= end) continue;
-            Strip<T> s = strip(q, top + i * H, std::min(g.m, top + (i + 1) * H), k);
-            s.a = copy + i * size, s.a_row = 1, s.a_col = kernels.width(s.m);
+        const int64_t end = std::min(i0 + kCopiedRows, bottom);
+        pack_panels(kernels, g.a + i0 * g.a_row + k * g.a_col, g.a_col, g.a_row, deep, end - i0, H, size, copy);
+        for (int64_t n = first; n < last; n++) {
+          const int64_t q = start + n - first < last ? start + n - first : start + n - last;
+          need(q);
+          for (int64_t i = i0; i < end; i += H) {
+            Strip<T> s = strip(q, i, std::min(i + H, end), k);
+            s.a = copy + (i - i0) / H * size, s.a_row = 1, s.a_col = kernels.width(s.m);
             kernels.strips(s);
           }
+        }
       }
+  }
+
+  void run() const {
+    const int64_t H = kernels.rows, strips = (g.m + H - 1) / H;
+    const Cut c = cut(strips, H, panels, p.columns, k1 - k0, p.copy_strips);
+    parallel_for(0, c.down * c.across, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; t++) {
+        const int64_t y = t % c.down, x = t / c.down;
+        const int64_t top = strips * y / c.down * H, bottom = std::min(strips * (y + 1) / c.down * H, g.m);
+        const int64_t first = panels * x / c.across, last = panels * (x + 1) / c.across;
+        const int64_t start = first + (last - first) * y / c.down / kGroup * kGroup;
+        if (p.copy_strips) run_copied(top, bottom, first, last, start);
+        else run(top, bottom, first, last, start);
+      }
+    });
   }
 };
 
-template <class T> void multiply_block(const Block<T>& b) {
-  int64_t tasks = b.panels * b.heights();
-  spread(tasks, b.g.m * b.panels * b.p.columns * (b.k1 - b.k0), [&](int64_t begin, int64_t end) {
-    if (b.p.copy_strips) b.run_copied(begin, end);
-    else b.run(begin, end);
-  });
-}
-
-template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels, T* packed) {
+template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels, void* scratch) {
   Plan p = plan(g, kernels);
   if (p.way == Plan::nothing) return;
   if (p.way == Plan::dots) {
-    int64_t tasks = (g.n + 3) / 4;
-    spread(tasks, g.m * g.n * g.k, [&](int64_t b, int64_t e) { kernels.dots(g, 4 * b, std::min(4 * e, g.n)); });
+    const int64_t tasks = (g.n + 3) / 4;
+    auto f = [&](int64_t b, int64_t e) { kernels.dots(g, 4 * b, std::min(4 * e, g.n)); };
+    if (g.m * g.n * g.k < kAlone) f(0, tasks);
+    else parallel_for(0, tasks, 1, f);
     return;
   }
   static_assert(kRowBlock % 12 == 0);  // whole strips of any level
   const int64_t all = (g.n + p.columns - 1) / p.columns;
+  auto* state = static_cast<std::atomic<uint32_t>*>(scratch);
+  T* packed = reinterpret_cast<T*>(static_cast<char*>(scratch) + p.flag_bytes());
   for (int64_t k0 = 0; k0 < g.k || k0 == 0; k0 += p.deep) {
-    int64_t k1 = std::min(k0 + p.deep, g.k);
+    const int64_t k1 = std::min(k0 + p.deep, g.k);
     if (p.way == Plan::in_place) {
-      int64_t rest = g.n % p.columns;  // only a ragged last panel is packed
+      const int64_t rest = g.n % p.columns;  // only a ragged last panel is packed
       if (rest && rest != kernels.narrow)
         kernels.pack(g.b + k0 * g.b_row + (g.n - rest), g.b_row, 1, k1 - k0, rest, packed);
-      multiply_block(Block<T>{g, p, kernels, packed, k0, k1, 0, all});
+      Block<T>{g, p, kernels, nullptr, packed, k0, k1, 0, all}.run();
       continue;
     }
     for (int64_t q0 = 0; q0 < all; q0 += p.panels) {
-      int64_t panels = std::min(p.panels, all - q0), j0 = q0 * p.columns;
-      spread(panels, panels * p.columns * (k1 - k0) * 4, [&](int64_t b, int64_t e) {
-        const int64_t j = j0 + b * p.columns, size = (k1 - k0) * p.columns;
-        pack_panels(kernels, g.b + k0 * g.b_row + j * g.b_col, g.b_row, g.b_col, k1 - k0,
-                    std::min((e - b) * p.columns, g.n - j), p.columns, size, packed + b * size);
-      });
-      multiply_block(Block<T>{g, p, kernels, packed, k0, k1, j0, panels});
+      const int64_t panels = std::min(p.panels, all - q0);
+      std::uninitialized_value_construct_n(state, (panels + kGroup - 1) / kGroup);
+      Block<T>{g, p, kernels, state, packed, k0, k1, q0 * p.columns, panels}.run();
     }
   }
 }
@@ -199,12 +245,13 @@ template <class T> int64_t gemm_scratch(const Gemm<T>& g) {
   const GemmKernels<T>& kernels = gemm_kernels<T>(isa());
   Plan p = plan(o, kernels);
   if (p.way == Plan::nothing || p.way == Plan::dots) return 0;
-  if (p.way == Plan::in_place && (o.n % p.columns == 0 || o.n % p.columns == kernels.narrow)) return 0;
-  return p.panels * p.columns * p.deep * int64_t(sizeof(T));
+  const bool whole = o.n % p.columns == 0 || o.n % p.columns == kernels.narrow;
+  const int64_t panels = p.way == Plan::packed ? p.panels : whole ? 0 : 1;
+  return panels == 0 ? 0 : p.flag_bytes() + panels * p.columns * p.deep * int64_t(sizeof(T));
 }
 
 template <class T> void gemm(const Gemm<T>& g, void* scratch) {
-  run_gemm(oriented(g), gemm_kernels<T>(isa()), static_cast<T*>(scratch));
+  run_gemm(oriented(g), gemm_kernels<T>(isa()), scratch);
 }
 
 template int64_t gemm_scratch(const Gemm<float>&);

@@ -1,5 +1,6 @@
 #include "backends/cpu/onednn.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "core/parallel.h"
@@ -21,21 +22,18 @@ using dnnl::memory;
 // What a plan is made for; compared as a whole, so no padding may be left undefined.
 struct Key {
   int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-  int32_t threads;
-  bool bias, add;
+  int32_t bias, add;
   bool operator==(const Key&) const = default;
   size_t hash() const {
-    uint64_t h = uint64_t(threads) * 4 + uint64_t(bias) * 2 + uint64_t(add);
+    uint64_t h = uint64_t(bias) * 2 + uint64_t(add);
     for (int64_t x : {m, n, k, a_row, a_col, b_row, b_col, c_row})
       h = (h ^ uint64_t(x)) * 0x9e3779b97f4a7c15, h ^= h >> 29;
     return size_t(h);
   }
 };
 
-int team() { return fovea::detail::inside_parallel() ? 1 : thread_count(); }
-
 Key key_of(const Gemm<float>& g) {
-  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, team(), g.bias != nullptr, g.add};
+  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, g.bias != nullptr, g.add};
 }
 
 // A dense side of every matrix, no gaps that overlap: what its descriptors can say.
@@ -98,25 +96,17 @@ Plans& plans() {
   return *mine;
 }
 
-// oneDNN asks OpenMP how many threads there are.
-void share_threads() {
+// oneDNN asks OpenMP how many threads there are, and shall find the one that calls it.
+struct Alone {
 #if FOVEA_OPENMP
-  if (!fovea::detail::inside_parallel() && omp_get_max_threads() != thread_count()) omp_set_num_threads(thread_count());
+  int before = omp_get_max_threads();
+  Alone() { omp_set_num_threads(1); }
+  ~Alone() { omp_set_num_threads(before); }
 #endif
-}
+};
 
-}  // namespace
-
-// Measured on a Zen 3 (AVX2) with two threads, shapes of small and large GPTs: tools/notes/matmul.md.
-bool is_faster(const Gemm<float>& g) {
-  if (double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
-  const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
-  return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
-}
-
-bool gemm(const Gemm<float>& g) {
-  if (!takes(g)) return false;
-  share_threads();
+void alone(const Gemm<float>& g) {
+  Alone scope;
   Plans& all = plans();
   Plan& p = all.of(key_of(g));
   p.a.set_data_handle(const_cast<float*>(g.a));
@@ -124,12 +114,34 @@ bool gemm(const Gemm<float>& g) {
   p.c.set_data_handle(g.c);
   if (g.bias) p.bias.set_data_handle(const_cast<float*>(g.bias));
   p.primitive.execute(all.stream, p.arguments);
+}
+
+}  // namespace
+
+// On AVX2 our own kernels are at least level (tools/notes/matmul.md); on AVX-512 nobody has compared them yet.
+bool is_faster(const Gemm<float>& g) {
+  if (isa() != Isa::avx512 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
+  const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
+  return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
+}
+
+bool gemm(const Gemm<float>& g) {
+  if (!takes(g)) return false;
+  constexpr int64_t kUnit = 16, kAlone = 300'000;  // rows or columns; multiply-adds that are not worth a thread
+  const int64_t size = std::max(g.m, g.n), each = kUnit * g.k * std::min(g.m, g.n);
+  parallel_for(0, (size + kUnit - 1) / kUnit, std::max<int64_t>(kAlone / each, 1), [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kUnit, count = std::min(end * kUnit, size) - first;
+    Gemm<float> part = g;
+    if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
+    else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
+    alone(part);
+  });
   return true;
 }
 
 const char* implementation(const Gemm<float>& g) {
   if (!takes(g)) return nullptr;
-  share_threads();
+  Alone scope;
   return plans().of(key_of(g)).desc.impl_info_str();
 }
 

@@ -1,11 +1,12 @@
 // Matrix products by oneDNN, where the build has it: the only door to that library. Plans (a primitive, its memory
-// objects, its arguments) are kept per thread by shape, strides, bias, accumulation and threads.
+// objects, its arguments) are kept per thread by shape, strides, bias and accumulation. A product is cut among the
+// threads of parallel_for, and oneDNN computes each part alone.
 #pragma once
 #include "backends/cpu/gemm.h"
 
 namespace fovea::cpu::onednn {
 
-// Whether a product like this was measured to be faster there.
+// Whether a product like this goes there.
 bool is_faster(const Gemm<float>& g);
 // False: not in this build, or strides it does not know; nothing was done. The bits may depend on the thread count.
 bool gemm(const Gemm<float>& g);

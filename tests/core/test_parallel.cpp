@@ -1,7 +1,11 @@
 // parallel_for: every index once, exceptions carried out, nested calls inline.
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -92,6 +96,56 @@ TEST_CASE("nested calls run inline, also after a throw") {
   CHECK_THROWS(parallel_for(0, 2, 1, [](int64_t, int64_t) { throw 1; }));
   CHECK(!detail::inside_parallel());
 }
+
+TEST_CASE("threads that start regions at the same time all get their sums") {
+  Threads scope(3);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (int caller = 0; caller < 4; caller++)
+    callers.emplace_back([&] {
+      for (int round = 0; round < 300; round++) {
+        std::atomic<int64_t> sum{0};
+        parallel_for(0, 100, 1, [&](int64_t b, int64_t e) {
+          for (int64_t i = b; i < e; i++) sum += i;
+        });
+        if (sum != 4950) wrong++;
+      }
+    });
+  for (auto& c : callers) c.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("threads that fell asleep are woken, also after regions of fewer") {
+  std::atomic<int64_t> sum{0};
+  auto add = [&](int threads) {
+    Threads scope(threads);
+    parallel_for(0, 100, 1, [&](int64_t b, int64_t e) { sum += e - b; });
+  };
+  for (int threads : {4, 2, 2, 4, 1, 3}) {
+    add(threads);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    add(threads);
+  }
+  CHECK(sum == 1200);
+}
+
+#if !FOVEA_OPENMP_TEAM && !defined(__SANITIZE_THREAD__)  // which have no threads in such a child
+TEST_CASE("a forked child computes with threads of its own") {
+  Threads scope(3);
+  parallel_for(0, 3, 1, [](int64_t, int64_t) {});
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(20);  // a child that waits for its parent's threads
+    std::atomic<int> sum{0};
+    parallel_for(0, 100, 1, [&](int64_t b, int64_t e) { sum += int(e - b); });
+    _exit(sum == 100 ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+#endif
 
 TEST_CASE("a thread count below one is refused") {
   int before = thread_count();

@@ -85,7 +85,7 @@ def build_program(way, build, compiler, folder):
         # With the other choice of every option, so that this is also the test of those (without precompiled headers: each
         # file includes what it uses); unoptimised takes half as long.
         run(['meson', 'setup', os.path.join(folder, 'b'), folder, '--buildtype=plain', '-Dfovea:default_library=static',
-             '-Dfovea:onednn=disabled', '-Dfovea:threads=std', '-Db_pch=false'])
+             '-Dfovea:onednn=disabled', '-Dfovea:threads=openmp', '-Db_pch=false'])
         run(['ninja', '-C', os.path.join(folder, 'b'), 'program'])
         return os.path.join(folder, 'b', 'program'), os.environ
     environment = install(build, os.path.join(folder, 'root'))
