@@ -157,6 +157,20 @@ struct OpRow {
   X(logical_not,    NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::logical_not), .elementwise = true, .result = Result::boolean}) \
   X(isnan,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::isnan), .elementwise = true, .result = Result::boolean}) \
   X(isfinite,       NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::isfinite), .elementwise = true, .result = Result::boolean}) \
+  X(log2,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::log2), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(log10,         NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::log10), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(tan,           NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::tan), .elementwise = true, .result = Result::floating, .needs = {out()}}) \
+  X(asin,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::asin), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(acos,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::acos), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(atan,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::atan), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(sinh,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::sinh), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(cosh,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::cosh), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(floor,         NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::floor), .elementwise = true}) \
+  X(ceil,          NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::ceil), .elementwise = true}) \
+  X(round,         NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::round), .elementwise = true}) \
+  X(trunc,         NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::trunc), .elementwise = true}) \
+  X(bitwise_not,   NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::bitwise_not), .elementwise = true}) \
+  X(isinf,         NoAttrs,        {.slot = op::unary, .kind = uint8_t(Unary::isinf), .elementwise = true, .result = Result::boolean}) \
   X(cast,           CastAttrs,      {.slot = op::copy, .elementwise = true}) \
   X(contiguous,     NoAttrs,        {.slot = op::copy, .elementwise = true}) \
   X(gelu,           GeluAttrs,      {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
@@ -172,6 +186,8 @@ struct OpRow {
   X(minimum,        NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::minimum), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(floor_divide,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::floor_divide), .inputs = 2, .elementwise = true}) \
   X(remainder,      NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::remainder), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
+  X(fmod,          NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::fmod), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
+  X(atan2,         NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::atan2), .inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(lt,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::lt), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
@@ -180,6 +196,10 @@ struct OpRow {
   X(ge,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ge), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(logical_and,    NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::logical_and), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(logical_or,     NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::logical_or), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
+  X(logical_xor,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::logical_xor), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
+  X(bitwise_and,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::bitwise_and), .inputs = 2, .elementwise = true}) \
+  X(bitwise_or,    NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::bitwise_or), .inputs = 2, .elementwise = true}) \
+  X(bitwise_xor,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::bitwise_xor), .inputs = 2, .elementwise = true}) \
   X(shift_right,    NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::shift_right), .inputs = 2, .elementwise = true}) \
   /* reductions, scans, indexing */ \
   X(sum,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::sum)}) \

@@ -76,6 +76,18 @@ void define_elementwise_ops() {
   rule(op::square, "x^2", [](Backward& b) { b.add(0, b.g() * b.x(0) * 2); });
   rule(op::sin, "sine", [](Backward& b) { b.add(0, b.g() * cos(b.x(0))); });
   rule(op::cos, "cosine", [](Backward& b) { b.add(0, -b.g() * sin(b.x(0))); });
+  rule(op::log2, "logarithm to base 2", [](Backward& b) { b.add(0, b.g() / (b.x(0) * std::numbers::ln2)); });
+  rule(op::log10, "logarithm to base 10", [](Backward& b) { b.add(0, b.g() / (b.x(0) * std::numbers::ln10)); });
+  rule(op::tan, "tangent", [](Backward& b) { b.add(0, b.g() * (square(b.y()) + 1)); });
+  rule(op::asin, "arc sine", [](Backward& b) { b.add(0, b.g() * rsqrt((1 - b.x(0)) * (1 + b.x(0)))); });
+  rule(op::acos, "arc cosine", [](Backward& b) { b.add(0, -b.g() * rsqrt((1 - b.x(0)) * (1 + b.x(0)))); });
+  rule(op::atan, "arc tangent", [](Backward& b) { b.add(0, b.g() / (square(b.x(0)) + 1)); });
+  rule(op::sinh, "hyperbolic sine", [](Backward& b) { b.add(0, b.g() * cosh(b.x(0))); });
+  rule(op::cosh, "hyperbolic cosine", [](Backward& b) { b.add(0, b.g() * sinh(b.x(0))); });
+  rule(op::floor, "rounded down", [](Backward& b) { b.zero(0); });
+  rule(op::ceil, "rounded up", [](Backward& b) { b.zero(0); });
+  rule(op::round, "rounded to the nearest whole number, ties to even", [](Backward& b) { b.zero(0); });
+  rule(op::trunc, "rounded towards zero", [](Backward& b) { b.zero(0); });
   rule(op::tanh, "hyperbolic tangent", [](Backward& b) { b.add(0, b.g() * (1.0 - square(b.y()))); });
   rule(op::sigmoid, "1 / (1 + e^-x)", [](Backward& b) { b.add(0, b.g() * b.y() * (1.0 - b.y())); });
   rule(op::erf, "error function",
@@ -83,7 +95,9 @@ void define_elementwise_ops() {
   rule(op::relu, "max(x, 0)", [](Backward& b) { b.add(0, where(b.y() > 0, b.g(), 0.0)); });
   no_rule(op::logical_not, "x == 0");
   no_rule(op::isnan, "is x NaN");
+  no_rule(op::isinf, "is x infinite");
   no_rule(op::isfinite, "is x neither NaN nor infinite");
+  no_rule(op::bitwise_not, "every bit flipped");
 
   rule(op::add, "a + b", [](Backward& b) {
     if (b.needs(0)) b.add(0, b.g());
@@ -114,11 +128,22 @@ void define_elementwise_ops() {
   rule(op::maximum, "the larger, NaN if either is", [](Backward& b) { extremum_backward(b, true); });
   rule(op::minimum, "the smaller, NaN if either is", [](Backward& b) { extremum_backward(b, false); });
   for (op::Id id : {op::eq, op::ne, op::lt, op::le, op::gt, op::ge}) no_rule(id, "comparison");
-  for (op::Id id : {op::logical_and, op::logical_or}) no_rule(id, "logical, nonzero is true");
+  for (op::Id id : {op::bitwise_and, op::bitwise_or, op::bitwise_xor}) no_rule(id, "bit by bit");
+  for (op::Id id : {op::logical_and, op::logical_or, op::logical_xor}) no_rule(id, "logical, nonzero is true");
   rule(op::floor_divide, "a / b rounded down", [](Backward& b) { b.zero(0), b.zero(1); });
   rule(op::remainder, "a - b floor(a / b)", [](Backward& b) {
     if (b.needs(0)) b.add(0, b.g());
     if (b.needs(1)) b.add(1, -b.g() * floor_divide(b.x(0), b.x(1)));
+  });
+  rule(op::fmod, "a - b trunc(a / b)", [](Backward& b) {
+    if (b.needs(0)) b.add(0, b.g());
+    if (b.needs(1)) b.add(1, -b.g() * trunc(b.x(0) / b.x(1)));
+  });
+  rule(op::atan2, "the angle of the point (b, a)", [](Backward& b) {
+    Tensor y = b.x(0), x = b.x(1), squares = square(y) + square(x), origin = eq(squares, 0);
+    Tensor g = where(origin, 0.0, b.g() / where(origin, 1.0, squares));
+    if (b.needs(0)) b.add(0, g * x);
+    if (b.needs(1)) b.add(1, -g * y);
   });
   no_rule(op::shift_right, "logical shift to the right");
 

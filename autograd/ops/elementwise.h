@@ -23,9 +23,23 @@ inline Tensor tanh(const Operand& x) { return apply_unary(op::tanh, x); }
 inline Tensor sigmoid(const Operand& x) { return apply_unary(op::sigmoid, x); }
 inline Tensor erf(const Operand& x) { return apply_unary(op::erf, x); }
 inline Tensor relu(const Operand& x) { return apply_unary(op::relu, x); }  // gradient at 0: 0
+inline Tensor log2(const Operand& x) { return apply_unary(op::log2, x); }
+inline Tensor log10(const Operand& x) { return apply_unary(op::log10, x); }
+inline Tensor tan(const Operand& x) { return apply_unary(op::tan, x); }
+inline Tensor asin(const Operand& x) { return apply_unary(op::asin, x); }
+inline Tensor acos(const Operand& x) { return apply_unary(op::acos, x); }
+inline Tensor atan(const Operand& x) { return apply_unary(op::atan, x); }
+inline Tensor sinh(const Operand& x) { return apply_unary(op::sinh, x); }
+inline Tensor cosh(const Operand& x) { return apply_unary(op::cosh, x); }
+inline Tensor floor(const Operand& x) { return apply_unary(op::floor, x); }  // of these four the gradient is 0
+inline Tensor ceil(const Operand& x) { return apply_unary(op::ceil, x); }
+inline Tensor round(const Operand& x) { return apply_unary(op::round, x); }  // ties to even
+inline Tensor trunc(const Operand& x) { return apply_unary(op::trunc, x); }
 inline Tensor logical_not(const Operand& x) { return apply_unary(op::logical_not, x); }
 inline Tensor isnan(const Operand& x) { return apply_unary(op::isnan, x); }
+inline Tensor isinf(const Operand& x) { return apply_unary(op::isinf, x); }
 inline Tensor isfinite(const Operand& x) { return apply_unary(op::isfinite, x); }
+inline Tensor bitwise_not(const Operand& x) { return apply_unary(op::bitwise_not, x); }  // integers, booleans
 
 inline Tensor add(const Operand& a, const Operand& b) { return apply_binary(op::add, a, b); }
 inline Tensor sub(const Operand& a, const Operand& b) { return apply_binary(op::sub, a, b); }
@@ -47,6 +61,16 @@ inline Tensor logical_or(const Operand& a, const Operand& b) { return apply_bina
 // The whole part of a / b rounded down, and what is left: a - b floor_divide(a, b), with b's sign (Python's // and %).
 inline Tensor floor_divide(const Operand& a, const Operand& b) { return apply_binary(op::floor_divide, a, b); }
 inline Tensor remainder(const Operand& a, const Operand& b) { return apply_binary(op::remainder, a, b); }
+inline Tensor fmod(const Operand& a, const Operand& b) {
+  return apply_binary(op::fmod, a, b);
+}  // with a's sign, as C's
+// The angle of the point (x, y), in (-pi, pi]; at the origin the gradient is 0.
+inline Tensor atan2(const Operand& y, const Operand& x) { return apply_binary(op::atan2, y, x); }
+inline Tensor logical_xor(const Operand& a, const Operand& b) { return apply_binary(op::logical_xor, a, b); }
+// Of integers and booleans.
+inline Tensor bitwise_and(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_and, a, b); }
+inline Tensor bitwise_or(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_or, a, b); }
+inline Tensor bitwise_xor(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_xor, a, b); }
 inline Tensor shift_right(const Operand& a, const Operand& b) {
   return apply_binary(op::shift_right, a, b);
 }  // logical, integers

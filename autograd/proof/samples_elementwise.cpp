@@ -19,6 +19,9 @@ template <op::Id id> void unary(Samples& s, Input (*in)(const Shape&), const Att
 Input anywhere(const Shape& s) { return reals(s); }
 Input away(const Shape& s) { return nonzero(s); }
 Input positive(const Shape& s) { return reals(s, 0.25, 3); }
+// Two sets of numbers that never meet.
+Input lattice(const Shape& s) { return apart(s); }
+Input between(const Shape& s) { return apart(s, 1 / 16.0); }
 
 // Equal shapes, both sides broadcast, ranks that differ, 0-dim, empty, single elements.
 template <op::Id id> void binary(Samples& s, Input (*a)(const Shape&), Input (*b)(const Shape&)) {
@@ -27,16 +30,18 @@ template <op::Id id> void binary(Samples& s, Input (*a)(const Shape&), Input (*b
   for (auto& [x, y] : shapes) s.add<id>({a(x), b(y)});
   s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special").up_to(0, kForwardOnly);
 }
-// Two sets of numbers that never meet.
-Input lattice(const Shape& s) { return apart(s); }
-Input between(const Shape& s) { return apart(s, 1 / 16.0); }
-
 template <op::Id... id> void comparisons(Samples& s) {
   (s.add<id>({exactly({2, 4}, {1, 2, 3, 4, 5}), exactly({4}, {1, 2, 5, 3})}), ...);
   (s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special"), ...);
   (s.add<id>({integers({3, 3}, -2, 2), integers({3, 1}, -2, 2)}).named("integers"), ...);
   (s.add<id>({reals({0, 2}), reals({2})}).named("empty"), ...);
   (s.add<id>({reals({1}), reals({})}), ...);
+}
+
+template <op::Id... id> void bits(Samples& s) {
+  (s.add<id>({integers({3, 4}, -9, 9), integers({4}, -9, 9)}), ...);
+  (s.add<id>({truths({3, 1}), truths({4})}).named("booleans"), ...);
+  (s.add<id>({integers({0, 2}, 0, 9), integers({}, 0, 9)}).named("empty"), ...);
 }
 
 }  // namespace
@@ -56,6 +61,18 @@ void detail::elementwise_samples(Samples& s) {
   unary<op::rsqrt>(s, positive);
   unary<op::log1p>(s, [](const Shape& x) { return reals(x, -0.5, 2); });
   unary<op::reciprocal>(s, away);
+  unary<op::log2>(s, positive);
+  unary<op::log10>(s, positive);
+  unary<op::tan>(s, [](const Shape& x) { return reals(x, -1.2, 1.2); });
+  unary<op::asin>(s, [](const Shape& x) { return reals(x, -0.9, 0.9); });
+  unary<op::acos>(s, [](const Shape& x) { return reals(x, -0.9, 0.9); });
+  unary<op::atan>(s, anywhere);
+  unary<op::sinh>(s, anywhere);
+  unary<op::cosh>(s, anywhere);
+  unary<op::floor>(s, lattice);
+  unary<op::ceil>(s, lattice);
+  unary<op::round>(s, lattice);
+  unary<op::trunc>(s, lattice);
   unary<op::abs>(s, away);
   unary<op::sign>(s, away);
   unary<op::relu>(s, away);
@@ -63,7 +80,12 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::relu>({exactly({3}, {0, -1, 2})}).at_kink("relu at 0");
   unary<op::logical_not>(s, anywhere);
   unary<op::isnan>(s, anywhere);
+  unary<op::isinf>(s, anywhere);
   unary<op::isfinite>(s, anywhere);
+  s.add<op::bitwise_not>({integers({2, 3}, -9, 9)});
+  s.add<op::bitwise_not>({truths({4})}).named("booleans");
+  s.add<op::bitwise_not>({integers({0, 3}, 0, 2)}).named("empty");
+  s.add<op::bitwise_not>({integers({}, 0, 9)});
   s.add<op::logical_not>({truths({5})});
   s.add<op::neg>({integers({5}, -3, 4)});
   s.add<op::abs>({integers({5}, -3, 4)});
@@ -99,11 +121,16 @@ void detail::elementwise_samples(Samples& s) {
   binary<op::remainder>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
   s.add<op::floor_divide>({integers({2, 3}, -9, 10), integers({3}, 1, 4)}).named("integers");
   s.add<op::remainder>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");
+  binary<op::fmod>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
+  s.add<op::fmod>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");
+  binary<op::atan2>(s, away, away);
+  s.add<op::atan2>({exactly({2}, {0, 1}), exactly({2}, {0, 2})}).up_to(1, "the angle jumps at the origin");
+  bits<op::bitwise_and, op::bitwise_or, op::bitwise_xor>(s);
   Device ref = device("ref");
   for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 2}})
     s.add<op::to_device>({reals(shape)}, {ref.backend, ref.index});
   comparisons<op::eq, op::ne, op::lt, op::le, op::gt, op::ge>(s);
-  comparisons<op::logical_and, op::logical_or>(s);
+  comparisons<op::logical_and, op::logical_or, op::logical_xor>(s);
   s.add<op::shift_right>({integers({3, 4}, -1000, 1000), integers({4}, 0, 64)});
   s.add<op::shift_right>({integers({0}, 0, 2), integers({1}, 0, 64)});
 

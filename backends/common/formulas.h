@@ -64,7 +64,7 @@ template <class S> constexpr S trunc(const S& x) { return x < S(0) ? -floor(-x) 
 template <class S> constexpr S round(const S& x) {
   S a = abs(x), f = floor(a), rest = a - f;
   S r = rest < S(0.5) || (rest == S(0.5) && f == S(2) * floor(f * S(0.5))) ? f : f + S(1);
-  return x < S(0) ? -r : x > S(0) ? r : x;
+  return x < S(0) ? -r : x > S(0) ? r : x * S(0);  // which keeps NaN and the sign of 0, and has no slope
 }
 
 // The sign of the dividend, as C's.
