@@ -69,6 +69,29 @@ template <class T> class Guarded {
   std::unique_ptr<T[]> all_;
 };
 
+// A kernel's scratch as the host gives it, 64-byte aligned, between two bands.
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) : bytes_(bytes), all_(size_t(bytes) / sizeof(Line) + 3) {
+    std::memset(all_.data(), kFill, all_.size() * sizeof(Line));
+  }
+  void* data() { return &all_[1]; }
+  bool broken() const {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(all_.data());
+    for (size_t i = 0; i < all_.size() * sizeof(Line); i++)
+      if ((i < sizeof(Line) || i >= sizeof(Line) + size_t(bytes_)) && bytes[i] != kFill) return true;
+    return false;
+  }
+
+ private:
+  struct alignas(64) Line {
+    unsigned char bytes[64];
+  };
+  static constexpr unsigned char kFill = 0xa5;
+  int64_t bytes_;
+  std::vector<Line> all_;
+};
+
 // A view over numbers with its own shape and strides.
 struct Strided {
   std::vector<int64_t> shape, strides;

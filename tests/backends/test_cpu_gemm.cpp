@@ -93,7 +93,7 @@ template <class T> std::vector<T> run(const Problem<T>& p) {
   cpu_test::Guarded<T> c(int64_t(p.before.size()));
   std::copy(p.before.begin(), p.before.end(), c.data());
   g.c = c.data();
-  cpu_test::Guarded<char> scratch(cpu::gemm_scratch(g));
+  cpu_test::Scratch scratch(cpu::gemm_scratch(g));
   cpu::gemm(g, scratch.data());
   CHECK(!c.broken());
   CHECK(!scratch.broken());

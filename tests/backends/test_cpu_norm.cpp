@@ -99,7 +99,7 @@ Grads run(int64_t rows, int64_t n, std::vector<float>& x, std::vector<float>& g,
   const View *back[] = {&vg.view, &vx.view, &vw.view, &vm.view, &vr.view}, *grads[] = {&vdx.view, &vdw.view, &vdb.view};
   Call backward{.in = back, .out = grads, .inputs = 5, .outputs = 3};
   CHECK(cpu::layer_norm_backward_accepts(backward, &a));
-  Guarded<char> scratch(cpu::layer_norm_backward_scratch(backward, &a));
+  Scratch scratch(cpu::layer_norm_backward_scratch(backward, &a));
   backward.scratch = scratch.data();
   CHECK(cpu::layer_norm_backward(backward, a));
   CHECK(

@@ -88,7 +88,7 @@ Run reduce(const Case& c, std::vector<float>& x, Reduce kind, bool keepdim) {
   const View *in[] = {&vx.view}, *to[] = {&vy.view};
   ReduceAttrs a{Shape(c.drop), keepdim};
   Call call{.in = in, .out = to, .inputs = 1, .outputs = 1, .kind = uint8_t(kind)};
-  Guarded<char> scratch(cpu::reduce_scratch(call, &a));
+  Scratch scratch(cpu::reduce_scratch(call, &a));
   call.scratch = scratch.data();
   CHECK(cpu::reduce(call, a));
   return {{out.data(), out.data() + n}, out.broken() || scratch.broken()};

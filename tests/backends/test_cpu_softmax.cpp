@@ -95,7 +95,7 @@ Loss run(const LossCase& c, const std::vector<float>& x, const std::vector<int64
   const View* weight = c.weighted ? &vw.view : &absent;
   const View *in[] = {&vx.view, &vt.view, weight}, *to[] = {&vl.view, &vs.view};
   Call forward{.in = in, .out = to, .inputs = 3, .outputs = 2, .fault = &out.fault};
-  Guarded<char> scratch(cpu::cross_entropy_scratch(forward, &a));
+  Scratch scratch(cpu::cross_entropy_scratch(forward, &a));
   forward.scratch = scratch.data();
   CHECK(cpu::cross_entropy(forward, a));
   const View *back[] = {&vg.view, &vx.view, &vt.view, weight, &vs.view}, *grad[] = {&vd.view};
