@@ -18,7 +18,7 @@ bool wants_gradient(const OpRow& r, int i, const Tensor& t) {
 
 // Errors name the op that the user called, not one of those it is composed of.
 void locate(ThreadState& s, Error& e, const OpRow& r, std::source_location where) {
-  if (s.depth == 0) e.locate(r.name, s.where ? *s.where : where, s.module ? s.module : "");
+  if (s.depth == 0) e.locate(s.op ? s.op : r.name, s.where ? *s.where : where, s.module ? s.module : "");
 }
 
 const char* plural(int n) { return n == 1 ? "" : "s"; }
@@ -29,6 +29,7 @@ void check_inputs(const OpRow& r, const Tensor* const* in, int n) {
                      (r.list ? " or more)" : ")"));
   const Tensor* first = nullptr;
   for (int i = 0; i < n; i++) {
+    if (!in[i]) throw ValueError("input " + std::to_string(i) + " is a number (expected a tensor)");
     if (!in[i]->defined()) {
       if (i < 16 && (r.optional >> i & 1)) continue;
       throw ValueError("input " + std::to_string(i) + " is an undefined tensor");

@@ -11,6 +11,8 @@
 #include "core/print.h"
 
 namespace fovea {
+
+using Where = std::source_location;
 namespace {
 
 void check_differentiable(const Tensor& t, const char* what) {
@@ -208,11 +210,14 @@ void Tensor::clear_grad() const {
   if (LeafNode* leaf = leaf_of(*this)) leaf->gradient = Array();
 }
 
-void Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) const {
+void Tensor::register_hook(std::function<Tensor(const Tensor&)> hook, Where w) const try {
   check_differentiable(*this, "register_hook");
   Node* n = edge_.node();
   if (!n->hooks) n->hooks = new Hooks;
   n->hooks->entries.push_back({edge_.slot(), std::move(hook)});
+} catch (Error& e) {
+  detail::locate(e, "register_hook", w);
+  throw;
 }
 
 Tensor Tensor::to(DType t, Where w) const { return t == dtype(w) ? *this : cast(Operand(*this, w), t); }
@@ -257,9 +262,9 @@ Tensor Operand::number_beside(DType other, Device device) const {
 }
 
 namespace {
-Tensor made(Array a, const TensorOptions& o) {
+Tensor made(Array a, const TensorOptions& o, const Where& w) {
   Tensor t(std::move(a));
-  return o.requires_grad ? t.requires_grad_() : t;
+  return o.requires_grad ? t.requires_grad_(true, w) : t;
 }
 // Like a tensor without data, one without data.
 Array room(const Shape& shape, DType t, const TensorOptions& o) {
@@ -268,19 +273,31 @@ Array room(const Shape& shape, DType t, const TensorOptions& o) {
 }
 }  // namespace
 
-Tensor empty(const Shape& shape, const TensorOptions& o) { return made(room(shape, o.the_dtype(), o), o); }
+Tensor empty(const Shape& shape, const TensorOptions& o, Where w) try {
+  return made(room(shape, o.the_dtype(), o), o, w);
+} catch (Error& e) {
+  detail::locate(e, "empty", w);
+  throw;
+}
 
-Tensor full(const Shape& shape, Number value, const TensorOptions& o) {
+namespace {
+Tensor filled(const char* name, const Shape& shape, Number value, const TensorOptions& o, Where w) try {
   DType own = value.kind() == Number::floating ? f32 : value.kind() == Number::whole ? i64 : boolean;
   Array a = room(shape, o.the_dtype(own), o);
   if (is_floating(a.dtype())) fill(a, value.real());
   else fill_integer(a, a.dtype() == boolean ? value.real() != 0 : value.integer());
-  return made(std::move(a), o);
+  return made(std::move(a), o, w);
+} catch (Error& e) {
+  detail::locate(e, name, w);
+  throw;
 }
-Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0.0, o); }
-Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1.0, o); }
-Tensor zeros_like(const Tensor& x) { return full(x.shape(), 0, {.like = x}); }
-Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, {.like = x}); }
+}  // namespace
+
+Tensor full(const Shape& shape, Number v, const TensorOptions& o, Where w) { return filled("full", shape, v, o, w); }
+Tensor zeros(const Shape& shape, const TensorOptions& o, Where w) { return filled("zeros", shape, 0.0, o, w); }
+Tensor ones(const Shape& shape, const TensorOptions& o, Where w) { return filled("ones", shape, 1.0, o, w); }
+Tensor zeros_like(const Tensor& x, Where w) { return filled("zeros_like", x.shape(w), 0, {.like = x}, w); }
+Tensor ones_like(const Tensor& x, Where w) { return filled("ones_like", x.shape(w), 1, {.like = x}, w); }
 
 namespace {
 std::string text_of(Number n) {
@@ -288,7 +305,7 @@ std::string text_of(Number n) {
 }
 }  // namespace
 
-Tensor arange(Number start, Number end, Number step, const TensorOptions& o) {
+Tensor arange(Number start, Number end, Number step, const TensorOptions& o, Where w) try {
   bool whole = start.kind() != Number::floating && end.kind() != Number::floating && step.kind() != Number::floating;
   double n = std::ceil((end.real() - start.real()) / step.real());
   if (step.real() == 0 || !(n >= 0) || n > 0x1p62)
@@ -304,9 +321,12 @@ Tensor arange(Number start, Number end, Number step, const TensorOptions& o) {
   Array a = room({length}, o.the_dtype(whole ? i64 : f32), o);
   IotaAttrs attrs{start.real(), step.real(), start.integer(), step.integer()};
   update(state(), op::iota, nullptr, 0, &attrs, &a, 1);
-  return made(std::move(a), o);
+  return made(std::move(a), o, w);
+} catch (Error& e) {
+  detail::locate(e, "arange", w);
+  throw;
 }
-Tensor arange(Number start, Number end, const TensorOptions& o) { return arange(start, end, 1, o); }
-Tensor arange(Number end, const TensorOptions& o) { return arange(0, end, 1, o); }
+Tensor arange(Number start, Number end, const TensorOptions& o, Where w) { return arange(start, end, 1, o, w); }
+Tensor arange(Number end, const TensorOptions& o, Where w) { return arange(0, end, 1, o, w); }
 
 }  // namespace fovea

@@ -89,7 +89,7 @@ class Tensor : public TensorBase {
   void clear_grad() const;
   // Calls hook(gradient) when this tensor's gradient is complete; what it returns, if defined, replaces it. Dies with
   // the graph.
-  void register_hook(std::function<Tensor(const Tensor&)> hook) const;
+  void register_hook(std::function<Tensor(const Tensor&)> hook, Where w = Where::current()) const;
 
   // Another dtype, or another device: this tensor itself where it is so already. Recorded, as every op.
   [[nodiscard]] Tensor to(DType t, Where w = Where::current()) const;
@@ -189,16 +189,17 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
                          std::source_location where = std::source_location::current());
 
 // Making tensors. ShapeError for negative sizes and for more than 2^62 elements, MemoryError for what does not fit.
-Tensor empty(const Shape& shape, const TensorOptions& o = {});
-Tensor zeros(const Shape& shape, const TensorOptions& o = {});
-Tensor ones(const Shape& shape, const TensorOptions& o = {});
-Tensor full(const Shape& shape, Number value, const TensorOptions& o = {});
+Tensor empty(const Shape& shape, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor zeros(const Shape& shape, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor ones(const Shape& shape, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor full(const Shape& shape, Number value, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
 // start, start + step, ... below end (above it where step is negative): i64 if all three are whole numbers, else f32.
-Tensor arange(Number end, const TensorOptions& o = {});
-Tensor arange(Number start, Number end, const TensorOptions& o = {});
-Tensor arange(Number start, Number end, Number step, const TensorOptions& o = {});
-Tensor zeros_like(const Tensor& x);
-Tensor ones_like(const Tensor& x);
+Tensor arange(Number end, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor arange(Number start, Number end, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor arange(Number start, Number end, Number step, const TensorOptions& o = {},
+              Tensor::Where w = Tensor::Where::current());
+Tensor zeros_like(const Tensor& x, Tensor::Where w = Tensor::Where::current());
+Tensor ones_like(const Tensor& x, Tensor::Where w = Tensor::Where::current());
 
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);

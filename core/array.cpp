@@ -232,13 +232,13 @@ Array Array::reshape_view(const Shape& wanted) const {
 
 Array Array::permute(const Shape& dims) const {
   if (dims.rank != rank())
-    throw ShapeError("permute: " + to_string(dims) + " has " + std::to_string(dims.rank) + " axes (expected " +
+    throw ShapeError(to_string(dims) + " has " + std::to_string(dims.rank) + " axes (expected " +
                      std::to_string(rank()) + " for " + to_string(shape()) + ")");
   Shape shape, strides;
   uint32_t seen = 0;
   for (int i = 0; i < rank(); i++) {
     int d = wrap_dim(dims[i], rank());
-    if (seen >> d & 1) throw ShapeError("permute: axis " + std::to_string(d) + " appears twice in " + to_string(dims));
+    if (seen >> d & 1) throw ShapeError("axis " + std::to_string(d) + " appears twice in " + to_string(dims));
     seen |= 1u << d;
     shape.push_back(view().shape[d]);
     strides.push_back(view().strides[d]);
@@ -259,12 +259,12 @@ Array Array::expand(const Shape& wanted) const {
   Shape shape = wanted, strides;
   strides.rank = shape.rank;
   int lead = shape.rank - rank();
-  if (lead < 0) throw ShapeError("expand: " + to_string(this->shape()) + " has more axes than " + to_string(wanted));
+  if (lead < 0) throw ShapeError(to_string(this->shape()) + " has more axes than " + to_string(wanted));
   for (int i = 0; i < shape.rank; i++) {
     int64_t size = i < lead ? 1 : view().shape[i - lead];
     if (shape[i] == -1 && i >= lead) shape[i] = size;
     if (shape[i] != size && size != 1)
-      throw ShapeError("expand: " + to_string(this->shape()) + " does not broadcast to " + to_string(wanted) + " (" +
+      throw ShapeError(to_string(this->shape()) + " does not broadcast to " + to_string(wanted) + " (" +
                        std::to_string(size) + " against " + std::to_string(shape[i]) + " at axis " + std::to_string(i) +
                        ")");
     strides[i] = shape[i] == size && i >= lead ? view().strides[i - lead] : 0;
@@ -274,9 +274,9 @@ Array Array::expand(const Shape& wanted) const {
 }
 
 Array Array::diagonal(int64_t offset, int64_t dim1, int64_t dim2) const {
-  if (rank() < 2) throw ShapeError("diagonal: " + to_string(this->shape()) + " (expected two axes or more)");
+  if (rank() < 2) throw ShapeError(to_string(this->shape()) + " (expected two axes or more)");
   int a = wrap_dim(dim1, rank()), b = wrap_dim(dim2, rank());
-  if (a == b) throw ShapeError("diagonal: both axes are " + std::to_string(a));
+  if (a == b) throw ShapeError("both axes are " + std::to_string(a));
   const View& v = view();
   int64_t rows = v.shape[a], columns = v.shape[b];
   bool outside = offset >= columns || offset <= -rows;
@@ -292,14 +292,14 @@ Array Array::diagonal(int64_t offset, int64_t dim1, int64_t dim2) const {
 
 Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) const {
   int d = wrap_dim(dim, rank());
-  if (rank() == 0) throw ShapeError("slice: a 0-dim array has no axis to slice");
+  if (rank() == 0) throw ShapeError("a 0-dim array has no axis to slice");
   int64_t size = view().shape[d], way = 0, last = 0;
   bool far =
       length > 1 && (__builtin_mul_overflow(length - 1, step, &way) || __builtin_add_overflow(start, way, &last));
   if (length == 1) last = start;
   if (step == 0 || length < 0 || start < 0 || start > size ||
       (length > 0 && (far || start >= size || last < 0 || last >= size)))
-    throw IndexError("slice: start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
+    throw IndexError("start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
                      std::to_string(step) + " leave axis " + std::to_string(d) + " of " + to_string(shape()));
   Shape shape = this->shape(), strides = this->strides();
   int64_t offset = length > 0 ? start * strides[d] : 0;

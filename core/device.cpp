@@ -105,7 +105,7 @@ int backend_count() {
   return backends_used.load(std::memory_order_acquire);
 }
 
-Device device(std::string_view name) {
+Device device(std::string_view name, std::source_location where) try {
   int n = backend_count();
   std::string_view base = name.substr(0, name.find(':'));
   std::string known;
@@ -129,6 +129,10 @@ Device device(std::string_view name) {
     return Device{uint8_t(i), uint8_t(index)};
   }
   throw DeviceError("device: unknown device '" + std::string(name) + "' (expected one of " + known + ")");
+} catch (Error& e) {
+  ThreadState& s = state();
+  e.locate("device", s.where ? *s.where : where, "");
+  throw;
 }
 
 std::string device_name(Device d) {

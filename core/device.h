@@ -1,5 +1,6 @@
 // The registry: which backends and devices there are, and the kernel table of each.
 #pragma once
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,7 @@ int register_backend(Backend& backend, std::vector<std::string>* refused = nullp
 int backend_count();
 
 // "cpu", "cuda:1" -> device; DeviceError naming the known ones, or saying why it is not usable.
-Device device(std::string_view name);
+Device device(std::string_view name, std::source_location where = std::source_location::current());
 std::string device_name(Device d);
 
 // Where new tensors go: the fastest host backend unless set.

@@ -59,7 +59,7 @@ bool fits(const View& v, Layout need) {
   }
   if (!st) [[unlikely]]
     refuse(r, d, st);
-  if (s.fault.raised && on_host(d.device)) [[unlikely]]
+  if (s.fault.raised) [[unlikely]]
     report_fault(s);
 }
 

@@ -15,7 +15,7 @@ void Error::locate(const char* op, std::source_location where, const std::string
   if (located_) return;
   located_ = true;
   std::string name = std::string(op) + ":";
-  if (text_.compare(0, name.size(), name) != 0) text_ = name + " " + text_;
+  if (*op && text_.compare(0, name.size(), name) != 0) text_ = name + " " + text_;
   if (where.line() > 0) text_ += " at " + describe(where);
   if (!module_path.empty()) text_ += " (" + module_path + ")";
 }

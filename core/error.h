@@ -14,7 +14,7 @@ class Error : public std::exception {
  public:
   explicit Error(std::string text) : text_(std::move(text)) {}
   const char* what() const noexcept override { return text_.c_str(); }
-  // Names the op and the user's line, once: the innermost caller that knows them wins.
+  // Names the op ("" for a text that does) and the user's line, once: the innermost caller that knows them wins.
   void locate(const char* op, std::source_location where, const std::string& module_path);
   bool located() const { return located_; }
 

@@ -27,6 +27,7 @@ struct ThreadState {
   Fault fault;
   const std::source_location* where =
       nullptr;                   // overrides the caller's line (modules of nn lend theirs, the engine the forward's)
+  const char* op = nullptr;      // the public function that runs, where it is made of others; errors name it
   const char* module = nullptr;  // dotted path of the module that runs, interned; null outside
   TraceSink* trace = nullptr;
   void* dying = nullptr;  // nodes to be released, by autograd's explicit stack
@@ -81,6 +82,24 @@ class WhereScope {
  private:
   ThreadState& state_;
   const std::source_location* before_;
+};
+
+// A public function that is made of others: errors and nodes inside name it and its caller, not its parts.
+class CallScope {
+ public:
+  CallScope(const char* op, const std::source_location& where)
+      : state_(state()), op_(state_.op), line_(where), lines_(state_, &line_) {
+    if (!state_.op) state_.op = op;
+  }
+  ~CallScope() { state_.op = op_; }
+  CallScope(const CallScope&) = delete;
+  CallScope& operator=(const CallScope&) = delete;
+
+ private:
+  ThreadState& state_;
+  const char* op_;
+  std::source_location line_;
+  WhereScope lines_;
 };
 
 }  // namespace fovea

@@ -1,11 +1,15 @@
 #include "core/shape.h"
 
 #include "core/error.h"
+#include "core/mode.h"
 
 namespace fovea {
 
-void Shape::too_long(size_t n) {
-  throw ShapeError(std::to_string(n) + " dimensions (expected at most " + std::to_string(kMaxRank) + ")");
+void Shape::too_long(size_t n, const Where& w) {
+  ShapeError e(std::to_string(n) + " dimensions (expected at most " + std::to_string(kMaxRank) + ")");
+  ThreadState& s = state();
+  if (w.line() > 0 && s.depth == 0) e.locate(s.op ? s.op : "shape", s.where ? *s.where : w, s.module ? s.module : "");
+  throw e;
 }
 
 int64_t numel(const int64_t* dims, int rank) {

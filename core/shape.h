@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,11 @@ struct Shape {
   int64_t dims[kMaxRank] = {};
 
   Shape() = default;
-  Shape(std::initializer_list<int64_t> sizes) : Shape(sizes.begin(), sizes.size()) {}
-  Shape(const std::vector<int64_t>& sizes) : Shape(sizes.data(), sizes.size()) {}
-  Shape(const int64_t* sizes, size_t n) : rank(int32_t(n)) {
-    if (n > kMaxRank) too_long(n);
+  using Where = std::source_location;  // the caller's line, for errors
+  Shape(std::initializer_list<int64_t> sizes, Where w = Where::current()) : Shape(sizes.begin(), sizes.size(), w) {}
+  Shape(const std::vector<int64_t>& sizes, Where w = Where::current()) : Shape(sizes.data(), sizes.size(), w) {}
+  Shape(const int64_t* sizes, size_t n, Where w = Where::current()) : rank(int32_t(n)) {
+    if (n > kMaxRank) too_long(n, w);
     for (size_t i = 0; i < n; i++) dims[i] = sizes[i];
   }
   int64_t operator[](int i) const { return dims[i]; }
@@ -31,12 +33,12 @@ struct Shape {
     return true;
   }
   void push_back(int64_t d) {
-    if (rank == kMaxRank) too_long(rank + 1);
+    if (rank == kMaxRank) too_long(size_t(rank) + 1, {});
     dims[rank++] = d;
   }
 
  private:
-  [[noreturn]] static void too_long(size_t n);  // ShapeError
+  [[noreturn]] static void too_long(size_t n, const Where& w);  // ShapeError
 };
 
 // Product of the sizes; ShapeError for a negative size or when it exceeds 2^62.

@@ -6,9 +6,9 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/edit_distance.h"
 #include "core/error.h"
 #include "models/data/text_file.h"
-#include "models/text/edit_distance.h"
 
 namespace fovea {
 namespace {

@@ -7,7 +7,9 @@
 #include <set>
 #include <unordered_set>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
+#include "core/edit_distance.h"
 
 namespace fovea::nn {
 namespace {
@@ -183,20 +185,32 @@ std::vector<std::pair<std::string, std::string>> ModuleBase::ties() const {
   return all;
 }
 
-Ref<Parameter> ModuleBase::find_parameter(const std::string& dotted) const {
-  for (auto& [name, p] : named_state())
-    if (name == dotted) return p;
-  return {};
+void ModuleBase::locate(Error& e) {
+  ThreadState& s = state();
+  if (s.where && s.depth == 0) e.locate("", *s.where, s.module ? s.module : "");
 }
 
-ModuleBase& ModuleBase::find(const std::string& dotted) {
+Ref<Parameter> ModuleBase::find_parameter(const std::string& dotted, Where w) const {
+  NamedParameters all = named_state();
+  std::vector<std::string_view> known;
+  for (auto& [name, p] : all) {
+    if (name == dotted) return p;
+    known.push_back(name);
+  }
+  std::string_view near = text::nearest(dotted, known);
+  std::string hint = near.empty() ? "" : ". Did you mean " + std::string(near) + "?";
+  fovea::detail::fail<ValueError>("module", w, std::string(path_) + " has no parameter '" + dotted + "'" + hint);
+}
+
+ModuleBase& ModuleBase::find(const std::string& dotted, Where w) {
   ModuleBase* m = this;
   for (size_t at = 0; at < dotted.size();) {
     size_t dot = std::min(dotted.find('.', at), dotted.size());
     std::string part = dotted.substr(at, dot - at), known;
     ModuleBase* next = m->member(part, known);
     if (!next)
-      throw ValueError("module: " + std::string(m->path_) + " has no member '" + part + "' (it has: " + known + ")");
+      fovea::detail::fail<ValueError>("module", w,
+                                      std::string(m->path_) + " has no member '" + part + "' (it has: " + known + ")");
     m = next;
     at = dot + 1;
   }
@@ -228,14 +242,15 @@ void ModuleBase::to(Device device) {
     if (!(p->value().device() == device)) p->set(p->value().to(device));
 }
 
-int ModuleBase::freeze(const std::string& glob, bool frozen) {
+int ModuleBase::freeze(const std::string& glob, bool frozen, Where w) {
   int n = 0;
   for (auto& [name, p] : named_parameters())
     if (glob_match(glob, name)) {
       p->freeze(frozen);
       n++;
     }
-  if (n == 0) throw ValueError("freeze: no parameter of " + std::string(path_) + " matches '" + glob + "'");
+  if (n == 0)
+    fovea::detail::fail<ValueError>("freeze", w, "no parameter of " + std::string(path_) + " matches '" + glob + "'");
   return n;
 }
 

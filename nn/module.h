@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "autograd/parameter.h"
+#include "core/error.h"
 
 namespace fovea::nn {
 
@@ -50,7 +51,8 @@ class ModuleBase {
   const char* type_name() const { return type_.c_str(); }  // "FeedForward"
   const std::vector<ModuleBase*>& children() const { return children_; }
   // The module at a dotted path below this one; ValueError names what there is.
-  ModuleBase& find(const std::string& dotted);
+  using Where = std::source_location;  // the caller's line, for errors
+  ModuleBase& find(const std::string& dotted, Where w = Where::current());
 
   // Every parameter once, module by module, under the path of the module that made it ("blocks.3.mlp.up.weight").
   NamedParameters named_parameters() const { return collect(false); }
@@ -59,7 +61,8 @@ class ModuleBase {
   NamedParameters named_state() const { return collect(true); }
   // Second names of shared parameters: {alias, name}.
   std::vector<std::pair<std::string, std::string>> ties() const;
-  Ref<Parameter> find_parameter(const std::string& dotted) const;
+  // ValueError naming the nearest for a name that there is not.
+  Ref<Parameter> find_parameter(const std::string& dotted, Where w = Where::current()) const;
   int64_t num_parameters() const;  // elements, ties counted once, without buffers
 
   void train(bool on = true);
@@ -71,7 +74,7 @@ class ModuleBase {
   void to(Device device);
   // Stops (or resumes) training of what the glob names; * stands for any characters. Returns how many; ValueError when
   // none.
-  int freeze(const std::string& glob, bool frozen = true);
+  int freeze(const std::string& glob, bool frozen = true, Where w = Where::current());
   void zero_grad();  // drops the gradients
 
   // Hooks run round every call of this module, in the order of registration; the number removes them. A forward hook
@@ -120,6 +123,7 @@ class ModuleBase {
     const std::source_location* where_;
   };
 
+  static void locate(Error& e);  // one that forward threw itself: adds the caller's line and the path
   void run_pre_hooks(std::span<const Tensor* const> inputs, bool gives_tensor);
   Tensor run_forward_hooks(Tensor result);
 
@@ -196,7 +200,16 @@ template <class Net, bool kLends = false> class Module : public ModuleBase {
       run_pre_hooks(inputs, tensor);
       if constexpr (tensor) return run_forward_hooks(net.forward(std::forward<A>(a)...));
     }
-    return net.forward(std::forward<A>(a)...);
+    if constexpr (kLends) {
+      try {
+        return net.forward(std::forward<A>(a)...);
+      } catch (Error& e) {
+        locate(e);
+        throw;
+      }
+    } else {
+      return net.forward(std::forward<A>(a)...);
+    }
   }
 };
 

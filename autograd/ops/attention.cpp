@@ -261,6 +261,7 @@ Tensor attention(const Operand& q, const Operand& k, const Operand& v, const Att
 
 Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, const Operand& value,
                                     const SdpaOptions& o) try {
+  CallScope call("scaled_dot_product_attention", query.where());
   const char* name = "scaled_dot_product_attention";
   Tensor q = detail::tensor_of(query, name), k = detail::tensor_of(key, name), v = detail::tensor_of(value, name);
   int rank = q.dim();

@@ -6,10 +6,11 @@
 
 namespace fovea::detail {
 
-// Adds the public function's name, the caller's line and the module to an error on its way out.
+// Adds the public function's name, the caller's line and the module to an error on its way out. Inside a composition
+// they are left to the op that is composed.
 inline void locate(Error& e, const char* op, std::source_location where) {
   ThreadState& s = state();
-  e.locate(op, s.where ? *s.where : where, s.module ? s.module : "");
+  if (s.depth == 0) e.locate(s.op ? s.op : op, s.where ? *s.where : where, s.module ? s.module : "");
 }
 
 template <class E> [[noreturn]] void fail(const char* op, std::source_location where, const std::string& text) {

@@ -207,6 +207,7 @@ Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Op
 }
 
 Tensor index_select(const Operand& x, int64_t dim, const Operand& index) try {
+  CallScope call("index_select", x.where());
   const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
   if (t.dim() == 0 || at.dim() > 1)
     throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
@@ -236,11 +237,13 @@ std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim, SortOptions o) {
 }
 
 Tensor argsort(const Operand& x, int64_t dim, SortOptions o) {
+  CallScope call("argsort", x.where());
   NoGrad guard;
   return sort(x, dim, o).second;
 }
 
 std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim, TopkOptions o) try {
+  CallScope call("topk", x.where());
   const Tensor& t = detail::tensor_of(x, "topk");
   int d = wrap_dim(dim, t.dim());
   int64_t n = t.dim() ? t.size(d) : 1;

@@ -179,6 +179,7 @@ void define_loss_ops() {
 }
 
 Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o) try {
+  CallScope call("cross_entropy", input.where());
   const Tensor &x = detail::tensor_of(input, "cross_entropy"), &y = detail::tensor_of(target, "cross_entropy");
   check_constant(o.weight, "weight");
   if (is_floating(y.dtype())) return soft_cross_entropy(x, y, o);
@@ -195,6 +196,7 @@ Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEnt
 }
 
 Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o) try {
+  CallScope call("nll_loss", input.where());
   const Tensor &x = detail::tensor_of(input, "nll_loss"), &y = detail::tensor_of(target, "nll_loss");
   check_constant(o.weight, "weight");
   Shape rows;
@@ -213,6 +215,7 @@ Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOption
 }
 
 Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) try {
+  CallScope call("mse_loss", input.where());
   return reduced(square(sub(input, target)), o.reduction);
 } catch (Error& e) {
   detail::locate(e, "mse_loss", input.where());
@@ -220,6 +223,7 @@ Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) try 
 }
 
 Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) try {
+  CallScope call("l1_loss", input.where());
   return reduced(abs(sub(input, target)), o.reduction);
 } catch (Error& e) {
   detail::locate(e, "l1_loss", input.where());
@@ -228,6 +232,7 @@ Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) try {
 
 // min(d, delta) (d - min(d, delta) / 2): one formula for both parts, and no branch that overflows.
 Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) try {
+  CallScope call("huber_loss", input.where());
   if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
   Tensor d = abs(sub(input, target)), near = minimum(d, o.delta);
   return reduced(near * (d - near * 0.5), o.reduction);
@@ -237,6 +242,7 @@ Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions 
 }
 
 Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o) try {
+  CallScope call("smooth_l1_loss", input.where());
   if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
   if (o.beta == 0) return l1_loss(input, target, {o.reduction});
   return huber_loss(input, target, {o.reduction, o.beta}) / o.beta;
@@ -248,6 +254,7 @@ Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossO
 // Written as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x). The branches of softplus meet smoothly at 0, so
 // derivatives of every order are right there too.
 Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o) try {
+  CallScope call("binary_cross_entropy_with_logits", input.where());
   const char* name = "binary_cross_entropy_with_logits";
   const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
   if (!(x.shape() == t.shape()))

@@ -141,6 +141,8 @@ Tensor layer_norm(const Operand& x, const Shape& normalized_shape, const Operand
     detail::fail<ShapeError>("layer_norm", x.where(),
                              "x " + to_string(t.shape()) + " does not end in normalized_shape " +
                                  to_string(normalized_shape) + " (expected the sizes of x's last axes)");
+  if (!(o.eps >= 0))
+    detail::fail<ValueError>("layer_norm", x.where(), "eps is " + std::to_string(o.eps) + " (expected 0 or more)");
   return apply<op::layer_norm, 3>(
       {&t, detail::optional_of(weight, "layer_norm"), detail::optional_of(bias, "layer_norm")}, {n, o.eps}, x.where());
 }

@@ -152,14 +152,19 @@ void define_random_ops() {
           }});
 }
 
-Tensor rand(const Shape& shape, const RandomOptions& o) {
+Tensor rand(const Shape& shape, const RandomOptions& o, std::source_location where) try {
+  CallScope call("rand", where);
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("rand");
   return p.done(uniform_numbers(p, shape));
+} catch (Error& e) {
+  detail::locate(e, "rand", where);
+  throw;
 }
 
-Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o) {
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o, std::source_location where) try {
+  CallScope call("uniform", where);
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("uniform");
@@ -167,24 +172,36 @@ Tensor uniform(const Shape& shape, double low, double high, const RandomOptions&
     throw ValueError("uniform: low " + std::to_string(low) + ", high " + std::to_string(high) +
                      " (expected finite numbers, low <= high)");
   return p.done(uniform_numbers(p, shape) * (high - low) + low);
+} catch (Error& e) {
+  detail::locate(e, "uniform", where);
+  throw;
 }
 
-Tensor randn(const Shape& shape, const RandomOptions& o) {
+Tensor randn(const Shape& shape, const RandomOptions& o, std::source_location where) try {
+  CallScope call("randn", where);
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("randn");
   return p.done(normal_numbers(p, shape));
+} catch (Error& e) {
+  detail::locate(e, "randn", where);
+  throw;
 }
 
-Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o) {
+Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o, std::source_location where) try {
+  CallScope call("normal", where);
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("normal");
   if (!(std >= 0)) throw ValueError("normal: std " + std::to_string(std) + " (expected 0 or more)");
   return p.done(normal_numbers(p, shape) * std + mean);
+} catch (Error& e) {
+  detail::locate(e, "normal", where);
+  throw;
 }
 
-Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o) {
+Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o, std::source_location where) try {
+  CallScope call("randint", where);
   NoGrad guard;
   Plan p(o, i64);
   if (low >= high)
@@ -192,22 +209,34 @@ Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOption
                      " (expected low < high)");
   Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + low;
   return p.done(x.to(p.dtype));
+} catch (Error& e) {
+  detail::locate(e, "randint", where);
+  throw;
 }
 
-Tensor randperm(int64_t n, const RandomOptions& o) {
+Tensor randperm(int64_t n, const RandomOptions& o, std::source_location where) try {
+  CallScope call("randperm", where);
   NoGrad guard;
   Plan p(o, i64);
   if (n < 0) throw ValueError("randperm: n " + std::to_string(n) + " (expected 0 or more)");
   return p.done(argsort(p.bits({n})).to(p.dtype));
+} catch (Error& e) {
+  detail::locate(e, "randperm", where);
+  throw;
 }
 
-Tensor random_bits(const Shape& shape, const RandomOptions& o) {
+Tensor random_bits(const Shape& shape, const RandomOptions& o, std::source_location where) try {
+  CallScope call("random_bits", where);
   Plan p(o, i64);
   if (p.dtype != i64) throw DTypeError(std::string("random_bits: dtype ") + name_of(p.dtype) + " (expected i64)");
   return p.bits(shape);
+} catch (Error& e) {
+  detail::locate(e, "random_bits", where);
+  throw;
 }
 
 Tensor bernoulli(const Operand& p, Generator* generator) {
+  CallScope call("bernoulli", p.where());
   NoGrad guard;
   Tensor odds = p.is_number() ? p.number_beside(f32, default_device()) : detail::tensor_of(p, "bernoulli");
   if (!is_floating(odds.dtype()))

@@ -26,15 +26,22 @@ struct RandomOptions {
   Tensor like = {};  // takes dtype and device from here
 };
 // Uniform in [0, 1), multiples of 2^-24 (f64: 2^-53, f16: 2^-11, bf16: 2^-8).
-Tensor rand(const Shape& shape, const RandomOptions& o = {});
-Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o = {});
-Tensor randn(const Shape& shape, const RandomOptions& o = {});  // standard normal (Box and Muller, 1958)
-Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o = {});
+Tensor rand(const Shape& shape, const RandomOptions& o = {},
+            std::source_location where = std::source_location::current());
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o = {},
+               std::source_location where = std::source_location::current());
+Tensor randn(const Shape& shape, const RandomOptions& o = {},
+             std::source_location where = std::source_location::current());  // standard normal (Box and Muller, 1958)
+Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o = {},
+              std::source_location where = std::source_location::current());
 // Whole numbers in [low, high): the high half of 64 bits times high - low, so their odds differ by 2^-64 (high - low).
-Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o = {});
-Tensor randperm(int64_t n, const RandomOptions& o = {});  // 0 to n-1 in random order
+Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o = {},
+               std::source_location where = std::source_location::current());
+Tensor randperm(int64_t n, const RandomOptions& o = {},
+                std::source_location where = std::source_location::current());  // 0 to n-1 in random order
 // 64 random bits an element, i64.
-Tensor random_bits(const Shape& shape, const RandomOptions& o = {});
+Tensor random_bits(const Shape& shape, const RandomOptions& o = {},
+                   std::source_location where = std::source_location::current());
 // 1 with probability p, else 0, of p's dtype. ValueError where p is not in [0, 1] (seen on host devices). No gradient.
 Tensor bernoulli(const Operand& p, Generator* generator = nullptr);
 

@@ -1,5 +1,6 @@
 #include "autograd/ops/reduce.h"
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/view.h"
@@ -170,7 +171,8 @@ void define_reduce_ops() {
 
 Tensor sum(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::sum>(x, dim, o); }
 Tensor mean(const Operand& x, const Shape& dim, ReduceOptions o) {
-  if (!x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype())) return mean(cast(x, f32), dim, o);
+  if (!x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype()))
+    return mean(Operand(cast(x, f32), x.where()), dim, o);
   return reduce_op<op::mean>(x, dim, o);
 }
 Tensor prod(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::prod>(x, dim, o); }
@@ -186,7 +188,7 @@ Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o) {
 }
 Tensor cumsum(const Operand& x, int64_t dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
 Tensor sum_to(const Operand& x, const Shape& shape) {
-  if (x.tensor().shape() == shape) return x.tensor();
+  if (detail::tensor_of(x, "sum_to").shape() == shape) return x.tensor();
   return apply<op::sum_to, 1>({x.pointer()}, {shape}, x.where());
 }
 

@@ -338,6 +338,7 @@ Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) try 
 }
 
 Tensor select(const Operand& x, int64_t dim, int64_t index) try {
+  CallScope call("select", x.where());
   const Tensor& t = tensor_of(x, "select");
   int d = wrap_dim(dim, t.dim());
   int64_t n = t.dim() ? t.size(d) : 0;
@@ -355,6 +356,7 @@ Tensor diagonal(const Operand& x, int64_t offset, int64_t dim1, int64_t dim2) {
 }
 
 std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
+  CallScope call("split", x.where());
   const Tensor& t = tensor_of(x, "split");
   int d = wrap_dim(dim, t.dim());
   if (size < 1) throw ShapeError("size " + std::to_string(size) + " (expected 1 or more)");
@@ -367,6 +369,7 @@ std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) try {
 }
 
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) try {
+  CallScope call("chunk", x.where());
   const Tensor& t = tensor_of(x, "chunk");
   if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
   int64_t n = t.size(wrap_dim(dim, t.dim()));
@@ -377,6 +380,7 @@ std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) try {
 }
 
 Tensor cat(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) try {
+  CallScope call("cat", where);
   std::vector<const Tensor*> in;
   for (const Tensor& t : tensors) in.push_back(&t);
   if (in.empty() || !tensors[0].defined()) throw ShapeError("no tensors to join");
@@ -396,6 +400,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t dim, std::source_location
 }
 
 Tensor stack(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) {
+  CallScope call("stack", where);
   std::vector<Tensor> wide;
   for (const Tensor& t : tensors) wide.push_back(unsqueeze(Operand(t, where), dim));
   return cat(wide, dim, where);

@@ -73,6 +73,10 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
   if (int64_t(prompt.size()) > c.context)
     throw ValueError("generate: the prompt has " + std::to_string(prompt.size()) + " tokens (the model's context is " +
                      std::to_string(c.context) + ")");
+  for (int32_t id : prompt)
+    if (id < 0 || id >= c.vocab)
+      throw ValueError("generate: the prompt has token " + std::to_string(id) + " (expected 0 to " +
+                       std::to_string(c.vocab - 1) + ")");
   NoGrad guard;
   struct Eval {
     Gpt& model;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "core/dispatch.h"
@@ -37,9 +38,9 @@ double sum_of_squares(const Tensor& g) { return sum(square(g.to(acc_dtype(g.dtyp
 
 }  // namespace
 
-AdamW::AdamW(const nn::ModuleBase& model, const AdamWOptions& o) : AdamW(model.named_parameters(), o) {}
+AdamW::AdamW(const nn::ModuleBase& model, const AdamWOptions& o, Where w) : AdamW(model.named_parameters(), o, w) {}
 
-AdamW::AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o)
+AdamW::AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o, Where w) try
     : o_(o), last_norm_(std::numeric_limits<double>::quiet_NaN()) {
   require(o.lr >= 0 && std::isfinite(o.lr), "lr", o.lr, "0 or more");
   require(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "0 <= beta1 < 1");
@@ -53,6 +54,9 @@ AdamW::AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o)
     slots_.push_back({name, p, decays && o.weight_decay > 0});
   }
   if (slots_.empty()) throw ValueError("adamw: no parameters to train");
+} catch (Error& e) {
+  fovea::detail::locate(e, "adamw", w);
+  throw;
 }
 
 void AdamW::zero_grad() {

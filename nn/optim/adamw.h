@@ -29,8 +29,9 @@ class AdamW {
   };
 
   // The parameters that the model has now. ValueError for options outside their range.
-  explicit AdamW(const nn::ModuleBase& model, const AdamWOptions& o = {});
-  AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o);
+  using Where = std::source_location;  // the caller's line, for errors
+  explicit AdamW(const nn::ModuleBase& model, const AdamWOptions& o = {}, Where w = Where::current());
+  AdamW(const nn::NamedParameters& parameters, const AdamWOptions& o, Where w = Where::current());
 
   void zero_grad();  // drops the gradients
   // Updates every parameter that has a gradient. Clips first when asked to; a gradient that is not finite then throws

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/loss.h"
@@ -13,6 +14,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "core/device.h"
+#include "models/gpt.h"
 #include "nn/checkpoint.h"
 #include "nn/linear.h"
 #include "nn/optim/adamw.h"
@@ -83,10 +85,45 @@ TEST_CASE("shapes that do not fit") {
           layer_norm(v, {4}));
   MISTAKE("cross_entropy: target is [3] (expected [2] for input [2,3])" AT,
           cross_entropy(v, zeros({3}, {.dtype = i64})));
-  MISTAKE("9 dimensions (expected at most 8)", zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}));
-  MISTAKE("negative size in shape [-2,3]", zeros({-2, 3}));
+  MISTAKE("shape: 9 dimensions (expected at most 8)" AT, zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}));
+  MISTAKE("zeros: negative size in shape [-2,3]" AT, zeros({-2, 3}));
+  MISTAKE("full: [1099511627776,1024] i64 takes more than 2^44 bytes" AT, full({1ll << 40, 1 << 10}, 1));
+  MISTAKE("randn: negative size in shape [-2]" AT, randn({-2}));
+  MISTAKE("randint: low 5, high 5 (expected low < high)" AT, randint(5, 5, {2}));
+  MISTAKE("arange: 0 to 5 by -1 (expected a step towards the end, and at most 2^62 of them)" AT, arange(0, 5, -1));
+  MISTAKE("tensor: undefined: it was never given a value" AT, zeros_like(Tensor()));
   MISTAKE("tensor: 3 numbers for shape [2,2] (expected 4)", Tensor::of(std::vector<float>{1, 2, 3}, {2, 2}));
   MISTAKE("split: size 0 (expected 1 or more)" AT, split(v, 0));
+}
+
+// Functions that are made of others are named themselves.
+TEST_CASE("the function is the one that was called") {
+  Tensor v = grid({2, 3}), w = grid({4}), whole = zeros({2}, {.dtype = i64}), seven = full({2}, 7, {.dtype = i64});
+  MISTAKE("index_select: index 7 at position 0 is out of range (expected 0 to 1)" AT, index_select(v, 0, seven));
+  MISTAKE("nll_loss: index 7 at position 0 is out of range (expected 0 to 2)" AT, nll_loss(v, seven));
+  const char* apart = ": shapes do not broadcast: [2,3] and [4] (3 against 4 at axis -1; expected equal sizes or 1)" AT;
+  MISTAKE(std::string("mse_loss") + apart, mse_loss(v, w));
+  MISTAKE(std::string("smooth_l1_loss") + apart, smooth_l1_loss(v, w));
+  MISTAKE(std::string("binary_cross_entropy_with_logits") + apart,
+          binary_cross_entropy_with_logits(v, v, {.weight = w}));
+  MISTAKE("stack: axis out of range: 5 (expected -3 to 2)" AT, stack({v}, 5));
+  MISTAKE("cat: undefined: it was never given a value" AT, cat({v, Tensor()}, 0));
+  MISTAKE("argsort: axis out of range: 4 (expected -2 to 1)" AT, argsort(v, 4));
+  MISTAKE("mean: axis out of range: 2 (expected -1 to 0)" AT, mean(whole, {2}));
+  Tensor q = grid({1, 2, 3, 4});
+  MISTAKE("scaled_dot_product_attention: [7,7] does not broadcast to [1,2,3,3] (7 against 3 at axis 2)" AT,
+          scaled_dot_product_attention(q, q, q, {.attn_mask = grid({7, 7})}));
+  MISTAKE("layer_norm: eps is -1.000000 (expected 0 or more)" AT, layer_norm(v, {3}, Tensor(), Tensor(), {.eps = -1}));
+}
+
+TEST_CASE("numbers where tensors are expected") {
+  Tensor v = grid({2, 3});
+  MISTAKE("argmax: input 0 is a number (expected a tensor)" AT, argmax(3, 0));
+  MISTAKE("cumsum: input 0 is a number (expected a tensor)" AT, cumsum(3, 0));
+  MISTAKE("linear: input 0 is a number (expected a tensor)" AT, linear(2, v));
+  MISTAKE("linear: input 2 is a number (expected a tensor)" AT, linear(v, v, 2));
+  MISTAKE("sum_to: expected a defined tensor" AT, sum_to(2, {1}));
+  MISTAKE("gather: expected a defined tensor" AT, gather(v, 0, 1));
 }
 
 TEST_CASE("dtypes that an op does not take") {
@@ -95,6 +132,8 @@ TEST_CASE("dtypes that an op does not take") {
   MISTAKE("embedding: ids is [2,3] f32 (expected i64 or i32). Cast it with to(i64)" AT, embedding(v, v));
   MISTAKE("gather: index is [2,3] f32 (expected i64 or i32). Cast it with to(i64)" AT, gather(v, 0, v));
   MISTAKE("requires_grad: i64 has no gradient (expected a floating dtype)" AT, whole.requires_grad_());
+  MISTAKE("requires_grad: i64 has no gradient (expected a floating dtype)" AT,
+          full({2}, 1, {.dtype = i64, .requires_grad = true}));
   MISTAKE("data: array is f32 (asked for f64)" AT, v.data<double>());
 }
 
@@ -104,7 +143,6 @@ TEST_CASE("indices and values out of their range") {
   MISTAKE("cross_entropy: index 3 at position 0 is out of range (expected 0 to 2)" AT,
           cross_entropy(grid({1, 3}), three));
   MISTAKE("select: index 2 leaves axis 0 of [2,3]" AT, select(v, 0, 2));
-  MISTAKE("gather: index 3 at position 0 is out of range (expected 0 to 1)" AT, index_select(v, 0, three));
   MISTAKE("dropout: p is 1.500000 (expected 0 to 1)" AT, dropout(v, 1.5));
   MISTAKE("item: tensor [2,3] has 6 elements (expected 1)" AT, v.item());
   MISTAKE("topk: k is 4 (expected 0 to 3, axis 1 of [2,3])" AT, topk(v, 4));
@@ -125,12 +163,13 @@ TEST_CASE("gradients that there are not") {
       "backward: the graph was freed by an earlier backward (pass retain_graph to keep it), or what it saved is gone, "
       "of sum, recorded at test_error_texts.cpp:LINE" AT,
       loss.backward());
+  MISTAKE("register_hook: an undefined tensor" AT, Tensor().register_hook([](const Tensor& t) { return t; }));
 }
 
 TEST_CASE("devices") {
-  MISTAKE("device: unknown device 'gpu' (expected one of ref, cpu)", device("gpu"));
-  MISTAKE("device: cpu:1 does not exist (cpu has 1)", device("cpu:1"));
-  MISTAKE("device: bad number in 'cpu:x' (expected a form like cuda:0)", device("cpu:x"));
+  MISTAKE("device: unknown device 'gpu' (expected one of ref, cpu)" AT, device("gpu"));
+  MISTAKE("device: cpu:1 does not exist (cpu has 1)" AT, device("cpu:1"));
+  MISTAKE("device: bad number in 'cpu:x' (expected a form like cuda:0)" AT, device("cpu:x"));
 }
 
 TEST_CASE("modules, optimizers, checkpoints") {
@@ -139,7 +178,13 @@ TEST_CASE("modules, optimizers, checkpoints") {
       "linear: inner sizes differ: x [2,4], weight [2,3] (4 vs 3; weight is [out, in]) at test_error_texts.cpp:LINE "
       "(net.out)",
       net(grid({2, 4})));
-  MISTAKE("freeze: no parameter of net matches '*.bais'", net.freeze("*.bais"));
-  MISTAKE("adamw: lr is -1.000000 (expected 0 or more)", optim::AdamW(net, {.lr = -1}));
+  MISTAKE("freeze: no parameter of net matches '*.bais'" AT, net.freeze("*.bais"));
+  MISTAKE("module: net has no parameter 'out.wieght'. Did you mean out.weight?" AT, net.find_parameter("out.wieght"));
+  MISTAKE("module: net has no parameter 'xyz'" AT, net.find_parameter("xyz"));
+  MISTAKE("module: net has no member 'outt' (it has: out)" AT, net.find("outt"));
+  MISTAKE("adamw: lr is -1.000000 (expected 0 or more)" AT, optim::AdamW(net, {.lr = -1}));
+  Gpt gpt({.layers = 1, .dim = 8, .heads = 2, .context = 4, .vocab = 5});
+  MISTAKE("gpt: position 9 is beyond the model's context of 4" AT " (gpt)", gpt(zeros({1, 9}, {.dtype = i64})));
+  MISTAKE("gpt: ids [9] (expected [B, T])" AT " (gpt)", gpt(zeros({9}, {.dtype = i64})));
   MISTAKE("missing.h5: cannot be read: No such file or directory", nn::checkpoint::load("missing.h5", net));
 }

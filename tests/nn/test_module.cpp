@@ -59,7 +59,7 @@ TEST_CASE("members register themselves under dotted paths") {
   CHECK(std::string(net.first.type_name()) == "Pair");
   CHECK(&net.find("more.1.b") == &net.more[1].b);
   CHECK(net.find_parameter("first.b.bias") == net.first.b.bias);
-  CHECK(error_of([&] { net.find("more.2"); }) == "module: net.more has no member '2' (it has: 0, 1)");
+  CHECK(error_of([&] { net.find("more.2"); }).starts_with("module: net.more has no member '2' (it has: 0, 1) at "));
 }
 
 TEST_CASE("a tie is one parameter with two names, counted once") {
@@ -124,7 +124,7 @@ TEST_CASE("train, eval, freeze and casts reach everything below") {
   CHECK(net.first.a.weight->value().requires_grad());
   CHECK(net.freeze("first.*.bias", false) == 2);
   CHECK(net.first.a.bias->value().requires_grad());
-  CHECK(error_of([&] { net.freeze("nothing.*"); }) == "freeze: no parameter of net matches 'nothing.*'");
+  CHECK(error_of([&] { net.freeze("nothing.*"); }).starts_with("freeze: no parameter of net matches 'nothing.*' at "));
   net.to(f64);
   CHECK(net.plain[0].weight->value().dtype() == f64);
   CHECK(net.seen->value().dtype() == f64);

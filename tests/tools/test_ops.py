@@ -163,6 +163,12 @@ class Op(ProgramTest):
         dense = self.run_op('attention', {**tensors, 'mask': ('BOOL', [2, 2], [False, True, False, False])})
         self.close(dense['out.0'], 'F64', [1, 1, 2, 1], [3, 0])
 
+    def test_a_bad_index_on_a_device_with_memory_of_its_own(self):
+        few = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins', 'few.so')
+        path = self.write('in.st', save({'in.0': ('F32', [2], [1, 2]), 'in.1': ('I64', [1], [5])}))
+        self.refused(1, 'gather: index 5 at position 0 is out of range (expected 0 to 1)', 'op', 'gather', '--in', path, '--out',
+                     self.path('out.st'), '--attrs', '{"dim": 0}', '--plugin', few, '--device', 'few')
+
     def test_mistakes_are_one_line(self):
         path = self.write('x.st', save({'in.0': ('F32', [2], [1, 2])}))
         two = self.write('two.st', save({'in.0': ('F32', [2], [1, 2]), 'in.1': ('F32', [2], [1, 2])}))

@@ -3,7 +3,7 @@
 #include <csignal>
 #include <sstream>
 
-#include "models/text/edit_distance.h"
+#include "core/edit_distance.h"
 #include "tools/cli/verbs.h"
 
 using namespace fovea;

@@ -1,6 +1,6 @@
 #include "tools/cli/op_attributes.h"
 
-#include "models/text/edit_distance.h"
+#include "core/edit_distance.h"
 #include "tools/cli/verb.h"
 
 namespace fovea::cli {

@@ -12,7 +12,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
-#include "models/text/edit_distance.h"
+#include "core/edit_distance.h"
 #include "tools/cli/ops.h"
 #include "tools/cli/verb.h"
 

@@ -3,7 +3,7 @@
 
 #include <fmt/core.h>
 
-#include "models/text/edit_distance.h"
+#include "core/edit_distance.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {

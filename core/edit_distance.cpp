@@ -1,4 +1,4 @@
-#include "models/text/edit_distance.h"
+#include "core/edit_distance.h"
 
 #include <algorithm>
 #include <vector>
