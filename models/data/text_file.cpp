@@ -1,6 +1,7 @@
 #include "models/data/text_file.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -22,6 +23,8 @@ std::string read_text(const std::string& path) {
   std::unique_ptr<FILE, int (*)(FILE*)> opened(standard_input ? nullptr : std::fopen(path.c_str(), "rb"), &std::fclose);
   FILE* file = standard_input ? stdin : opened.get();
   if (!file) fail(fmt::format("cannot be opened: {}", std::strerror(errno)));
+  if (!standard_input && std::filesystem::is_character_file(path, ignored) && !isatty(fileno(file)))
+    fail("is a device (expected a text file)");  // some never end
   std::string text;
   for (;;) {
     constexpr size_t kPiece = 1 << 20;

@@ -56,6 +56,8 @@ class BadInput(ProgramTest):
         self.assertEqual(os.listdir(self.folder).count('run'), 0, 'a refused run leaves no folder')
         self.refused(1, 'missing.txt: cannot be opened: No such file', 'train', 'lm', 'missing.txt', '-o', self.path('run'))
         self.refused(1, 'is a directory (expected a text file)', 'train', 'lm', self.folder, '-o', self.path('run'))
+        for device in ('/dev/zero', '/dev/null'):  # the first has no end
+            self.refused(1, f'{device}: is a device (expected a text file)', 'train', 'lm', device, '-o', self.path('run'), timeout=10)
         os.chmod(self.text, 0)
         self.train_refused(1, 'text.txt: cannot be opened: Permission denied', preexec_fn=as_nobody)
 
@@ -108,6 +110,7 @@ class BadInput(ProgramTest):
         self.train_refused(1, 'the text is too short', '--set', 'model.context=1073741824')
         self.train_refused(1, 'of memory, and there are ', '--set', 'model.dim=16384', '--set', 'model.layers=200')
         self.refused(2, '-o RUN is missing', 'train', 'lm', self.text)
+        self.refused(2, '-o is empty', 'train', 'lm', self.text, '-o', '')
         self.assertFalse(os.path.exists(self.path('run')), 'a refused run leaves no folder')
 
     def test_files_that_are_no_checkpoint(self):

@@ -61,6 +61,7 @@ int run_train(const Args& args) {
   }
   if (!args.has("--out")) throw UsageError("-o RUN is missing: the folder that checkpoints and metrics go to");
   run.folder = args.text("--out");
+  if (run.folder.empty()) throw UsageError("-o is empty (expected the folder that checkpoints and metrics go to)");
   run.fresh = args.has("--fresh");
 
   const std::vector<std::string>& files = args.texts("FILES");
