@@ -67,6 +67,7 @@ class Trace(ProgramTest):
         self.refused(2, "x.csv: unknown kind of trace (expected F.json", 'trace', 'mlp_tiny', '--out', 'x.csv')
         self.refused(2, "x.csv: unknown kind of trace (expected F.json", 'train', 'lm', '-o', self.path('run'), '--trace', 'x.csv')
         self.refused(2, '--tolerance is -1', 'trace', 'diff', 'a.h5', 'b.h5', '--tolerance', -1)
+        self.ok('bench', 'dispatch', '--threads', 2, '--iters', 1, '--json')  # a fixed form of scripts: taken, and one thread computes
         self.refused(1, 'none.h5: cannot be read: No such file', 'trace', 'diff', 'none.h5', 'none.h5')
         text = self.write('text.txt', 'the quick brown fox jumps over the lazy dog. ' * 40)
         self.ok('train', 'lm', text, '-o', self.path('run'), *SMALL)
@@ -74,7 +75,7 @@ class Trace(ProgramTest):
         self.refused(1, 'is no trace with results', 'trace', 'diff', checkpoint, checkpoint)
         for arguments, refused in [(['dispatch', '--B', 3], '--B is for gpt2_step'), (['mlp_tiny', '--T', 3], '--T is for gpt2_step'),
                                    (['dispatch', '--shape', '2x2x2'], '--shape is for gemm'), (['gemm', '--trace', 'x.json'], '--trace is for'),
-                                   (['dispatch', '--threads', 2], '--threads is for'), (['mlp_tiny', '--losses', 'x', '--max-s', 1], '--max-s is for'),
+                                   (['mlp_tiny', '--losses', 'x', '--max-s', 1], '--max-s is for'),
                                    (['gpt2_step', '--B', 0], '--B is 0 (expected 1 or more)')]:
             self.refused(2, refused, 'bench', *arguments)
 

@@ -199,7 +199,6 @@ int run_bench(const Args& args) {
   if (name != "gemm") refuse(args, {"--shape"}, "is for gemm");
   if (name == "gemm" || name == "dispatch") refuse(args, {"--trace", "--losses"}, "is for training steps");
   if (name == "dispatch" || name == "gemm") refuse(args, {"--B", "--T"}, "is for gpt2_step");
-  if (name == "dispatch") refuse(args, {"--threads"}, "is for workloads with arithmetic: dispatch has one thread");
   if (args.has("--losses")) refuse(args, {"--trace", "--max-s"}, "is for timings, and --losses times nothing");
   if (name == "dispatch") dispatch(bench);
   else if (name == "gemm") gemm(bench, args);
