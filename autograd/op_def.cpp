@@ -54,6 +54,7 @@ void detail::install_ops() {
   if (installed) return;
   installed = true;
   define_elementwise_ops();
+  define_activation_ops();
   define_reduce_ops();
   define_view_ops();
   define_matmul_ops();

@@ -163,6 +163,21 @@ struct GeluAttrs {
   static constexpr auto fields() { return Fields{Field{"approximate", &GeluAttrs::approximate}}; }
 };
 
+struct SoftplusAttrs {
+  double beta = 1, threshold = 20;
+  static constexpr auto fields() {
+    return Fields{Field{"beta", &SoftplusAttrs::beta}, Field{"threshold", &SoftplusAttrs::threshold}};
+  }
+};
+struct LeakyReluAttrs {
+  double negative_slope = 0.01;
+  static constexpr auto fields() { return Fields{Field{"negative_slope", &LeakyReluAttrs::negative_slope}}; }
+};
+struct EluAttrs {
+  double alpha = 1;
+  static constexpr auto fields() { return Fields{Field{"alpha", &EluAttrs::alpha}}; }
+};
+
 // The normalised axes are the last `normalized_dims`.
 struct LayerNormAttrs {
   int64_t normalized_dims = 1;

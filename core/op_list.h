@@ -175,6 +175,16 @@ struct OpRow {
   X(contiguous,     NoAttrs,        {.slot = op::copy, .elementwise = true}) \
   X(gelu,           GeluAttrs,      {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(gelu_backward,  GeluAttrs,      {.inputs = 2, .elementwise = true}) \
+  X(logsigmoid,    NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(softsign,      NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(relu6,         NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(selu,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(silu,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(mish,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(hardswish,     NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(softplus,       SoftplusAttrs,  {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(leaky_relu,     LeakyReluAttrs, {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(elu,            EluAttrs,       {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(dropout,        DropoutAttrs,   {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   /* elementwise, two inputs */ \
   X(add,            NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::add), .inputs = 2, .elementwise = true}) \
@@ -188,6 +198,9 @@ struct OpRow {
   X(remainder,      NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::remainder), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
   X(fmod,          NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::fmod), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
   X(atan2,         NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::atan2), .inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
+  X(hypot,          NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1) | out(), in(0) | in(1) | out()}}) \
+  X(logaddexp,      NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
+  X(lerp,           NoAttrs,        {.inputs = 3, .elementwise = true, .needs = {in(2), in(2), in(0) | in(1)}}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(lt,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::lt), .inputs = 2, .elementwise = true, .result = Result::boolean}) \

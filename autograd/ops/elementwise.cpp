@@ -1,6 +1,7 @@
 #include "autograd/ops/elementwise.h"
 
 #include <algorithm>
+#include <limits>
 #include <numbers>
 
 #include "autograd/ops/checks.h"
@@ -29,6 +30,21 @@ void extremum_backward(Backward& b, bool larger) {
     Tensor half = where(tie, b.g() * 0.5, 0.0);
     b.add(i, half + (i == 0 ? where(first, b.g(), 0.0) : where(logical_or(first, tie), 0.0, b.g())));
   }
+}
+
+// The larger magnitude times sqrt(1 + ratio^2). An infinity wins over NaN, as in C.
+void hypot_compose(Compose& c) {
+  Tensor a = abs(c.x(0)), b = abs(c.x(1)), large = maximum(a, b), small = minimum(a, b);
+  Tensor ratio = small / where(eq(large, 0), 1.0, large);
+  Tensor y = large * sqrt(square(ratio) + 1);
+  double infinity = std::numeric_limits<double>::infinity();
+  c.out[0] = where(logical_or(eq(a, infinity), eq(b, infinity)), infinity, y);
+}
+
+void logaddexp_compose(Compose& c) {
+  const Tensor &a = c.x(0), &b = c.x(1);
+  Tensor same = eq(a, b);  // of two equal infinities, too, whose difference is NaN
+  c.out[0] = maximum(a, b) + log1p(exp(where(same, 0.0, -abs(where(same, 0.0, a) - where(same, 0.0, b)))));
 }
 
 void gelu_compose(Compose& c) {
@@ -145,6 +161,35 @@ void define_elementwise_ops() {
     if (b.needs(0)) b.add(0, g * x);
     if (b.needs(1)) b.add(1, -g * y);
   });
+  define(
+      op::hypot,
+      {.doc = "sqrt(a^2 + b^2)", .compose = hypot_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
+         Tensor y = b.y(), g = where(eq(y, 0), 0.0, b.g() / where(eq(y, 0), 1.0, y));
+         for (int i = 0; i < 2; i++)
+           if (b.needs(i)) b.add(i, g * b.x(i));
+       }});
+  define(op::logaddexp, {.doc = "log(e^a + e^b)",
+                         .compose = logaddexp_compose,
+                         .gradient = Gradient::backward,
+                         .backward = [](Backward& b) {
+                           Tensor same = eq(b.x(0), b.x(1));
+                           Tensor d = where(same, 0.0, b.x(0)) - where(same, 0.0, b.x(1));
+                           if (b.needs(0)) b.add(0, b.g() * sigmoid(d));
+                           if (b.needs(1)) b.add(1, b.g() * sigmoid(-d));
+                         }});
+  define(op::lerp, {.doc = "a + weight (b - a)",
+                    .compose =
+                        [](Compose& c) {
+                          Tensor d = c.x(1) - c.x(0), near_end = abs(c.x(2)) >= 0.5;
+                          c.out[0] = where(near_end, c.x(1) - d * (1 - c.x(2)), c.x(0) + c.x(2) * d);
+                        },
+                    .gradient = Gradient::backward,
+                    .backward =
+                        [](Backward& b) {
+                          if (b.needs(0)) b.add(0, b.g() * (1 - b.x(2)));
+                          if (b.needs(1)) b.add(1, b.g() * b.x(2));
+                          if (b.needs(2)) b.add(2, b.g() * (b.x(1) - b.x(0)));
+                        }});
   no_rule(op::shift_right, "logical shift to the right");
 
   rule(op::where, "condition ? a : b", [](Backward& b) {
@@ -216,6 +261,50 @@ Tensor to_device(const Operand& x, Device d) {
   Device from = detail::tensor_of(x, "to_device").device();
   if (from == d) return x.tensor();
   return apply<op::to_device, 1>({x.pointer()}, {d.backend, d.index}, x.where());
+}
+
+Tensor lerp(const Operand& a, const Operand& b, const Operand& weight) {
+  const Tensor &x = detail::tensor_of(a, "lerp"), &y = detail::tensor_of(b, "lerp");
+  Tensor w = weight.is_number() ? weight.number_beside(x.dtype(), x.device()) : weight.tensor();
+  return apply<op::lerp, 3>({&x, &y, &w}, {}, a.where());
+}
+
+Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value) {
+  CallScope call("addcmul", x.where());
+  return x + (value == 1 ? a * b : a * b * value);
+}
+
+Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max) {
+  Tensor y = detail::tensor_of(x, "clamp");
+  if (!min && !max) detail::fail<ValueError>("clamp", x.where(), "neither min nor max is given");
+  CallScope call("clamp", x.where());
+  auto bound = [&](const Number& n) {
+    if (n.kind() == Number::floating && !is_floating(y.dtype())) y = y.to(f32);
+    return full({}, n, {.dtype = y.dtype(), .device = y.device()});
+  };
+  if (min) {
+    Tensor low = bound(*min);
+    y = where(y < low, low, y);
+  }
+  if (max) {
+    Tensor high = bound(*max);
+    y = where(y > high, high, y);
+  }
+  return y;
+}
+
+Tensor nan_to_num(const Operand& x, double nan, std::optional<double> posinf, std::optional<double> neginf) {
+  const Tensor& t = detail::tensor_of(x, "nan_to_num");
+  if (!is_floating(t.dtype())) return t;
+  CallScope call("nan_to_num", x.where());
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  double most = t.dtype() == f16    ? 65504
+                : t.dtype() == bf16 ? 0x1.fep127
+                : t.dtype() == f32  ? 0x1.fffffep127
+                                    : 0x1.fffffffffffffp1023;
+  Tensor y = where(isnan(t), nan, t);
+  y = where(eq(t, infinity), posinf.value_or(most), y);
+  return where(eq(t, -infinity), neginf.value_or(-most), y);
 }
 
 Tensor contiguous(const Operand& x) {

@@ -66,6 +66,9 @@ inline Tensor fmod(const Operand& a, const Operand& b) {
 }  // with a's sign, as C's
 // The angle of the point (x, y), in (-pi, pi]; at the origin the gradient is 0.
 inline Tensor atan2(const Operand& y, const Operand& x) { return apply_binary(op::atan2, y, x); }
+inline Tensor hypot(const Operand& a, const Operand& b) { return apply_binary(op::hypot, a, b); }  // without overflow
+// log(e^a + e^b), without overflow.
+inline Tensor logaddexp(const Operand& a, const Operand& b) { return apply_binary(op::logaddexp, a, b); }
 inline Tensor logical_xor(const Operand& a, const Operand& b) { return apply_binary(op::logical_xor, a, b); }
 // Of integers and booleans.
 inline Tensor bitwise_and(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_and, a, b); }
@@ -97,6 +100,15 @@ inline Tensor& operator/=(Tensor& a, const Operand& b) { return a = apply_binary
 // condition ? a : b, element by element; the branch not taken gets gradient 0, whatever its value. Behind it that 0 may
 // still meet an infinite slope and become NaN, so choose the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0).
 Tensor where(const Operand& condition, const Operand& a, const Operand& b);
+// a + weight (b - a), exact at both ends. The three broadcast.
+Tensor lerp(const Operand& a, const Operand& b, const Operand& weight);
+// x + value a b.
+Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value = 1);
+// Numbers beyond the bounds become them; NaN stays NaN. At a bound the gradient is x's. ValueError without any bound.
+Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max = {});
+// NaN and the infinities as numbers; without one, the infinities are the dtype's largest finite numbers.
+Tensor nan_to_num(const Operand& x, double nan = 0, std::optional<double> posinf = {},
+                  std::optional<double> neginf = {});
 // The same numbers as another dtype. Floating to integer truncates; gradients are cast back.
 Tensor cast(const Operand& x, DType dtype);
 // The same numbers on another device; gradients are copied back.

@@ -4,6 +4,7 @@
 namespace fovea {
 
 void define_elementwise_ops();
+void define_activation_ops();
 void define_reduce_ops();
 void define_view_ops();
 void define_matmul_ops();

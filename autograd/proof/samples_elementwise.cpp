@@ -89,6 +89,28 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::logical_not>({truths({5})});
   s.add<op::neg>({integers({5}, -3, 4)});
   s.add<op::abs>({integers({5}, -3, 4)});
+  unary<op::logsigmoid>(s, anywhere);
+  unary<op::softsign>(s, away);
+  unary<op::relu6>(s, [](const Shape& x) { return apart(x, 1); });
+  unary<op::selu>(s, away);
+  unary<op::silu>(s, anywhere);
+  unary<op::mish>(s, anywhere);
+  unary<op::hardswish>(s, [](const Shape& x) { return apart(x, 2); });
+  unary<op::softplus>(s, anywhere);
+  unary<op::softplus>(s, away, {.beta = 2, .threshold = 0.125});
+  unary<op::leaky_relu>(s, away, {.negative_slope = 0.2});
+  unary<op::elu>(s, away, {.alpha = 1.5});
+  s.add<op::relu6>({exactly({3}, {0, 6, 2})}).at_kink("relu6 at 0 and 6");
+  s.add<op::hardswish>({exactly({3}, {-3, 3, 2})}).at_kink("hardswish at -3 and 3");
+  s.add<op::leaky_relu>({exactly({2}, {0, -1})}, {.negative_slope = 0.2}).at_kink("leaky_relu at 0");
+  for (double far : {-200.0, 200.0}) {
+    s.add<op::logsigmoid>({exactly({2}, {far, far / 2})}).named("tails");
+    s.add<op::softplus>({exactly({2}, {far, far / 2})}).named("tails");
+    s.add<op::mish>({exactly({2}, {far, far / 2})}).named("tails");
+    s.add<op::silu>({exactly({2}, {far, far / 2})}).named("tails");
+    s.add<op::elu>({exactly({2}, {far, far / 2})}).named("tails");
+    s.add<op::selu>({exactly({2}, {far, far / 2})}).named("tails");
+  }
   unary<op::contiguous>(s, anywhere);
   unary<op::gelu>(s, anywhere, {Gelu::none});
   unary<op::gelu>(s, anywhere, {Gelu::tanh});
@@ -125,6 +147,17 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::fmod>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");
   binary<op::atan2>(s, away, away);
   s.add<op::atan2>({exactly({2}, {0, 1}), exactly({2}, {0, 2})}).up_to(1, "the angle jumps at the origin");
+  binary<op::hypot>(s, away, away);
+  s.add<op::hypot>({exactly({2}, {0, 3}), exactly({2}, {0, 4})}).up_to(0, "hypot has no slope at the origin");
+  s.add<op::hypot>({exactly({1}, {3e30}), exactly({1}, {4e30})})
+      .only(dtypes(f32, f64, bf16), "beyond f16")
+      .up_to(1, "1 / y^2 overflows");
+  binary<op::logaddexp>(s, anywhere, anywhere);
+  s.add<op::logaddexp>({exactly({3}, {1, -2, 300}), exactly({3}, {1, 500, -300})}).named("ties and tails");
+  s.add<op::lerp>({reals({3, 4}), reals({4}), reals({3, 1})});
+  s.add<op::lerp>({reals({2, 0}), reals({1, 1}), reals({})});
+  s.add<op::lerp>({reals({}), reals({1}), reals({1, 1})});
+  s.add<op::lerp>({reals({5}), reals({5}), exactly({5}, {0, 1, 0.25, 0.75, 2})});
   bits<op::bitwise_and, op::bitwise_or, op::bitwise_xor>(s);
   Device ref = device("ref");
   for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 2}})

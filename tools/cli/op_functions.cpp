@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "autograd/ops/activation.h"
 #include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
@@ -75,6 +76,10 @@ Out apply_row(int id, In in, At a) {
   return fovea::apply(id, x);
 }
 
+std::optional<Number> bound(At a, const char* name) {
+  if (!a.has(name)) return {};
+  return a.json(name)->is_int() ? Number(a.integer(name)) : Number(a.real(name, 0));
+}
 template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reduction(In in, At a) {
   Shape dim = a.list("dim");
   return {f(in[0], dim, {a.flag("keepdim", false)})};
@@ -194,6 +199,18 @@ Out attention_of(In in, At a) {
 // What differs from its row, or is none.
 const OpFunction kForms[] = {
     {"cast", 1, [](In in, At a) -> Out { return {cast(in[0], a.dtype("dtype"))}; }},
+    {"lerp", 3,
+     [](In in, At a) -> Out {
+       if (in[2].defined()) return {lerp(in[0], in[1], in[2])};
+       return {lerp(in[0], in[1], a.real("weight", 0))};
+     }},
+    {"addcmul", 3, [](In in, At a) -> Out { return {addcmul(in[0], in[1], in[2], a.real("value", 1))}; }},
+    {"clamp", 1, [](In in, At a) -> Out { return {clamp(in[0], bound(a, "min"), bound(a, "max"))}; }},
+    {"nan_to_num", 1,
+     [](In in, At a) -> Out {
+       auto given = [&](const char* name) { return a.has(name) ? std::optional(a.real(name, 0)) : std::nullopt; };
+       return {nan_to_num(in[0], a.real("nan", 0), given("posinf"), given("neginf"))};
+     }},
     {"mean", 1, reduction<mean>},
     {"logsumexp", 1, reduction<logsumexp>},
     {"argmax", 1, best<argmax>},
@@ -272,10 +289,29 @@ const OpFunction kForms[] = {
 
 // PyTorch's other names of the same functions.
 const std::pair<const char*, const char*> kAliases[] = {
-    {"bmm", "matmul"},      {"mm", "matmul"},           {"absolute", "abs"},        {"negative", "neg"},
-    {"subtract", "sub"},    {"multiply", "mul"},        {"divide", "div"},          {"true_divide", "div"},
-    {"concat", "cat"},      {"concatenate", "cat"},     {"swapaxes", "transpose"},  {"to", "cast"},
-    {"special.erf", "erf"}, {"special.expm1", "expm1"}, {"special.log1p", "log1p"}, {"special.logsumexp", "logsumexp"},
+    {"bmm", "matmul"},
+    {"mm", "matmul"},
+    {"clip", "clamp"},
+    {"swish", "silu"},
+    {"arcsin", "asin"},
+    {"arccos", "acos"},
+    {"arctan", "atan"},
+    {"arctan2", "atan2"},
+    {"fix", "trunc"},
+    {"absolute", "abs"},
+    {"negative", "neg"},
+    {"subtract", "sub"},
+    {"multiply", "mul"},
+    {"divide", "div"},
+    {"true_divide", "div"},
+    {"concat", "cat"},
+    {"concatenate", "cat"},
+    {"swapaxes", "transpose"},
+    {"to", "cast"},
+    {"special.erf", "erf"},
+    {"special.expm1", "expm1"},
+    {"special.log1p", "log1p"},
+    {"special.logsumexp", "logsumexp"},
 };
 
 }  // namespace
