@@ -77,7 +77,7 @@ namespace {
 // The shape and the numbers of a nested list, row-major.
 void flatten(const Nested& n, int depth, Shape& shape, std::vector<Number>& numbers) {
   auto refuse = [&](const std::string& what) {
-    throw ShapeError("tensor: " + what + " at depth " + std::to_string(depth) + " of a nested list");
+    throw ShapeError(what + " at depth " + std::to_string(depth) + " of a nested list");
   };
   if (!n.is_list()) {
     if (depth != shape.rank) refuse("a number beside a list");
@@ -112,13 +112,32 @@ Tensor from_nested(const Nested& list, const TensorOptions& o) {
 
 }  // namespace
 
-Tensor::Tensor(std::initializer_list<Nested> values) : Tensor(from_nested(values, {})) {}
-Tensor::Tensor(std::initializer_list<Nested> values, const TensorOptions& o) : Tensor(from_nested(values, o)) {}
+Tensor::Tensor(std::initializer_list<Nested> values, Where w) : Tensor(values, {}, w) {}
+Tensor::Tensor(std::initializer_list<Nested> values, const TensorOptions& o, Where w) try
+    : Tensor(from_nested(values, o)) {
+} catch (Error& e) {
+  detail::locate(e, "tensor", w);
+  throw;
+}
 
 Tensor Tensor::of(const std::vector<bool>& values) { return of(values, {int64_t(values.size())}); }
-Tensor Tensor::of(const std::vector<bool>& values, const Shape& shape) {
+Tensor Tensor::of(const std::vector<bool>& values, const Shape& shape, Where w) {
   std::vector<uint8_t> bytes(values.begin(), values.end());
-  return of(bytes, shape, {.dtype = boolean});
+  return of(bytes, shape, {.dtype = boolean}, w);
+}
+
+void detail::check_count(int64_t numbers, const Shape& shape, const std::source_location& where) {
+  int64_t n = -1;
+  try {
+    n = numel(shape);
+  } catch (Error& e) {
+    locate(e, "tensor", where);
+    throw;
+  }
+  if (n != numbers)
+    fail<ShapeError>(
+        "tensor", where,
+        std::to_string(numbers) + " numbers for shape " + to_string(shape) + " (expected " + std::to_string(n) + ")");
 }
 
 void Tensor::undefined(const Where& w) {

@@ -40,19 +40,20 @@ class Tensor : public TensorBase {
 
   // {1, 2, 3} or {{1, 2}, {3, 4}} or deeper: f32 unless the options say otherwise. ShapeError when rows differ in
   // length.
-  Tensor(std::initializer_list<Nested> values);
-  Tensor(std::initializer_list<Nested> values, const TensorOptions& options);
+  Tensor(std::initializer_list<Nested> values, Where w = Where::current());
+  Tensor(std::initializer_list<Nested> values, const TensorOptions& options, Where w = Where::current());
   // Copies of host data, row-major: shape [n], or the one given (ShapeError unless it holds just these numbers). The
   // dtype is that of the data unless the options say otherwise.
   template <HostData R> static Tensor of(const R& values);
-  template <HostData R> static Tensor of(const R& values, const Shape& shape);
-  template <HostData R> static Tensor of(const R& values, const Shape& shape, const TensorOptions& options);
+  template <HostData R> static Tensor of(const R& values, const Shape& shape, Where w = Where::current());
+  template <HostData R>
+  static Tensor of(const R& values, const Shape& shape, const TensorOptions& options, Where w = Where::current());
   template <class T> static Tensor of(std::initializer_list<T> values) { return of(std::span(values)); }
-  template <class T> static Tensor of(std::initializer_list<T> values, const Shape& shape) {
-    return of(std::span(values), shape);
+  template <class T> static Tensor of(std::initializer_list<T> values, const Shape& shape, Where w = Where::current()) {
+    return of(std::span(values), shape, w);
   }
   static Tensor of(const std::vector<bool>& values);
-  static Tensor of(const std::vector<bool>& values, const Shape& shape);
+  static Tensor of(const std::vector<bool>& values, const Shape& shape, Where w = Where::current());
   // Memory of the caller, not copied. `owner` (a shared_ptr to it, say) is kept for as long as a tensor over it lives.
   template <class T, class Owner> static Tensor borrow(T* data, const Shape& shape, Owner owner);
 
@@ -204,6 +205,9 @@ Tensor ones_like(const Tensor& x, Tensor::Where w = Tensor::Where::current());
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);
 Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
+namespace detail {
+void check_count(int64_t numbers, const Shape& shape, const std::source_location& where);  // ShapeError
+}
 
 template <class T> T Tensor::item(Where w) const {
   if constexpr (std::is_same_v<T, bool>) return item_as_bool(w);
@@ -227,15 +231,12 @@ template <class T> std::vector<T> Tensor::to_vector(Where w) const {
   }
 }
 
-template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, const TensorOptions& o) {
-  auto n = int64_t(std::size(values));
-  if (n != fovea::numel(shape))
-    throw ShapeError("tensor: " + std::to_string(n) + " numbers for shape " + fovea::to_string(shape) + " (expected " +
-                     std::to_string(fovea::numel(shape)) + ")");
+template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, const TensorOptions& o, Where w) {
+  detail::check_count(int64_t(std::size(values)), shape, w);
   return tensor_from_host(std::data(values), dtype_of<std::remove_cvref_t<decltype(*std::data(values))>>(), shape, o);
 }
-template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape) {
-  return of(values, shape, TensorOptions{});
+template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, Where w) {
+  return of(values, shape, TensorOptions{}, w);
 }
 template <HostData R> Tensor Tensor::of(const R& values) {
   return of(values, {int64_t(std::size(values))}, TensorOptions{});

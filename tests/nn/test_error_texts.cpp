@@ -92,7 +92,8 @@ TEST_CASE("shapes that do not fit") {
   MISTAKE("randint: low 5, high 5 (expected low < high)" AT, randint(5, 5, {2}));
   MISTAKE("arange: 0 to 5 by -1 (expected a step towards the end, and at most 2^62 of them)" AT, arange(0, 5, -1));
   MISTAKE("tensor: undefined: it was never given a value" AT, zeros_like(Tensor()));
-  MISTAKE("tensor: 3 numbers for shape [2,2] (expected 4)", Tensor::of(std::vector<float>{1, 2, 3}, {2, 2}));
+  MISTAKE("tensor: 3 numbers for shape [2,2] (expected 4)" AT, Tensor::of(std::vector<float>{1, 2, 3}, {2, 2}));
+  MISTAKE("tensor: rows of 2 and of 1 elements at depth 1 of a nested list" AT, Tensor({{1, 2}, {3}}));
   MISTAKE("split: size 0 (expected 1 or more)" AT, split(v, 0));
 }
 
