@@ -48,7 +48,7 @@ class Tree:
             names = listed.stdout.split('\0')
         else:  # a release archive
             names = [os.path.relpath(os.path.join(folder, f), root) for folder, _, files in os.walk(root) for f in files]
-            names = [n for n in names if not n.startswith(('build', '.git/'))]
+            names = [n for n in names if not n.startswith(('build', 'run-', '.git/', '.cache/')) and not n.endswith('.pyc')]  # as .gitignore
         self.files = sorted({n for n in names if n and os.path.isfile(os.path.join(root, n))})
 
     def text(self, name):
