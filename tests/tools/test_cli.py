@@ -28,6 +28,7 @@ class Usage(ProgramTest):
             (['generate', 'x', '--max-new'], '--max-new has no value'),
             (['train', 'lm', '--dtype', 'f31'], "--dtype is 'f31' (expected f32, bf16, f16 or f64)"),
             (['bench', 'chargpt'], 'did you mean chargpt_s?'),
+            (['bench', 'chargpt_s', '--iters', '0'], '--iters is 0 (expected 1 or more)'),
             (['completion', 'csh'], 'expected bash, zsh or fish'),
             (['generate', 'x', '--threads', 'many'], "--threads is 'many' (expected an integer)"),
             (['generate', 'x', '--threads', '0'], '--threads is 0 (expected 1 to'),

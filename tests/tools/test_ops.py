@@ -125,6 +125,8 @@ class Op(ProgramTest):
         self.close(out['grad.0'], 'F64', [2, 2], [0, 7, 0, 0])
         self.close(self.run_op('floor_divide', {'in.0': x}, attrs={'other': 2})['out.0'], 'F64', [2, 2], [0, 1, 1, 2])
         self.close(self.run_op('sub', {'in.0': x, 'in.1': x}, attrs={'alpha': 2})['out.0'], 'F64', [2, 2], [-1, -2, -3, -5])
+        whole = ('I64', [1], [2**53 + 1])
+        self.assertEqual(self.run_op('add', {'in.0': whole, 'in.1': whole}, attrs={'alpha': 2})['out.0'], ('I64', [1], [3 * (2**53 + 1)]))
         self.close(self.run_op('cast', {'in.0': x}, attrs={'dtype': 'float32'})['out.0'], 'F32', [2, 2], [1, 2, 3, 5])
 
     def test_users_ops(self):

@@ -49,7 +49,7 @@ struct Row {
 class Bench {
  public:
   explicit Bench(const Args& args)
-      : iters_(args.integer("--iters", 0)),
+      : iters_(args.integer("--iters", 0, 1)),
         most_seconds_(args.real("--max-s", 20)),
         dtype_(args.text("--dtype", "f32")),
         json_(args.json()) {
@@ -171,7 +171,7 @@ void model_step(const Bench& bench, const Args& args) {
   std::vector<double> losses;
   if (args.has("--losses")) {
     w.save(args.text("--losses"));
-    for (int64_t i = args.integer("--iters", 20); i > 0; i--) losses.push_back(w.step().item());
+    for (int64_t i = args.integer("--iters", 20, 1); i > 0; i--) losses.push_back(w.step().item());
     print_json(Json(Json::Object{{"workload", args.text("WORKLOAD")},
                                  {"losses", Json(Json::Array(losses.begin(), losses.end()))}}));
     return;

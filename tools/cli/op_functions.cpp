@@ -54,7 +54,8 @@ Out apply_to_two(int id, In in, At a) {
     }
   if (!in[1].defined()) a.fail("no tensor in.1, and no number as attribute other");
   Tensor y = in[1];
-  if (a.has("alpha") && (id == op::add || id == op::sub)) y = y * a.real("alpha", 1);
+  if (a.has("alpha") && (id == op::add || id == op::sub))
+    y = a.json("alpha")->is_int() ? y * a.integer("alpha") : y * a.real("alpha", 1);
   return {apply_binary(id, in[0], y)};
 }
 
