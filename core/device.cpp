@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/mode.h"
 #include "core/parallel.h"
 
 namespace fovea {
