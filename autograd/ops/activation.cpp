@@ -1,5 +1,6 @@
 #include "autograd/ops/activation.h"
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 
@@ -16,11 +17,6 @@ void activation(op::Id id, const char* doc, void (*compose)(Compose&), void (*ba
 Tensor not_positive(const Tensor& x) { return where(x > 0, 0.0, x); }
 // log(1 + e^z), without overflow.
 Tensor log_one_plus_exp(const Tensor& z) { return maximum(z, 0.0) + log1p(exp(-abs(z))); }
-
-template <op::Id id> Tensor with_attrs(const Operand& x, const Attrs<id>& a) {
-  Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
-  return apply<id, 1>({x.is_number() ? &number : x.pointer()}, a, x.where());
-}
 
 }  // namespace
 
@@ -92,9 +88,11 @@ void define_activation_ops() {
 }
 
 Tensor softplus(const Operand& x, double beta, double threshold) {
-  return with_attrs<op::softplus>(x, {beta, threshold});
+  return detail::apply_to_one<op::softplus>(x, {beta, threshold});
 }
-Tensor leaky_relu(const Operand& x, double negative_slope) { return with_attrs<op::leaky_relu>(x, {negative_slope}); }
-Tensor elu(const Operand& x, double alpha) { return with_attrs<op::elu>(x, {alpha}); }
+Tensor leaky_relu(const Operand& x, double negative_slope) {
+  return detail::apply_to_one<op::leaky_relu>(x, {negative_slope});
+}
+Tensor elu(const Operand& x, double alpha) { return detail::apply_to_one<op::elu>(x, {alpha}); }
 
 }  // namespace fovea

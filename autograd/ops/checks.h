@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "autograd/op_def.h"
+#include "autograd/apply.h"
 
 namespace fovea::detail {
 
@@ -29,6 +29,12 @@ inline const Tensor& tensor_of(const Operand& x, const char* op) {
 inline const Tensor* optional_of(const Operand& x, const char* op) {
   if (x.is_number()) fail<ValueError>(op, x.where(), "expected a tensor or none, got a number");
   return x.pointer();
+}
+
+// An elementwise row with one input and attrs, of a tensor or a number.
+template <op::Id id> Tensor apply_to_one(const Operand& x, const Attrs<id>& attrs) {
+  Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
+  return apply<id, 1>({x.is_number() ? &number : x.pointer()}, attrs, x.where());
 }
 
 inline std::string describe(const View& v) { return to_string(shape_of(v)) + " " + name_of(v.dtype); }

@@ -41,10 +41,14 @@ void hypot_compose(Compose& c) {
   c.out[0] = where(logical_or(eq(a, infinity), eq(b, infinity)), infinity, y);
 }
 
+// a - b, and 0 of two equal infinities.
+Tensor difference(const Tensor& a, const Tensor& b) {
+  Tensor same = eq(a, b);
+  return where(same, 0.0, a) - where(same, 0.0, b);
+}
 void logaddexp_compose(Compose& c) {
   const Tensor &a = c.x(0), &b = c.x(1);
-  Tensor same = eq(a, b);  // of two equal infinities, too, whose difference is NaN
-  c.out[0] = maximum(a, b) + log1p(exp(where(same, 0.0, -abs(where(same, 0.0, a) - where(same, 0.0, b)))));
+  c.out[0] = maximum(a, b) + log1p(exp(-abs(difference(a, b))));
 }
 
 void gelu_compose(Compose& c) {
@@ -68,12 +72,6 @@ void gelu_backward_compose(Compose& c) {
     Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
     c.out[0] = g * (s + z * s * (1.0 - s) * slope);
   }
-}
-
-Tensor with_gelu_attrs(int id, const Tensor* const* in, int n, GeluAttrs a, std::source_location where) {
-  Tensor out;
-  detail::apply_any(state(), id, in, n, &a, where, &out);
-  return out;
 }
 
 }  // namespace
@@ -172,8 +170,7 @@ void define_elementwise_ops() {
                          .compose = logaddexp_compose,
                          .gradient = Gradient::backward,
                          .backward = [](Backward& b) {
-                           Tensor same = eq(b.x(0), b.x(1));
-                           Tensor d = where(same, 0.0, b.x(0)) - where(same, 0.0, b.x(1));
+                           Tensor d = difference(b.x(0), b.x(1));
                            if (b.needs(0)) b.add(0, b.g() * sigmoid(d));
                            if (b.needs(1)) b.add(1, b.g() * sigmoid(-d));
                          }});
@@ -228,8 +225,7 @@ void define_elementwise_ops() {
   define(op::gelu,
          {.doc = "x Phi(x)", .compose = gelu_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
             Tensor g = b.g(), x = b.x(0);
-            const Tensor* in[2] = {&g, &x};
-            b.add(0, with_gelu_attrs(op::gelu_backward, in, 2, b.attrs<GeluAttrs>(), std::source_location::current()));
+            b.add(0, apply<op::gelu_backward, 2>({&g, &x}, b.attrs<GeluAttrs>(), std::source_location::current()));
           }});
   define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
 }
@@ -312,10 +308,6 @@ Tensor contiguous(const Operand& x) {
   return apply_unary(op::contiguous, x);
 }
 
-Tensor gelu(const Operand& x, GeluOptions o) {
-  Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
-  const Tensor* in[1] = {x.is_number() ? &number : x.pointer()};
-  return with_gelu_attrs(op::gelu, in, 1, {o.approximate}, x.where());
-}
+Tensor gelu(const Operand& x, GeluOptions o) { return detail::apply_to_one<op::gelu>(x, {o.approximate}); }
 
 }  // namespace fovea
