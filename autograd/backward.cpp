@@ -10,8 +10,8 @@ namespace fovea {
 
 void fail_at(const Node* n, const std::string& text) {
   std::string module = n->module ? std::string(" (") + n->module + ")" : "";
-  throw GradientError("backward: " + text + ", of " + (n->def ? row(n->def->id).name : "a leaf") + ", recorded at " +
-                      describe(n->where) + module);
+  throw NodeError("backward: " + text + ", of " + (n->def ? row(n->def->id).name : "a leaf") + ", recorded at " +
+                  describe(n->where) + module);
 }
 
 namespace {
@@ -23,7 +23,7 @@ namespace {
 [[noreturn]] void fail_overwritten(const Node* n, const char* what, int i, uint32_t version, const Array& a) {
   const Storage* st = a.storage();
   std::string writer;
-  if (st->writer_file) writer = std::string(", written at ") + st->writer_file + ":" + std::to_string(st->writer_line);
+  if (st->writer.line() > 0) writer = ", written at " + describe(st->writer);
   fail_at(n, std::string(what) + " " + std::to_string(i) + " was overwritten after it was saved (version " +
                  std::to_string(version) + ", now " + std::to_string(a.version()) + writer + ")");
 }

@@ -19,14 +19,6 @@ Tensor* slots(Node* n) { return static_cast<Tensor*>(n->gradients()); }
 // A leaf without hooks: no scratch of the run lies in it, gradients go straight to it.
 bool is_end(const Node* n) { return !n->def && !n->hooks; }
 
-// a += b, in place where nobody else sees `a` and nothing is recorded.
-void add_to(ThreadState& s, Tensor& a, const Tensor& b) {
-  if (a.array().sole_owner() && a.array().dense() && !a.edge() && !b.edge() && a.dtype() == b.dtype() &&
-      add_into(s, a.array(), b.array().view()))
-    return;
-  a = apply_binary(op::add, a, b);
-}
-
 void drop_saved(Node* n) {
   for (int i = 0; i < n->inputs; i++) n->saved_inputs()[i] = Array();
   for (int k = 0; k < n->outputs; k++) n->saved_outputs()[k] = Array();
@@ -193,6 +185,9 @@ void Engine::abandon(Node* at, std::span<const Tensor> roots) {
       b.create_graph_ = create_graph_;
       n->def->backward(b);
     }
+  } catch (NodeError& e) {
+    e.locate("backward", where_, "");
+    throw;
   } catch (Error& e) {
     e.locate("backward", n->where, n->module ? n->module : "");
     throw;
@@ -203,9 +198,14 @@ void Engine::abandon(Node* at, std::span<const Tensor> roots) {
 }
 
 [[gnu::always_inline]] inline void Engine::fill_slot(Tensor& slot, Tensor&& gradient) {
-  if (slot.defined()) add_to(state_, slot, gradient);
-  else new (&slot) Tensor(std::move(gradient));  // nothing to destroy
+  if (!slot.defined()) new (&slot) Tensor(std::move(gradient));  // nothing to destroy
+  // In place where nobody else sees the sum and nothing is recorded.
+  else if (!(slot.array().sole_owner() && slot.array().dense() && !slot.edge() && !gradient.edge() &&
+             slot.dtype() == gradient.dtype() && add_into(state_, slot.array(), gradient.array().view())))
+    slot = sum_of(slot, gradient);
 }
+
+Tensor Engine::sum_of(const Tensor& a, const Tensor& b) const { return apply_binary(op::add, Operand(a, where_), b); }
 
 // Runs one node and hands its gradients on. Its claim is given up last, so that abandon() finds it.
 void Engine::process(Node* n) {
@@ -217,11 +217,11 @@ void Engine::process(Node* n) {
   if (any && to_targets_)
     for (int k = 0; k < outputs; k++)
       if (Target* t = target(reinterpret_cast<uintptr_t>(n) | uintptr_t(k)); t && g[k].defined())
-        t->gradient = t->gradient.defined() ? apply_binary(op::add, t->gradient, g[k]) : g[k];
+        t->gradient = t->gradient.defined() ? sum_of(t->gradient, g[k]) : g[k];
   Sinks sinks(state_, inputs);
   if (any && n->def) call_rule(n, g, sinks.tensors(), sinks.filled());
   else if (any && !to_targets_)  // a leaf with hooks
-    accumulate_leaf(state_, *static_cast<LeafNode*>(n), g[0].take_array());
+    accumulate_leaf(state_, *static_cast<LeafNode*>(n), g[0].take_array(), where_);
   for (int k = 0; k < outputs; k++) {  // before gradients move on: a leaf takes over what nobody else holds
     g[k].~Tensor();
     new (g + k) Tensor;
@@ -277,7 +277,7 @@ void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled)
       roots.push_back(outs[size_t(k)]);
       cotangents.push_back(g[k]);
     }
-  Engine inner(state_, create_graph_, false);
+  Engine inner(state_, create_graph_, false, n->where);
   // With create_graph the targets are views of tensors of the graph at hand, which is being run: not to be entered.
   std::vector<Tensor> dx =
       roots.empty() ? std::vector<Tensor>(targets.size()) : inner.gradients_of(roots, cotangents, targets, true);
@@ -295,8 +295,8 @@ void Engine::call_hooks(Node* n, Tensor* g) {
     Tensor replaced = h.call(mine);
     if (!replaced.defined()) continue;
     if (!(replaced.shape() == mine.shape()) || replaced.dtype() != mine.dtype())
-      throw GradientError("hook: it returned " + to_string(replaced.shape()) + " " + name_of(replaced.dtype()) +
-                          " (expected the gradient's " + to_string(mine.shape()) + " " + name_of(mine.dtype()) + ")");
+      fail_at(n, "a hook returned " + to_string(replaced.shape()) + " " + name_of(replaced.dtype()) +
+                     " (expected the gradient's " + to_string(mine.shape()) + " " + name_of(mine.dtype()) + ")");
     mine = replaced;
   }
 }
@@ -309,9 +309,9 @@ Engine::Target* Engine::target(uintptr_t edge) {
 
 // The gradient of a leaf, or of a target behind which nothing is run.
 void Engine::deliver_end(const Edge& edge, Tensor&& gradient) {
-  if (!to_targets_) return accumulate_leaf(state_, *static_cast<LeafNode*>(edge.node()), gradient.take_array());
+  if (!to_targets_) return accumulate_leaf(state_, *static_cast<LeafNode*>(edge.node()), gradient.take_array(), where_);
   Target* t = target(edge.bits());
-  if (t) t->gradient = t->gradient.defined() ? apply_binary(op::add, t->gradient, gradient) : std::move(gradient);
+  if (t) t->gradient = t->gradient.defined() ? sum_of(t->gradient, gradient) : std::move(gradient);
 }
 
 std::vector<Tensor> Engine::gradients_of(std::span<const Tensor> roots, std::span<const Tensor> cotangents,
@@ -327,7 +327,7 @@ std::vector<Tensor> Engine::gradients_of(std::span<const Tensor> roots, std::spa
   return out;
 }
 
-void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient) {
+void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient, const std::source_location& where) {
   while (leaf.lock.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
   struct Unlock {
     std::atomic_flag& f;
@@ -339,7 +339,7 @@ void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient) {
     return;
   }
   if (sum.sole_owner() && sum.dense() && sum.dtype() == gradient.dtype() && add_into(s, sum, gradient.view())) return;
-  sum = apply_binary(op::add, Tensor(sum), Tensor(gradient)).array();
+  sum = apply_binary(op::add, Operand(Tensor(sum), where), Tensor(gradient)).array();
 }
 
 }  // namespace fovea

@@ -11,8 +11,9 @@ namespace fovea {
 
 class Engine {
  public:
-  Engine(ThreadState& s, bool create_graph, bool retain_graph)
-      : state_(s), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
+  // `where` called it: what is recorded for no op of the graph, sums of gradients that meet, names this line.
+  Engine(ThreadState& s, bool create_graph, bool retain_graph, std::source_location where)
+      : state_(s), where_(where), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
 
   // Adds to the gradients of leaves.
   void run(std::span<const Tensor> roots, std::span<const Tensor> cotangents);
@@ -33,12 +34,14 @@ class Engine {
   void call_derived(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
   void call_hooks(Node* n, Tensor* cotangents);
   void fill_slot(Tensor& slot, Tensor&& gradient);
+  Tensor sum_of(const Tensor& a, const Tensor& b) const;
   void deliver_end(const Edge& edge, Tensor&& gradient);
   void abandon(Node* at, std::span<const Tensor> roots);
   Target* target(uintptr_t edge);
   bool ends_at(const Edge& e) { return stop_ && target(e.bits()); }
 
   ThreadState& state_;
+  std::source_location where_;
   bool create_graph_, retain_;
   bool to_targets_ = false, stop_ = false;
   uint32_t id_ = 0;
@@ -46,11 +49,15 @@ class Engine {
   std::vector<Target> targets_;  // by edge
 };
 
-// GradientError "backward: <text>, of <op> at <the user's line> (<module>)".
+// An error that names its node's line already; backward's caller is still to be named.
+struct NodeError : GradientError {
+  using GradientError::GradientError;
+};
+// NodeError "backward: <text>, of <op>, recorded at <the user's line> (<module>)".
 [[noreturn]] void fail_at(const Node* n, const std::string& text);
 
 // Adds to a leaf's gradient. It takes over an array that nobody else holds, else copies: its gradient never aliases
 // another.
-void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient);
+void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient, const std::source_location& where);
 
 }  // namespace fovea

@@ -31,7 +31,7 @@ void write_number(Array& a, double v) {
   else fill(a, v);
 }
 
-Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what) {
+Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what, const Where& w) {
   if (!given.defined()) {
     if (out.numel() != 1)
       throw GradientError(std::string(what) + ": output " + to_string(out.shape()) + " has " +
@@ -44,7 +44,7 @@ Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what) {
   if (!(given.shape() == out.shape()))
     throw ShapeError(std::string(what) + ": cotangent " + to_string(given.shape()) + " for output " +
                      to_string(out.shape()));
-  return given.dtype() == out.dtype() ? given : given.to(out.dtype());
+  return given.dtype() == out.dtype() ? given : given.to(out.dtype(), w);
 }
 
 LeafNode* leaf_of(const Tensor& t) {
@@ -209,8 +209,8 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, Where w) const 
   check_differentiable(*this, "backward");
   ThreadState& s = state();
   ModeScope no_grad(s, 0, kGrad);
-  Tensor cotangent = cotangent_for(*this, gradient, "backward");
-  Engine(s, false, retain_graph).run({this, 1}, {&cotangent, 1});
+  Tensor cotangent = cotangent_for(*this, gradient, "backward", w);
+  Engine(s, false, retain_graph, w).run({this, 1}, {&cotangent, 1});
 } catch (Error& e) {
   detail::locate(e, "backward", w);
   throw;
@@ -248,16 +248,17 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   if (!cotangents.empty() && cotangents.size() != outputs.size())
     throw ValueError("grad: " + std::to_string(cotangents.size()) + " cotangents for " +
                      std::to_string(outputs.size()) + " outputs");
+  ThreadState& s = state();
   std::vector<Tensor> g;
   for (size_t i = 0; i < outputs.size(); i++) {
     check_differentiable(outputs[i], "grad");
-    NoGrad guard;
-    g.push_back(cotangent_for(outputs[i], cotangents.empty() ? Tensor() : cotangents[i], "grad"));
+    ModeScope recording(s, 0, o.create_graph ? 0u : uint32_t(kGrad));  // a cotangent that is cast keeps its history
+    g.push_back(cotangent_for(outputs[i], cotangents.empty() ? Tensor() : cotangents[i], "grad", where));
   }
   for (size_t i = 0; i < inputs.size(); i++)
     if (!inputs[i].requires_grad())
       throw GradientError("grad: input " + std::to_string(i) + " does not require gradients");
-  Engine engine(state(), o.create_graph, o.retain_graph);
+  Engine engine(s, o.create_graph, o.retain_graph, where);
   std::vector<Tensor> dx = engine.gradients_of(outputs, g, inputs);
   for (size_t i = 0; i < dx.size(); i++)
     if (!dx[i].defined() && !o.allow_unused)

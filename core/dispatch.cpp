@@ -310,35 +310,32 @@ bool add_into(ThreadState& s, const Array& a, const View& b) {
   return true;
 }
 
-void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs) {
+void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs,
+            std::source_location where) {
   ViewList views(s, inputs);
   static const View kAbsent;
   for (int i = 0; i < inputs; i++) views[i] = in[i] ? &in[i].view() : &kAbsent;
   if (!launch(s, Launch{id, views.data(), inputs, attrs, out, outputs, nullptr, false, Destination::given}))
     throw UnsupportedError(std::string(row(id).name) + ": no kernel for " + name_of(out[0].dtype()) + " on " +
                            device_name(out[0].device()));
-  for (int i = 0; i < outputs; i++) {
-    Storage* st = out[i].storage();
-    st->version++;
-    if (s.where) st->writer_file = s.where->file_name(), st->writer_line = s.where->line();
-  }
+  for (int i = 0; i < outputs; i++) out[i].storage()->written_at(s.where ? *s.where : where);
 }
 
-void assign(Array& dst, const Array& src) {
+void assign(Array& dst, const Array& src, std::source_location where) {
   ThreadState& s = state();
   Array from = src.device() == dst.device() ? src : to_device(src, dst.device());
   if (!(from.shape() == dst.shape())) from = from.expand(dst.shape());
-  update(s, op::assign, &from, 1, &kNoAttrs, &dst, 1);
+  update(s, op::assign, &from, 1, &kNoAttrs, &dst, 1, where);
 }
 
-void fill(Array& dst, double value) {
+void fill(Array& dst, double value, std::source_location where) {
   FillAttrs a{value, value > -9.2e18 && value < 9.2e18 ? int64_t(value) : 0};
-  update(state(), op::fill, nullptr, 0, &a, &dst, 1);
+  update(state(), op::fill, nullptr, 0, &a, &dst, 1, where);
 }
 
-void fill_integer(Array& dst, int64_t value) {
+void fill_integer(Array& dst, int64_t value, std::source_location where) {
   FillAttrs a{double(value), value};
-  update(state(), op::fill, nullptr, 0, &a, &dst, 1);
+  update(state(), op::fill, nullptr, 0, &a, &dst, 1, where);
 }
 
 Array cast_copy(const Array& a, DType t) {

@@ -57,15 +57,16 @@ extern template Array launch_same_shape<2>(ThreadState&, int, const View* const 
 // a += b of one shape, dtype and device, on arrays that nobody else sees. False: no kernel takes the call.
 bool add_into(ThreadState& s, const Array& a, const View& b);
 
-// Update ops on plain arrays: reads `in`, writes into `out` (any views) and bumps their versions.
-// UnsupportedError when the device has no kernel for it.
-void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs);
+// Update ops on plain arrays: reads `in`, writes into `out` (any views) and bumps their versions, so that a graph which
+// has saved them can name the writer's line. UnsupportedError when the device has no kernel for it.
+void update(ThreadState& s, int id, const Array* in, int inputs, const void* attrs, Array* out, int outputs,
+            std::source_location where = std::source_location::current());
 
 // dst = src, cast and copied element by element through any strides; shapes broadcast to dst's. Across devices through
 // the host.
-void assign(Array& dst, const Array& src);
-void fill(Array& dst, double value);
-void fill_integer(Array& dst, int64_t value);
+void assign(Array& dst, const Array& src, std::source_location where = std::source_location::current());
+void fill(Array& dst, double value, std::source_location where = std::source_location::current());
+void fill_integer(Array& dst, int64_t value, std::source_location where = std::source_location::current());
 // A dense copy on the same device, or a cast, or a copy on another device.
 Array dense_copy(const Array& a);
 Array cast_copy(const Array& a, DType t);

@@ -1,5 +1,6 @@
 // Shape: up to eight sizes by value. Also used for strides, lists of axes and other short lists of numbers in attrs.
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <source_location>
@@ -18,6 +19,9 @@ struct Shape {
   using Where = std::source_location;  // the caller's line, for errors
   Shape(std::initializer_list<int64_t> sizes, Where w = Where::current()) : Shape(sizes.begin(), sizes.size(), w) {}
   Shape(const std::vector<int64_t>& sizes, Where w = Where::current()) : Shape(sizes.data(), sizes.size(), w) {}
+  // One size or axis without braces: sum(x, 1), zeros(3), view(-1).
+  template <class T>
+  requires(std::integral<T> && !std::same_as<T, bool>) Shape(T size) : rank(1) { dims[0] = int64_t(size); }
   Shape(const int64_t* sizes, size_t n, Where w = Where::current()) : rank(int32_t(n)) {
     if (n > kMaxRank) too_long(n, w);
     for (size_t i = 0; i < n; i++) dims[i] = sizes[i];
@@ -26,7 +30,8 @@ struct Shape {
   int64_t& operator[](int i) { return dims[i]; }
   const int64_t* begin() const { return dims; }
   const int64_t* end() const { return dims + rank; }
-  bool operator==(const Shape& o) const {
+  // With shapes only: no number is taken for one.
+  template <std::same_as<Shape> S> bool operator==(const S& o) const {
     if (rank != o.rank) return false;
     for (int i = 0; i < rank; i++)
       if (dims[i] != o.dims[i]) return false;
@@ -50,7 +55,7 @@ void dense_strides(const int64_t* dims, int rank, int64_t* strides);
 
 // `[8,128,64]`.
 std::string to_string(const int64_t* dims, int rank);
-inline std::string to_string(const Shape& s) { return to_string(s.dims, s.rank); }
+template <std::same_as<Shape> S> std::string to_string(const S& s) { return to_string(s.dims, s.rank); }
 
 // NumPy's rule: sizes aligned at the right, equal or 1. ShapeError names both.
 Shape broadcast(const Shape& a, const Shape& b);

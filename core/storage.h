@@ -18,16 +18,14 @@ struct Storage {
   void* block = nullptr;           // the free-list block this storage lies in, with the body that made it
   void (*release)(void* context);  // of adopted memory, unset in others
   void* context;
-  const char* writer_file = nullptr;  // who wrote last
-  uint32_t writer_line = 0;
+  std::source_location writer;  // the line that wrote last; line 0: none
   Device device;
   uint8_t block_lines = 0;  // size of `block` in cache lines, at most 16
   enum Owner : uint8_t { inline_data, arena, backend, adopted, borrowed, shape_only } owner = inline_data;
 
   void written_at(std::source_location where) {
     version++;
-    writer_file = where.file_name();
-    writer_line = where.line();
+    writer = where;
   }
 };
 static_assert(sizeof(Storage) == 64);

@@ -14,11 +14,6 @@ void require(bool ok, const char* key, const std::string& value, const char* exp
   if (!ok) throw ValueError(std::string("model.") + key + " is " + value + " (expected " + expected + ")");
 }
 
-const GptConfig& checked(const GptConfig& c) {
-  c.check();
-  return c;
-}
-
 nn::TransformerBlockOptions block_options(const GptConfig& c) {
   nn::TransformerBlockOptions o;
   o.dim = c.dim;
@@ -88,6 +83,13 @@ GptConfig gpt_preset(const std::string& name) {
     known += std::string(known.empty() ? "" : ", ") + p.name;
   }
   throw ValueError("preset: unknown '" + name + "' (expected " + known + ")");
+}
+
+const GptConfig& Gpt::checked(const GptConfig& c) const try {
+  c.check();
+  return c;
+} catch (const ValueError& e) {
+  refuse<ValueError>(e.what());
 }
 
 Gpt::Gpt(nn::Parent parent, const GptConfig& config)

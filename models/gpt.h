@@ -34,7 +34,7 @@ GptConfig gpt_preset(const std::string& name);
 class Gpt final : public nn::Layer<Gpt> {
  public:
   using Options = GptConfig;
-  explicit Gpt(const GptConfig& config) : Gpt(nn::Parent{}, config) {}
+  explicit Gpt(const GptConfig& config, Where w = Where::current()) : Gpt(nn::Parent(w), config) {}
   Gpt(nn::Parent parent, const GptConfig& config);
   // With a cache (see make_cache), ids are the positions behind what it has seen.
   Tensor forward(const Tensor& ids, nn::KVCache* cache = nullptr);
@@ -49,6 +49,8 @@ class Gpt final : public nn::Layer<Gpt> {
   std::optional<nn::Linear> head;     // untied only
 
  private:
+  const GptConfig& checked(const GptConfig& c) const;
+
   GptConfig config_;
 };
 

@@ -5,20 +5,20 @@
 namespace fovea::nn {
 namespace {
 
-const SelfAttentionOptions& checked(const SelfAttentionOptions& o) {
-  int64_t kv = o.kv_heads ? o.kv_heads : o.heads;
-  if (o.dim < 1 || o.heads < 1 || o.dim % o.heads)
-    throw ValueError("self_attention: dim " + std::to_string(o.dim) + " with " + std::to_string(o.heads) +
-                     " heads (expected heads that divide dim)");
-  if (kv < 1 || o.heads % kv)
-    throw ValueError("self_attention: " + std::to_string(o.heads) + " heads with " + std::to_string(o.kv_heads) +
-                     " kv_heads (expected kv_heads that divide heads)");
-  return o;
-}
 int64_t kv_heads(const SelfAttentionOptions& o) { return o.kv_heads ? o.kv_heads : o.heads; }
 int64_t fused(const SelfAttentionOptions& o) { return (o.heads + 2 * kv_heads(o)) * (o.dim / o.heads); }
 
 }  // namespace
+
+const SelfAttentionOptions& SelfAttention::checked(const Options& o) const {
+  if (o.dim < 1 || o.heads < 1 || o.dim % o.heads)
+    refuse<ValueError>("dim " + std::to_string(o.dim) + " with " + std::to_string(o.heads) +
+                       " heads (expected heads that divide dim)");
+  if (int64_t kv = kv_heads(o); kv < 1 || o.heads % kv)
+    refuse<ValueError>(std::to_string(o.heads) + " heads with " + std::to_string(kv) +
+                       " kv_heads (expected kv_heads that divide heads)");
+  return o;
+}
 
 SelfAttention::SelfAttention(Parent parent, const Options& o)
     : Module(std::move(parent)),

@@ -21,13 +21,15 @@ class SelfAttention final : public Layer<SelfAttention> {
  public:
   using Options = SelfAttentionOptions;
   SelfAttention(Parent parent, const Options& o);
-  SelfAttention(ModuleBase* parent, const char* name, const Options& o) : SelfAttention({parent, name}, o) {}
+  SelfAttention(Owner owner, const char* name, const Options& o) : SelfAttention({owner, name}, o) {}
   Tensor forward(const Tensor& x, KVCache::Layer* cache = nullptr);
 
   Linear qkv, proj;
   Dropout drop;
 
  private:
+  const Options& checked(const Options& o) const;
+
   int64_t dim_, heads_, kv_heads_;
   AttentionOptions mask_;
 };

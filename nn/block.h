@@ -28,7 +28,7 @@ class TransformerBlock final : public Layer<TransformerBlock> {
              {o.dim, o.heads, o.kv_heads, o.mask, o.dropout, o.bias}),
         mlp(this, "mlp", {o.dim, o.norm_position, o.eps, o.bias},
             {o.dim, o.ffn_mult, o.activation, o.dropout, o.bias}) {}
-  TransformerBlock(ModuleBase* parent, const char* name, const Options& o) : TransformerBlock({parent, name}, o) {}
+  TransformerBlock(Owner owner, const char* name, const Options& o) : TransformerBlock({owner, name}, o) {}
 
   Tensor forward(const Tensor& x, KVCache::Layer* cache = nullptr) { return mlp(attn(x, cache)); }
 

@@ -9,9 +9,9 @@ namespace fovea::nn {
 class Dropout final : public Layer<Dropout> {
  public:
   Dropout(Parent parent, double p) : Module(std::move(parent)), p_(p) {
-    if (!(p >= 0 && p < 1)) throw ValueError("dropout: p is " + std::to_string(p) + " (expected 0 <= p < 1)");
+    if (!(p >= 0 && p < 1)) refuse<ValueError>("p is " + std::to_string(p) + " (expected 0 <= p < 1)");
   }
-  Dropout(ModuleBase* parent, const char* name, double p) : Dropout(Parent{parent, name}, p) {}
+  Dropout(Owner owner, const char* name, double p) : Dropout(Parent{owner, name}, p) {}
   Tensor forward(const Tensor& x) {
     if (p_ == 0 || !training()) return x;
     return dropout(x, p_);

@@ -7,8 +7,7 @@ namespace fovea::nn {
 class Embedding final : public Layer<Embedding> {
  public:
   Embedding(Parent parent, int64_t entries, int64_t dim);
-  Embedding(ModuleBase* parent, const char* name, int64_t entries, int64_t dim)
-      : Embedding({parent, name}, entries, dim) {}
+  Embedding(Owner owner, const char* name, int64_t entries, int64_t dim) : Embedding({owner, name}, entries, dim) {}
   Tensor forward(const Tensor& ids);
 
   Ref<Parameter> weight;

@@ -3,17 +3,14 @@
 #include <cmath>
 
 namespace fovea::nn {
-namespace {
 
-int64_t hidden_size(const FeedForwardOptions& o) {
+int64_t FeedForward::hidden_size(const Options& o) const {
   double hidden = std::round(double(o.dim) * o.multiplier);
   if (o.dim < 1 || !(hidden >= 1 && hidden < 1e12))
-    throw ValueError("feed_forward: dim " + std::to_string(o.dim) + " times multiplier " +
-                     std::to_string(o.multiplier) + " (expected both above 0)");
+    refuse<ValueError>("dim " + std::to_string(o.dim) + " times multiplier " + std::to_string(o.multiplier) +
+                       " (expected both above 0)");
   return int64_t(hidden);
 }
-
-}  // namespace
 
 FeedForward::FeedForward(Parent parent, const Options& o)
     : Module(std::move(parent)),

@@ -18,13 +18,15 @@ class FeedForward final : public Layer<FeedForward> {
  public:
   using Options = FeedForwardOptions;
   FeedForward(Parent parent, const Options& o);
-  FeedForward(ModuleBase* parent, const char* name, const Options& o) : FeedForward({parent, name}, o) {}
+  FeedForward(Owner owner, const char* name, const Options& o) : FeedForward({owner, name}, o) {}
   Tensor forward(const Tensor& x) { return drop(down(activate(up(x), activation_))); }
 
   Linear up, down;
   Dropout drop;
 
  private:
+  int64_t hidden_size(const Options& o) const;
+
   Activation activation_;
 };
 

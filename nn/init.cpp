@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/random.h"
 
@@ -14,7 +15,7 @@ struct Fans {
 };
 
 Fans fans(const Shape& s) {
-  if (s.rank < 2) throw ShapeError("init: a fan needs two axes, the shape is " + fovea::to_string(s));
+  if (s.rank < 2) throw ShapeError("a fan needs two axes, the shape is " + fovea::to_string(s));
   double rest = 1;
   for (int i = 2; i < s.rank; i++) rest *= double(s[i]);
   return {double(s[1]) * rest, double(s[0]) * rest};
@@ -52,14 +53,18 @@ Initializer kaiming_normal(double a) {
   return [=](const Shape& s) { return fovea::normal(0, std::sqrt(2 / ((1 + a * a) * fans(s).in)), s); };
 }
 
-void reset(Parameter& p, const Initializer& init) {
+void reset(Parameter& p, const Initializer& init, std::source_location where) try {
   const Tensor& old = p.value();
   if (old.array().is_shape_only()) return;
   NoGrad guard;
+  WhereScope lines(state(), &where);
   Tensor value = init(old.shape());
   if (value.dtype() != old.dtype()) value = value.to(old.dtype());
   if (!(value.device() == old.device())) value = value.to(old.device());
   p.set(value);
+} catch (Error& e) {
+  fovea::detail::locate(e, "init", where);
+  throw;
 }
 
 void gpt2(ModuleBase& model, int64_t layers, const std::vector<std::string>& residual_globs) {

@@ -20,7 +20,7 @@ Initializer kaiming_uniform(double a = 0);
 Initializer kaiming_normal(double a = 0);
 
 // Gives a parameter a fresh value of its dtype. Optimizers and ties see it.
-void reset(Parameter& parameter, const Initializer& init);
+void reset(Parameter& parameter, const Initializer& init, std::source_location where = std::source_location::current());
 
 // GPT-2's: weights and embeddings N(0, 0.02), biases 0, norms 1 and 0; the projections that write into the residual
 // stream, named by the globs, N(0, 0.02 / sqrt(2 layers)) (Radford et al., 2019).

@@ -1,13 +1,15 @@
 #include "nn/kv_cache.h"
 
+#include "autograd/ops/checks.h"
 #include "core/dispatch.h"
 
 namespace fovea::nn {
 
-KVCache::KVCache(int64_t layers, int64_t capacity) : capacity_(capacity) {
+KVCache::KVCache(int64_t layers, int64_t capacity, std::source_location where) : capacity_(capacity) {
   if (layers < 1 || capacity < 1)
-    throw ValueError("kv_cache: " + std::to_string(layers) + " layers of " + std::to_string(capacity) +
-                     " positions (expected 1 or more)");
+    fovea::detail::fail<ValueError>(
+        "kv_cache", where,
+        std::to_string(layers) + " layers of " + std::to_string(capacity) + " positions (expected 1 or more)");
   layers_.resize(size_t(layers));
   for (Layer& l : layers_) l.capacity_ = capacity;
 }

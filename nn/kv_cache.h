@@ -25,7 +25,7 @@ class KVCache {
     Array k_, v_;
   };
 
-  KVCache(int64_t layers, int64_t capacity);
+  KVCache(int64_t layers, int64_t capacity, std::source_location where = std::source_location::current());
   Layer* layer(int64_t i) { return &layers_[size_t(i)]; }
   int64_t layers() const { return int64_t(layers_.size()); }
   int64_t length() const { return layers_.empty() ? 0 : layers_[0].length_; }

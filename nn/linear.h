@@ -12,8 +12,8 @@ struct LinearOptions {
 class Linear final : public Layer<Linear> {
  public:
   Linear(Parent parent, int64_t in, int64_t out, LinearOptions o = {});
-  Linear(ModuleBase* parent, const char* name, int64_t in, int64_t out, LinearOptions o = {})
-      : Linear({parent, name}, in, out, o) {}
+  Linear(Owner owner, const char* name, int64_t in, int64_t out, LinearOptions o = {})
+      : Linear({owner, name}, in, out, o) {}
   Tensor forward(const Tensor& x);
 
   Ref<Parameter> weight, bias;  // bias is null without one

@@ -53,13 +53,17 @@ std::string join(const std::string& a, const std::string& b) { return a.empty() 
 ShapesOnly::ShapesOnly() : before_(shapes_only) { shapes_only = true; }
 ShapesOnly::~ShapesOnly() { shapes_only = before_; }
 
-ModuleBase::ModuleBase(Parent parent, const std::type_info& type)
-    : parent_(parent.module), name_(std::move(parent.name)), type_(short_type_name(type)) {
+ModuleBase::ModuleBase(Parent parent, const std::type_info& type, bool lends)
+    : parent_(parent.module),
+      name_(std::move(parent.name)),
+      type_(short_type_name(type)),
+      made_at_(parent_ && parent_->lends_ ? parent_->made_at_ : parent.where),
+      lends_(lends) {
   if (!parent_) {
     path_ = intern(name_.empty() ? snake_case(type_) : name_);
     return;
   }
-  if (!name_.empty()) parent_->check_name(name_);
+  if (!name_.empty()) parent_->check_name(name_, made_at_);
   dotted_ = join(parent_->dotted_, name_);
   path_ = intern(join(parent_->path_, name_));
   parent_->children_.push_back(this);
@@ -85,13 +89,13 @@ ModuleBase::~ModuleBase() {
   if (parent_) std::erase(parent_->children_, this);
 }
 
-void ModuleBase::check_name(const std::string& name) {
+void ModuleBase::check_name(const std::string& name, const Where& w) const {
+  auto fail = [&](const std::string& text) { fovea::detail::fail<ValueError>("module", w, text); };
   if (name.empty() || name.find_first_of(".*/ ") != name.npos)
-    throw ValueError("module: '" + name + "' cannot name a member of " + path_ +
-                     " (expected no dots, stars, slashes or blanks)");
-  ModuleBase* owner = this;  // an unnamed module shares the names of its parent
+    fail("'" + name + "' cannot name a member of " + path_ + " (expected no dots, stars, slashes or blanks)");
+  const ModuleBase* owner = this;  // an unnamed module shares the names of its parent
   while (owner->parent_ && owner->name_.empty()) owner = owner->parent_;
-  if (owner->has(name)) throw ValueError("module: " + std::string(path_) + " has a member '" + name + "' already");
+  if (owner->has(name)) fail(std::string(path_) + " has a member '" + name + "' already");
 }
 
 bool ModuleBase::has(const std::string& name) const {
@@ -122,31 +126,45 @@ void ModuleBase::not_final(const std::type_info& made_for) const {
 std::string ModuleBase::full(const std::string& name) const { return join(dotted_, name); }
 
 Ref<Parameter> ModuleBase::add_parameter(const std::string& name, Role role, const Shape& shape,
-                                         const Initializer& init, DType dtype) {
-  check_name(name);
-  for (int64_t d : shape)
-    if (d < 1)
-      throw ShapeError("module: parameter '" + join(path_, name) + "' has shape " + fovea::to_string(shape) +
-                       " (expected sizes of at least 1)");
+                                         const Initializer& init, DType dtype, Where w) {
+  const Where& line = lends_ ? made_at_ : w;
+  check_name(name, line);
   NoGrad guard;
+  ThreadState& s = state();
+  WhereScope lines(s, &line);
+  struct Path {
+    ThreadState& s;
+    const char* before = s.module;
+    ~Path() { s.module = before; }
+  } restore{s};
+  s.module = path_;
   Tensor value;
-  if (shapes_only) {
-    value = Tensor(Array::shape_only(shape, dtype, default_device()));
-  } else {
-    value = init(shape);
-    if (!(value.shape() == shape))
-      throw ShapeError("module: the initialiser of '" + join(path_, name) + "' gave " +
-                       fovea::to_string(value.shape()) + " (expected " + fovea::to_string(shape) + ")");
-    if (is_floating(dtype) && value.dtype() != dtype) value = value.to(dtype);
+  try {
+    for (int64_t d : shape)
+      if (d < 1) throw ShapeError(name + " has shape " + fovea::to_string(shape) + " (expected sizes of at least 1)");
+    if (shapes_only) {
+      value = Tensor(Array::shape_only(shape, dtype, default_device()));
+    } else {
+      value = init(shape);
+      if (!(value.shape() == shape))
+        throw ShapeError("the initialiser of " + name + " gave " + fovea::to_string(value.shape()) + " (expected " +
+                         fovea::to_string(shape) + ")");
+      if (is_floating(dtype) && value.dtype() != dtype) value = value.to(dtype);
+    }
+  } catch (Error& e) {
+    locate(e, line);
+    throw;
   }
   auto p = make_ref<Parameter>(full(name), role, value);
   parameters_.push_back({name, p, false});
   return p;
 }
 
-void ModuleBase::tie(const std::string& name, const Ref<Parameter>& parameter) {
-  if (!parameter) throw ValueError("module: '" + join(path_, name) + "' is tied to no parameter");
-  check_name(name);
+void ModuleBase::tie(const std::string& name, const Ref<Parameter>& parameter, Where w) {
+  const Where& line = lends_ ? made_at_ : w;
+  if (!parameter)
+    fovea::detail::fail<ValueError>("module", line, "'" + join(path_, name) + "' is tied to no parameter");
+  check_name(name, line);
   parameters_.push_back({name, parameter, true});
 }
 
@@ -183,6 +201,11 @@ std::vector<std::pair<std::string, std::string>> ModuleBase::ties() const {
         if (p == e.parameter && name != m.full(e.name)) all.emplace_back(m.full(e.name), name);
   });
   return all;
+}
+
+void ModuleBase::locate(Error& e, const Where& w) const {
+  ThreadState& s = state();
+  e.locate(snake_case(type_).c_str(), s.where ? *s.where : w, path_);
 }
 
 void ModuleBase::locate(Error& e) {
@@ -228,9 +251,9 @@ void ModuleBase::train(bool on) {
   for (ModuleBase* child : children_) child->train(on);
 }
 
-void ModuleBase::to(DType dtype) {
+void ModuleBase::to(DType dtype, Where w) {
   if (!is_floating(dtype))
-    throw DTypeError(std::string("module: to(") + name_of(dtype) + ") (expected a floating dtype)");
+    fovea::detail::fail<DTypeError>("module", w, std::string("to(") + name_of(dtype) + ") (expected a floating dtype)");
   NoGrad guard;
   for (auto& [name, p] : named_state())
     if (is_floating(p->value().dtype()) && p->value().dtype() != dtype) p->set(p->value().to(dtype));

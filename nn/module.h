@@ -19,9 +19,19 @@ namespace fovea::nn {
 
 class ModuleBase;
 
-// Whose member a module is, and under which name. An empty name lends the parent's path (see Residual).
-struct Parent {
-  ModuleBase* module = nullptr;
+// Whose member a module is (`this`), and the line that makes it: for a member with an initialiser of its own that is
+// the line of its struct's constructor, or of the struct.
+struct Owner {
+  using Where = std::source_location;
+  Owner(ModuleBase* m, Where w = Where::current()) : module(m), where(w) {}
+  ModuleBase* module;
+  Where where;
+};
+
+// The same and under which name. An empty name lends the parent's path (see Residual).
+struct Parent : Owner {
+  Parent(Where w = Where::current()) : Owner(nullptr, w) {}
+  Parent(Owner owner, std::string n) : Owner(owner), name(std::move(n)) {}
   std::string name;
 };
 
@@ -50,8 +60,8 @@ class ModuleBase {
   const std::string& name() const { return name_; }        // "mlp"
   const char* type_name() const { return type_.c_str(); }  // "FeedForward"
   const std::vector<ModuleBase*>& children() const { return children_; }
-  // The module at a dotted path below this one; ValueError names what there is.
   using Where = std::source_location;  // the caller's line, for errors
+  // The module at a dotted path below this one; ValueError names what there is.
   ModuleBase& find(const std::string& dotted, Where w = Where::current());
 
   // Every parameter once, module by module, under the path of the module that made it ("blocks.3.mlp.up.weight").
@@ -70,7 +80,7 @@ class ModuleBase {
   bool training() const { return training_; }
   // Casts or moves every floating parameter and buffer. What holds the parameters (optimizers, ties) sees the new
   // values.
-  void to(DType dtype);
+  void to(DType dtype, Where w = Where::current());
   void to(Device device);
   // Stops (or resumes) training of what the glob names; * stands for any characters. Returns how many; ValueError when
   // none.
@@ -86,15 +96,21 @@ class ModuleBase {
   void remove_hook(int number);
 
  protected:
-  ModuleBase(Parent parent, const std::type_info& type);
+  ModuleBase(Parent parent, const std::type_info& type, bool lends);
   virtual ~ModuleBase();
   std::vector<ModuleBase*> owned_;  // children on the heap, which die with this (List, Sequential)
 
   // A new parameter of this module. ValueError when the name is taken or malformed.
   Ref<Parameter> add_parameter(const std::string& name, Role role, const Shape& shape, const Initializer& init,
-                               DType dtype = f32);
+                               DType dtype = f32, Where w = Where::current());
+  // For constructors: throws E with the module's type and path, and the line that makes it.
+  template <class E> [[noreturn]] void refuse(const std::string& text) const {
+    E e(text);
+    locate(e, made_at_);
+    throw e;
+  }
   // A parameter of another module under a name of this one.
-  void tie(const std::string& name, const Ref<Parameter>& parameter);
+  void tie(const std::string& name, const Ref<Parameter>& parameter, Where w = Where::current());
 
   bool hooked() const { return hooks_ != nullptr; }
 
@@ -123,6 +139,7 @@ class ModuleBase {
     const std::source_location* where_;
   };
 
+  void locate(Error& e, const Where& w) const;
   static void locate(Error& e);  // one that forward threw itself: adds the caller's line and the path
   void run_pre_hooks(std::span<const Tensor* const> inputs, bool gives_tensor);
   Tensor run_forward_hooks(Tensor result);
@@ -136,7 +153,7 @@ class ModuleBase {
   NamedParameters collect(bool buffers) const;
   void visit(const std::function<void(const ModuleBase&)>& f) const;
   std::string full(const std::string& name) const;
-  void check_name(const std::string& name);
+  void check_name(const std::string& name, const Where& w) const;
   bool has(const std::string& name) const;
   ModuleBase* member(const std::string& name, std::string& known) const;
   [[noreturn]] void not_final(const std::type_info& made_for) const;
@@ -147,7 +164,8 @@ class ModuleBase {
   ModuleBase* parent_ = nullptr;
   std::string name_, type_, dotted_;  // dotted_: from the root, without the root's name
   const char* path_ = nullptr;
-  bool training_ = true;
+  Where made_at_;  // a module of the library inside another: where that was made
+  bool training_ = true, lends_;
   std::vector<ModuleBase*> children_;
   std::vector<Entry> parameters_;
 };
@@ -162,11 +180,11 @@ template <class T> const Tensor* as_tensor(const T& t) {
 // The base of every module. `kLends` is for modules of the library: errors inside name the line of their caller.
 template <class Net, bool kLends = false> class Module : public ModuleBase {
  public:
-  Module() : ModuleBase({}, typeid(Net)) {}
-  explicit Module(Parent parent) : ModuleBase(std::move(parent), typeid(Net)) {}
-  Module(ModuleBase* parent, std::string name) : ModuleBase({parent, std::move(name)}, typeid(Net)) {}
-
   using Where = std::source_location;
+  Module(Where w = Where::current()) : ModuleBase(w, typeid(Net), kLends) {}
+  explicit Module(Parent parent) : ModuleBase(std::move(parent), typeid(Net), kLends) {}
+  Module(Owner owner, std::string name) : ModuleBase({owner, std::move(name)}, typeid(Net), kLends) {}
+
   template <class A> decltype(auto) operator()(A&& a, Where w = Where::current()) {
     return call(w, std::forward<A>(a));
   }

@@ -12,8 +12,7 @@ struct NormOptions {
 class LayerNorm final : public Layer<LayerNorm> {
  public:
   LayerNorm(Parent parent, int64_t dim, NormOptions o = {});
-  LayerNorm(ModuleBase* parent, const char* name, int64_t dim, NormOptions o = {})
-      : LayerNorm({parent, name}, dim, o) {}
+  LayerNorm(Owner owner, const char* name, int64_t dim, NormOptions o = {}) : LayerNorm({owner, name}, dim, o) {}
   Tensor forward(const Tensor& x);
 
   Ref<Parameter> weight, bias;  // bias is null without one

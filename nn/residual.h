@@ -24,8 +24,8 @@ template <class M> class Residual final : public Layer<Residual<M>> {
         norm(this, "norm", o.dim, {o.eps, o.bias}),
         body(Parent{this, ""}, body_options),
         position_(o.position) {}
-  Residual(ModuleBase* parent, const char* name, const ResidualOptions& o, const typename M::Options& body_options)
-      : Residual(Parent{parent, name}, o, body_options) {}
+  Residual(Owner owner, const char* name, const ResidualOptions& o, const typename M::Options& body_options)
+      : Residual(Parent{owner, name}, o, body_options) {}
 
   template <class... More> Tensor forward(const Tensor& x, More&&... more) {
     if (position_ == NormPosition::pre) return x + body(norm(x), std::forward<More>(more)...);

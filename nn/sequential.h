@@ -18,12 +18,11 @@ struct OptionsOf<M> {
 // arguments...)`.
 template <class M> class List final : public Layer<List<M>> {
  public:
-  List(ModuleBase* parent, const char* name) : Layer<List<M>>(parent, name) {}
-  List(ModuleBase* parent, const char* name, int64_t n, const typename detail::OptionsOf<M>::type& o)
-      : List(parent, name) {
+  List(Owner owner, const char* name) : Layer<List<M>>(owner, name) {}
+  List(Owner owner, const char* name, int64_t n, const typename detail::OptionsOf<M>::type& o) : List(owner, name) {
     for (int64_t i = 0; i < checked(n); i++) append(o);
   }
-  template <class... A> List(ModuleBase* parent, const char* name, int64_t n, const A&... a) : List(parent, name) {
+  template <class... A> List(Owner owner, const char* name, int64_t n, const A&... a) : List(owner, name) {
     for (int64_t i = 0; i < checked(n); i++) append(a...);
   }
 
@@ -52,8 +51,8 @@ template <class M> class List final : public Layer<List<M>> {
   Iterator end() { return Iterator(this->owned_.data() + size()); }
 
  private:
-  static int64_t checked(int64_t n) {
-    if (n < 0 || n > 100000) throw ValueError("list: " + std::to_string(n) + " members (expected 0 to 100000)");
+  int64_t checked(int64_t n) const {
+    if (n < 0 || n > 100000) this->template refuse<ValueError>(std::to_string(n) + " members (expected 0 to 100000)");
     return n;
   }
 };

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/view.h"
 #include "core/random.h"
 
 namespace fovea {
 namespace {
 
-void check(const GenerateOptions& o) {
+void check(const GptConfig& c, const std::vector<int32_t>& prompt, const GenerateOptions& o) {
   if (o.max_new < 0) throw ValueError("generate: max_new is " + std::to_string(o.max_new) + " (expected 0 or more)");
   if (o.top_k < 0) throw ValueError("generate: top_k is " + std::to_string(o.top_k) + " (expected 0 or more)");
   if (!o.greedy && !(o.temperature > 0 && std::isfinite(o.temperature)))
@@ -21,6 +22,23 @@ void check(const GenerateOptions& o) {
     throw ValueError("generate: min_p is " + std::to_string(o.min_p) + " (expected 0 to 1)");
   if (!(o.repetition_penalty > 0 && std::isfinite(o.repetition_penalty)))
     throw ValueError("generate: repetition_penalty is " + std::to_string(o.repetition_penalty) + " (expected above 0)");
+  if (prompt.empty()) throw ValueError("generate: the prompt is empty");
+  if (int64_t(prompt.size()) > c.context)
+    throw ValueError("generate: the prompt has " + std::to_string(prompt.size()) + " tokens (the model's context is " +
+                     std::to_string(c.context) + ")");
+  for (int32_t id : prompt)
+    if (id < 0 || id >= c.vocab)
+      throw ValueError("generate: the prompt has token " + std::to_string(id) + " (expected 0 to " +
+                       std::to_string(c.vocab - 1) + ")");
+}
+
+// Errors inside name the caller of generate(). What the caller's on_token throws is left as it is.
+template <class F> auto as_generate(const std::source_location& where, F&& f) try {
+  CallScope call("generate", where);
+  return f();
+} catch (Error& e) {
+  detail::locate(e, "generate", where);
+  throw;
 }
 
 // Each token of the text once, however often it is there.
@@ -66,17 +84,10 @@ int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Gener
   return ids[std::min(at, ids.size() - 1)];
 }
 
-std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o) {
-  check(o);
+std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o,
+                              std::source_location where) {
   const GptConfig& c = model.config();
-  if (prompt.empty()) throw ValueError("generate: the prompt is empty");
-  if (int64_t(prompt.size()) > c.context)
-    throw ValueError("generate: the prompt has " + std::to_string(prompt.size()) + " tokens (the model's context is " +
-                     std::to_string(c.context) + ")");
-  for (int32_t id : prompt)
-    if (id < 0 || id >= c.vocab)
-      throw ValueError("generate: the prompt has token " + std::to_string(id) + " (expected 0 to " +
-                       std::to_string(c.vocab - 1) + ")");
+  as_generate(where, [&] { check(c, prompt, o); });
   NoGrad guard;
   struct Eval {
     Gpt& model;
@@ -88,7 +99,7 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
   nn::KVCache cache = model.make_cache();
   std::vector<int32_t> ids = prompt;
   size_t start = 0;  // the first token that the model still sees
-  for (int64_t i = 0; i < o.max_new; i++) {
+  auto draw_next = [&] {
     if (int64_t(ids.size() - start) > c.context) {
       start = ids.size() - size_t(std::max<int64_t>(c.context / 2, 1));
       cache.clear();
@@ -99,7 +110,10 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
     Tensor logits = model(x, o.use_cache ? &cache : nullptr);
     auto last = select(select(logits, 0, 0), 0, int64_t(fresh.size()) - 1).to_vector<float>();
     if (o.repetition_penalty != 1) penalise(last, ids, o.repetition_penalty);
-    int32_t next = sample(last, o, generator);
+    return sample(last, o, generator);
+  };
+  for (int64_t i = 0; i < o.max_new; i++) {
+    int32_t next = as_generate(where, draw_next);
     ids.push_back(next);
     if (o.on_token && !o.on_token(next)) break;
     if (std::find(o.stop.begin(), o.stop.end(), next) != o.stop.end()) break;

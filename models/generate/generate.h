@@ -28,7 +28,8 @@ struct GenerateOptions {
 
 // The new tokens. Beyond the model's context the older half of what was seen is forgotten. ValueError for an empty
 // prompt, one longer than the context, or logits that are not finite.
-std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o = {});
+std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o = {},
+                              std::source_location where = std::source_location::current());
 
 // One draw from logits; ties go to the smaller id.
 int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Generator& generator);

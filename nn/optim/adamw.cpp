@@ -11,9 +11,9 @@
 namespace fovea::optim {
 namespace {
 
-void require(bool ok, const char* what, double value, const char* expected, const char* who = "adamw") {
+void require(bool ok, const char* what, double value, const char* expected) {
   if (!ok)
-    throw ValueError(std::string(who) + ": " + what + " is " + std::to_string(value) + " (expected " + expected + ")");
+    throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
 }
 
 // The definition of the row `adamw`, for backends without a kernel. Scalars in f64, the rest in the moments' dtype.
@@ -76,8 +76,9 @@ void AdamW::prepare(Slot& s) {
   fill(s.v, 0);
 }
 
-void AdamW::step() {
+void AdamW::step(Where w) try {
   NoGrad guard;
+  CallScope call("adamw", w);
   double scale = 1;
   if (o_.clip > 0) {
     nn::NamedParameters all;
@@ -103,6 +104,9 @@ void AdamW::step() {
     if (!placed) groups.push_back({&s});
   }
   for (auto& group : groups) update_group(group, scale);
+} catch (Error& e) {
+  fovea::detail::locate(e, "adamw", w);
+  throw;
 }
 
 void AdamW::update_group(const std::vector<Slot*>& group, double scale) {
@@ -128,8 +132,9 @@ void AdamW::update_group(const std::vector<Slot*>& group, double scale) {
   for (Slot* s : ordered) s->step++;
 }
 
-double global_norm(const nn::NamedParameters& parameters) {
+double global_norm(const nn::NamedParameters& parameters, Where w) {
   NoGrad guard;
+  CallScope call("clip_grad_norm", w);
   double total = 0;
   for (auto& [name, p] : parameters) {
     Tensor g = p->grad();
@@ -138,7 +143,8 @@ double global_norm(const nn::NamedParameters& parameters) {
     if (!std::isfinite(part)) {
       for (double x : g.to_vector<double>())
         if (!std::isfinite(x))
-          throw ValueError("clip: the gradient of '" + name + "' has " + (std::isnan(x) ? "a NaN" : "an infinity"));
+          fovea::detail::fail<ValueError>(
+              "clip_grad_norm", w, "the gradient of '" + name + "' has " + (std::isnan(x) ? "a NaN" : "an infinity"));
       part = 0;  // finite, but its squares overflow f32
       for (double x : g.to_vector<double>()) part += x * x;
     }
@@ -147,10 +153,13 @@ double global_norm(const nn::NamedParameters& parameters) {
   return std::sqrt(total);
 }
 
-double clip_grad_norm(const nn::NamedParameters& parameters, double max_norm) {
-  require(max_norm > 0, "max_norm", max_norm, "above 0", "clip_grad_norm");
+double clip_grad_norm(const nn::NamedParameters& parameters, double max_norm, Where w) {
+  if (!(max_norm > 0))
+    fovea::detail::fail<ValueError>("clip_grad_norm", w,
+                                    "max_norm is " + std::to_string(max_norm) + " (expected above 0)");
   NoGrad guard;
-  double norm = global_norm(parameters);
+  CallScope call("clip_grad_norm", w);
+  double norm = global_norm(parameters, w);
   if (norm <= max_norm) return norm;
   for (auto& [name, p] : parameters) {
     Tensor g = p->grad();

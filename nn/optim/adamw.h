@@ -36,7 +36,8 @@ class AdamW {
   void zero_grad();  // drops the gradients
   // Updates every parameter that has a gradient. Clips first when asked to; a gradient that is not finite then throws
   // ValueError naming its parameter, and nothing has changed.
-  void step();
+  // Graphs that have saved a parameter name the caller's line as the one that wrote it.
+  void step(Where w = Where::current());
 
   double lr() const { return o_.lr; }
   void set_lr(double lr) { o_.lr = lr; }
@@ -56,8 +57,9 @@ class AdamW {
 };
 
 // The 2-norm of all gradients together. ValueError names the first parameter whose gradient has a NaN or an infinity.
-double global_norm(const nn::NamedParameters& parameters);
+using Where = std::source_location;  // the caller's line, for errors
+double global_norm(const nn::NamedParameters& parameters, Where w = Where::current());
 // Scales the gradients so that their global norm is at most `max_norm`; returns the norm before.
-double clip_grad_norm(const nn::NamedParameters& parameters, double max_norm);
+double clip_grad_norm(const nn::NamedParameters& parameters, double max_norm, Where w = Where::current());
 
 }  // namespace fovea::optim

@@ -1,6 +1,10 @@
 // Misuse of ops and tensors that must not compile; tools/dev/must_not_compile.py reads the cases.
 #include "autograd/op_def.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/view.h"
 using namespace fovea;
 
 // accept: a rule is a plain function, operands are tensors and numbers
@@ -10,6 +14,26 @@ void define_twice() {
              .compose = [](Compose& c) { c.out[0] = *c.in[0] * 2; }});
 }
 Tensor f(const Tensor& x) { return x * 2 + x; }
+
+// accept: one size or axis without braces, of any width, and lists as ever
+Tensor sizes(const Tensor& x, size_t n, int k) {
+  std::vector<int64_t> list = {1, 2};
+  Shape none, one = 3, two = {1, 2}, zero = 0, from = list, empty = {};
+  Tensor made = zeros(3) + ones(n) + full(k, 1.5) + rand(0) + normal(0, 1, 3) + randint(0, 5, 3) + zeros(list);
+  Tensor of = Tensor::of(list, 2), as = Tensor::of(list, {2}), with = Tensor::of(list, 2, {.dtype = f32});
+  return sum(x, 1, {.keepdim = true}) + mean(x, 0) + amax(x, -1) + logsumexp(x, k) + sum(x, {}) + sum(x, {0, 1}) +
+         x.view(-1) + x.reshape(6) + x.view({2, 3}) + x.expand(3) + x.permute(0) + layer_norm(x, 3) + view(x, n) +
+         any(x, 0) + made + of + as + with + sum(x, zero) + sum(x, x.dim() - 1);
+}
+
+// reject: a fraction as an axis: from expression of type 'double'
+Tensor fraction(const Tensor& x) { return sum(x, 1.5); }
+
+// reject: keepdim in the place of the axis: from expression of type 'bool'
+Tensor keep(const Tensor& x) { return sum(x, true); }
+
+// reject: a number beside a shape: no match for 'operator=='
+bool alike(const Tensor& x) { return x.shape() == 3; }
 
 // reject: a rule that captures: convert
 void define_scaled(double scale) {

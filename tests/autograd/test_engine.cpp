@@ -92,6 +92,13 @@ TEST_CASE("what needs no gradient, or more than one number, is refused") {
   CHECK(!(x > 0).requires_grad());
 }
 
+TEST_CASE("a cotangent of another dtype keeps its history with create_graph") {
+  Tensor x = leaf({3, 4}), c = Tensor({1, 2}, {.dtype = f64}).requires_grad_();
+  Tensor dx = grad({x * x}, {x}, {c}, {.create_graph = true})[0];
+  CHECK(numbers(grad({sum(dx)}, {c})[0]) == std::vector<double>{6, 8});
+  CHECK(!grad({x * x}, {x}, {c})[0].requires_grad());
+}
+
 TEST_CASE("third derivative of x^4 by grad() with create_graph") {
   NoLeak check;
   Tensor x = full({}, 1.5, {.dtype = f64}).requires_grad_(), y = square(square(x));

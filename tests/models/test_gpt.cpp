@@ -222,9 +222,12 @@ TEST_CASE("a penalty on repetition, and an end that the caller chooses") {
 
 TEST_CASE("bad requests get one clear line") {
   Gpt model(tiny());
-  CHECK(error_of([&] { generate(model, {}); }) == "generate: the prompt is empty");
-  CHECK(error_of([&] { generate(model, some_ids(13, 11)); }) ==
-        "generate: the prompt has 13 tokens (the model's context is 12)");
+  int line = __LINE__ + 1;
+  CHECK(error_of([&] { generate(model, {}); }) ==
+        "generate: the prompt is empty at test_gpt.cpp:" + std::to_string(line));
+  CHECK(error_of([&] {
+          generate(model, some_ids(13, 11));
+        }).starts_with("generate: the prompt has 13 tokens (the model's context is 12) at test_gpt.cpp:"));
   CHECK(error_of([&] { generate(model, {1}, {.temperature = 0}); }).find("temperature") != std::string::npos);
   CHECK(error_of([&] { generate(model, {1}, {.top_k = -1}); }).find("top_k") != std::string::npos);
   CHECK(error_of([&] { generate(model, {1}, {.top_p = 0}); }).find("top_p") != std::string::npos);
@@ -255,7 +258,8 @@ TEST_CASE("bad requests get one clear line") {
   for (const Row& r : rows) {
     std::string text = error_of([&] { Gpt m(r.config); });
     INFO(text);
-    CHECK(text.find(r.key) == 0);
+    CHECK(text.find(std::string("gpt: ") + r.key) == 0);
+    CHECK(text.ends_with(" at test_gpt.cpp:" + std::to_string(__LINE__ - 3) + " (gpt)"));
   }
 }
 

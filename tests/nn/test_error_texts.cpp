@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "autograd/ops/attention.h"
@@ -14,8 +15,9 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "core/device.h"
-#include "models/gpt.h"
+#include "models/generate/generate.h"
 #include "nn/checkpoint.h"
+#include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/optim/adamw.h"
 
@@ -173,6 +175,54 @@ TEST_CASE("devices") {
   MISTAKE("device: bad number in 'cpu:x' (expected a form like cuda:0)" AT, device("cpu:x"));
 }
 
+// The line is that of the struct whose member it is, or of its constructor; inside layers of ours that of the
+// outermost.
+TEST_CASE("modules of sizes that make none") {
+  struct Wide : nn::Module<Wide> {
+    nn::Linear out{this, "out", 3, 0};
+  };
+  MISTAKE("linear: weight has shape [0,3] (expected sizes of at least 1)" AT " (wide.out)", Wide());
+  struct Deep : nn::Module<Deep> {
+    nn::List<nn::TransformerBlock> blocks{this, "blocks", 2, {.dim = 6, .heads = 4}};
+  };
+  MISTAKE("self_attention: dim 6 with 4 heads (expected heads that divide dim)" AT " (deep.blocks.0.attn)", Deep());
+  struct Token : nn::Module<Token> {
+    Token() : tok(this, "tok", -1, 4) {}
+    nn::Embedding tok;
+  };
+  MISTAKE("embedding: weight has shape [-1,4] (expected sizes of at least 1)" AT " (token.tok)", Token());
+  struct Raw : nn::Module<Raw> {
+    Ref<Parameter> w = add_parameter("w", Role::weight, {2, 0}, nn::init::zeros());
+  };
+  MISTAKE("raw: w has shape [2,0] (expected sizes of at least 1)" AT " (raw)", Raw());
+  struct Odd : nn::Module<Odd> {
+    Ref<Parameter> w = add_parameter("w", Role::weight, {2}, nn::init::xavier_normal());
+  };
+  MISTAKE("odd: a fan needs two axes, the shape is [2]" AT " (odd)", Odd());
+  using P = nn::Parent;
+  MISTAKE("linear: weight has shape [4,-3] (expected sizes of at least 1)" AT " (linear)", nn::Linear(P(), -3, 4));
+  MISTAKE("uniform: [1099511627776,1024] i64 takes more than 2^44 bytes" AT " (linear)",
+          nn::Linear(P(), 1024, 1ll << 40));
+  MISTAKE("layer_norm: weight has shape [0] (expected sizes of at least 1)" AT " (layer_norm)", nn::LayerNorm(P(), 0));
+  MISTAKE("dropout: p is 1.000000 (expected 0 <= p < 1)" AT " (dropout)", nn::Dropout(P(), 1));
+  MISTAKE("self_attention: 4 heads with 3 kv_heads (expected kv_heads that divide heads)" AT " (self_attention)",
+          nn::SelfAttention(P(), {.dim = 8, .heads = 4, .kv_heads = 3}));
+  MISTAKE("feed_forward: dim 0 times multiplier 4.000000 (expected both above 0)" AT " (feed_forward)",
+          nn::FeedForward(P(), {.dim = 0}));
+  MISTAKE("list: -1 members (expected 0 to 100000)" AT " (many)", nn::List<nn::Dropout>(nullptr, "many", -1, 0.5));
+  MISTAKE("gpt: model.heads is 3, which does not divide model.dim 8" AT " (gpt)",
+          Gpt({.layers = 1, .dim = 8, .heads = 3, .context = 4, .vocab = 5}));
+}
+
+TEST_CASE("generation") {
+  Gpt gpt({.layers = 1, .dim = 8, .heads = 2, .context = 4, .vocab = 5});
+  MISTAKE("generate: the prompt is empty" AT, generate(gpt, {}));
+  MISTAKE("generate: the prompt has token 5 (expected 0 to 4)" AT, generate(gpt, {5}));
+  MISTAKE("generate: top_k is -1 (expected 0 or more)" AT, generate(gpt, {1}, {.top_k = -1}));
+  gpt.tok.weight->set(full({5, 8}, INFINITY));
+  MISTAKE("generate: the model's logits are not finite" AT, generate(gpt, {1}));
+}
+
 TEST_CASE("modules, optimizers, checkpoints") {
   Net net;
   MISTAKE(
@@ -187,5 +237,6 @@ TEST_CASE("modules, optimizers, checkpoints") {
   Gpt gpt({.layers = 1, .dim = 8, .heads = 2, .context = 4, .vocab = 5});
   MISTAKE("gpt: position 9 is beyond the model's context of 4" AT " (gpt)", gpt(zeros({1, 9}, {.dtype = i64})));
   MISTAKE("gpt: ids [9] (expected [B, T])" AT " (gpt)", gpt(zeros({9}, {.dtype = i64})));
+  MISTAKE("kv_cache: 0 layers of 4 positions (expected 1 or more)" AT, nn::KVCache(0, 4));
   MISTAKE("missing.h5: cannot be read: No such file or directory", nn::checkpoint::load("missing.h5", net));
 }

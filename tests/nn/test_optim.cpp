@@ -45,6 +45,43 @@ struct One : nn::Module<One> {
   Tensor forward(const Tensor& x) { return x; }
 };
 
+// Two lines: who saved, who wrote.
+TEST_CASE("a step between forward and backward names the step's line, with and without a kernel") {
+  for (const char* device : {"cpu", "ref"}) {
+    INFO(std::string(device));
+    Net net;
+    net.to(fovea::device(device));
+    optim::AdamW adam(net);
+    Tensor x = full({2, 3}, 1.0, {.device = fovea::device(device)});
+    auto loss = [&] { return sum(net(x)); };
+    loss().backward();
+    const int saved = __LINE__ + 1;
+    Tensor late = sum(net.a(x) * net.norm.weight);
+    const int written = __LINE__ + 1;
+    adam.step();
+    try {
+      late.backward();
+      FAIL("nothing was thrown");
+    } catch (const GradientError& e) {
+      std::string text = e.what();
+      INFO(text);
+      CHECK(text.find(", written at test_optim.cpp:" + std::to_string(written) + ")") != text.npos);
+      CHECK(text.find("of mul, recorded at test_optim.cpp:" + std::to_string(saved)) != text.npos);
+    }
+    const int clipped = __LINE__ + 2;
+    Tensor g = net.a.weight->grad(), twice = sum(g * g.detach().requires_grad_());
+    optim::clip_grad_norm(net.named_parameters(), 1e-6);
+    try {
+      twice.backward();
+      FAIL("nothing was thrown");
+    } catch (const GradientError& e) {
+      std::string text = e.what();
+      INFO(text);
+      CHECK(text.find(", written at test_optim.cpp:" + std::to_string(clipped) + ")") != text.npos);
+    }
+  }
+}
+
 TEST_CASE("AdamW follows the paper, with decay on matrices only") {
   manual_seed(1);
   One net;

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include "autograd/apply.h"
+#include "autograd/proof/evaluate.h"
 #include "autograd/proof/sample.h"
 #include "core/device.h"
 
@@ -79,6 +80,38 @@ TEST_CASE("what samples leave out has a reason, and does not grow") {
   for (auto& [why, n] : reasons) text += "\n  " + std::to_string(n) + " samples: " + why;
   MESSAGE("an order or a dtype left out:" << text);
   CHECK(left_out == 83);
+}
+
+TEST_CASE("the graph of a second derivative names the user's lines only") {
+  int seen = 0;
+  for (const Sample& s : all_samples()) {
+    if (s.order < 2 || s.large || op_def(s.op).gradient == Gradient::not_differentiable) continue;
+    INFO(s.name);
+    std::vector<Tensor> x = make_inputs(s, f64, device("ref")), leaves, outputs, cotangents;
+    for (int i : differentiated_inputs(s)) leaves.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
+    for (const Tensor& y : apply(s.op, x, s.attrs.get()))
+      for (int twice = 0; y.requires_grad() && twice < 2; twice++) {  // so that gradients meet
+        outputs.push_back(y);
+        cotangents.push_back(probe_like(y, Probe::signs, 1).requires_grad_());
+      }
+    if (outputs.empty()) continue;
+    std::vector<Tensor> dx = grad(outputs, leaves, cotangents, {.create_graph = true, .allow_unused = true});
+    std::vector<Node*> stack;
+    std::set<Node*> met;
+    for (const Tensor& d : dx)
+      if (d.requires_grad()) stack.push_back(d.edge().node());
+    while (!stack.empty()) {
+      Node* n = stack.back();
+      stack.pop_back();
+      if (!n || !met.insert(n).second) continue;
+      std::string line = describe(n->where);
+      INFO(std::string(n->def ? row(n->def->id).name : "a leaf") << " at " << line);
+      CHECK(line.starts_with("test_samples.cpp:"));
+      seen++;
+      for (int i = 0; n->def && i < n->inputs; i++) stack.push_back(n->edges()[i].node());
+    }
+  }
+  CHECK(seen > 1000);
 }
 
 TEST_CASE("inputs hold what they promise") {
