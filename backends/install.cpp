@@ -11,4 +11,8 @@ void install_default_backends() {
   register_backend(cpu_backend());
 }
 
+const char* absent_backend(std::string_view name) {
+  return name == "cuda" ? "this build has no CUDA backend" : nullptr;
+}
+
 }  // namespace fovea

@@ -129,6 +129,8 @@ Device device(std::string_view name, std::source_location where) try {
                         std::to_string(b.device_count()) + ")");
     return Device{uint8_t(i), uint8_t(index)};
   }
+  if (const char* why = absent_backend(base))
+    throw DeviceError("device: " + std::string(name) + " is not usable: " + why + " (expected one of " + known + ")");
   throw DeviceError("device: unknown device '" + std::string(name) + "' (expected one of " + known + ")");
 } catch (Error& e) {
   ThreadState& s = state();

@@ -56,6 +56,8 @@ inline const Host& host_services() { return host_table; }
 // Registers the backends this build has; defined by backends/install.cpp, called once before the first device is asked
 // for.
 void install_default_backends();
+// In one line why a backend that people ask for is not in this build; null for others.
+const char* absent_backend(std::string_view name);
 
 // The row of an op by id (built-in or defined at run time), its id by name (op::none if unknown), and how many ids are
 // in use.

@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 
 #include "core/error.h"
+#include "nn/io/replace_file.h"
 
 namespace fovea::train {
 namespace {
@@ -245,19 +243,6 @@ LossPlot loss_plot(const std::vector<io::Json>& metrics) {
   return plot;
 }
 
-void save_svg(const LossPlot& plot, const std::string& path) {
-  std::string svg = to_svg(plot), temporary = path + ".tmp";
-  auto fail = [&] { throw FileError(fmt::format("{}: cannot be written: {}", path, std::strerror(errno))); };
-  FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (!file) fail();
-  bool written = std::fwrite(svg.data(), 1, svg.size(), file) == svg.size();
-  written = std::fclose(file) == 0 && written;
-  if (!written || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    int why = errno;
-    std::remove(temporary.c_str());
-    errno = why;
-    fail();
-  }
-}
+void save_svg(const LossPlot& plot, const std::string& path) { io::replace_file(path, to_svg(plot)); }
 
 }  // namespace fovea::train

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <set>
 
 #include "core/dispatch.h"
@@ -122,51 +123,82 @@ Safetensors read_safetensors(const std::string& path) {
   return content;
 }
 
-void write_safetensors(const std::string& path, const Safetensors& content) {
+namespace {
+
+// What a file is to hold: its header, then arrays end to end.
+struct Laid {
   std::vector<std::pair<std::string, Array>> host;
-  std::set<std::string> names;
-  for (auto& [name, a] : content.arrays) {
-    if (!names.insert(name).second || name == "__metadata__")
-      throw ValueError(path + ": '" + name + "' cannot be written twice");
-    Array h = on_host(a.device()) ? a : to_device(a, default_device());
-    if (h.is_shape_only() || is_dual(h.dtype()))
-      throw ValueError(path + ": '" + name + "' has no data that could be written");
-    host.emplace_back(name, h.dense() ? h : dense_copy(h));
+  std::string header;
+  uint64_t bytes;
+
+  Laid(const std::string& path, const Safetensors& content) {
+    std::set<std::string> names;
+    for (auto& [name, a] : content.arrays) {
+      if (!names.insert(name).second || name == "__metadata__")
+        throw ValueError(path + ": '" + name + "' cannot be written twice");
+      Array h = on_host(a.device()) ? a : to_device(a, default_device());
+      if (h.is_shape_only() || is_dual(h.dtype()))
+        throw ValueError(path + ": '" + name + "' has no data that could be written");
+      host.emplace_back(name, h.dense() ? h : dense_copy(h));
+    }
+    // As the usual writer: falling alignment, then names.
+    std::stable_sort(host.begin(), host.end(), [](auto& a, auto& b) {
+      int x = size_of(a.second.dtype()), y = size_of(b.second.dtype());
+      return x != y ? x > y : a.first < b.first;
+    });
+    Json j{Json::Object{}};
+    if (!content.metadata.empty()) {
+      Json::Object metadata;
+      for (auto& [key, value] : content.metadata) metadata.emplace_back(key, value);
+      j.set("__metadata__", metadata);
+    }
+    int64_t at = 0;
+    for (auto& [name, a] : host) {
+      Json::Array shape;
+      for (int64_t d : a.shape()) shape.emplace_back(d);
+      int64_t end = at + a.numel() * size_of(a.dtype());
+      Json entry{Json::Object{}};
+      entry.set("dtype", kNames[int(a.dtype())]);
+      entry.set("shape", shape);
+      entry.set("data_offsets", Json::Array{at, end});
+      j.set(name, entry);
+      at = end;
+    }
+    header = j.dump();
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+    bytes = uint64_t(at) + header.size() + 8;
   }
-  // As the usual writer: falling alignment, then names.
-  std::stable_sort(host.begin(), host.end(), [](auto& a, auto& b) {
-    int x = size_of(a.second.dtype()), y = size_of(b.second.dtype());
-    return x != y ? x > y : a.first < b.first;
-  });
-  Json j{Json::Object{}};
-  if (!content.metadata.empty()) {
-    Json::Object metadata;
-    for (auto& [key, value] : content.metadata) metadata.emplace_back(key, value);
-    j.set("__metadata__", metadata);
-  }
-  int64_t at = 0;
-  for (auto& [name, a] : host) {
-    Json::Array shape;
-    for (int64_t d : a.shape()) shape.emplace_back(d);
-    int64_t end = at + a.numel() * size_of(a.dtype());
-    Json entry{Json::Object{}};
-    entry.set("dtype", kNames[int(a.dtype())]);
-    entry.set("shape", shape);
-    entry.set("data_offsets", Json::Array{at, end});
-    j.set(name, entry);
-    at = end;
-  }
-  std::string header = j.dump();
-  header.resize((header.size() + 7) / 8 * 8, ' ');
-  replace_file(path, uint64_t(at) + header.size() + 8, [&](const std::string& temporary) {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+
+  // 0, or errno.
+  int write(FILE* out) const {
     uint64_t n = header.size();
-    out.write(reinterpret_cast<const char*>(&n), 8);
-    out.write(header.data(), std::streamsize(n));
-    for (auto& [name, a] : host)
-      out.write(static_cast<const char*>(a.view().data), std::streamsize(a.numel() * size_of(a.dtype())));
-    if (!out.flush()) throw FileError(path + ": cannot be written: " + std::strerror(errno));
+    bool good = std::fwrite(&n, 8, 1, out) == 1 && std::fwrite(header.data(), 1, n, out) == n;
+    for (auto& [name, a] : host) {
+      size_t size = size_t(a.numel() * size_of(a.dtype()));
+      good = good && std::fwrite(a.view().data, 1, size, out) == size;
+    }
+    return good && std::fflush(out) == 0 ? 0 : errno;
+  }
+};
+
+[[noreturn]] void fail(const std::string& path, int error) {
+  throw FileError(path + ": cannot be written: " + std::strerror(error));
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const Safetensors& content) {
+  Laid laid(path, content);
+  replace_file(path, laid.bytes, [&](const std::string& temporary) {
+    std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(temporary.c_str(), "wb"), &std::fclose);
+    if (!file) fail(path, errno);
+    if (int error = laid.write(file.get())) fail(path, error);
+    if (std::fclose(file.release()) != 0) fail(path, errno);
   });
+}
+
+void write_safetensors(FILE* stream, const Safetensors& content) {
+  if (int error = Laid("standard output", content).write(stream)) fail("standard output", error);
 }
 
 }  // namespace fovea::io

@@ -2,6 +2,7 @@
 // offsets that begin at 0 and leave neither hole nor overlap, sizes that fit the shapes. Used by the program's `op` and
 // `eval logits`, and by imports.
 #pragma once
+#include <cstdio>
 #include <map>
 #include <string>
 #include <utility>
@@ -23,5 +24,6 @@ struct Safetensors {
 Safetensors read_safetensors(const std::string& path);
 // Replaces the file whole or not at all. Arrays of any layout and device.
 void write_safetensors(const std::string& path, const Safetensors& content);
+void write_safetensors(FILE* stream, const Safetensors& content);
 
 }  // namespace fovea::io

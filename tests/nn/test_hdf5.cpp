@@ -202,7 +202,7 @@ TEST_CASE("a file is replaced whole or not at all") {
                                    }),
                   ValueError);
   CHECK(content() == "two");
-  CHECK(has(error_of<FileError>([&] { io::replace_file(path, 1ull << 60, write("three")); }), "MB are free"));
+  CHECK(has(error_of<FileError>([&] { io::replace_file(path, 1ull << 60, write("three")); }), "kB are free"));
   CHECK(has(error_of<FileError>([&] { io::replace_file(dir / "no/f", 1, write("x")); }), "No such file or directory"));
   int files = 0;
   for ([[maybe_unused]] auto& e : fs::directory_iterator(dir.path)) files++;

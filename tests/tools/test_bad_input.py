@@ -7,7 +7,7 @@ import struct
 import subprocess
 import unittest
 
-from program import ProgramTest, main
+from program import ProgramTest, main, save
 
 TEXT = 'the quick brown fox jumps over the lazy dog.\n' * 60
 SMALL = [s for pair in ({'model.layers': 1, 'model.dim': 16, 'model.heads': 2, 'model.context': 16, 'train.batch': 2,
@@ -130,11 +130,14 @@ class BadInput(ProgramTest):
                 with self.subTest(f'{verb} {name}'):
                     self.refused(1, f'{name}: {text}', *verb, path)
             verified = self.fovea('ckpt', 'verify', path, '--json')
-            self.assertEqual((verified.status, verified.err), (1, ''), str(verified))
+            self.assertEqual(verified.status, 1, str(verified))
             self.assertIn('{"ok": false, "problems": ["', verified.out)
-        for verb in (['generate'], ['ckpt', 'ls'], ['ckpt', 'show']):
+            self.assertRegex(verified.err, rf'^error: {path}: is not what was written: 1 problem\. Take an earlier copy, [^\n]*\n$')
+            self.assertRegex(self.fovea('ckpt', 'verify', path).out, rf'^{path}: {text}[^\n]*\n$')
+        for verb in (['generate'], ['ckpt', 'ls'], ['ckpt', 'show'], ['ckpt', 'verify']):
             self.refused(1, 'none.h5: cannot be read: No such file', *verb, 'none.h5')
-            self.refused(1, 'is a folder', *verb, self.folder)
+            if verb != ['ckpt', 'verify']:
+                self.refused(1, 'is a folder', *verb, self.folder)
         if shutil.which('h5repack'):
             subprocess.run(['h5repack', '-l', 'params/tok/weight:CHUNK=4x4', self.path('run', 'checkpoint.h5'), self.path('chunked.h5')],
                            check=True)
@@ -197,6 +200,30 @@ class BadInput(ProgramTest):
                 os.remove(self.path('disk', 'filler'))
                 result = self.train('--set', 'train.steps=8', run='disk/run')
                 self.assertEqual(result.status, 0, str(result))
+        finally:
+            subprocess.run(['umount', mounted], check=True)
+
+    def test_a_full_disk_keeps_other_files(self):
+        mounted = self.path('disk')
+        os.mkdir(mounted)
+        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mounted], capture_output=True, check=False).returncode:
+            self.skipTest('mounting a small disk is not allowed here')
+        try:
+            names = ['out.safetensors', 'trace.h5', 'trace.json']
+            for name in names:
+                self.write(f'disk/{name}', 'old')
+            large = self.write('in.safetensors', save({f'in.{i}': ('F32', [1 << 18], [1] * (1 << 18)) for i in range(2)}))
+            for room in (0, 4096):
+                free = os.statvfs(mounted)
+                with open(self.path('disk', 'filler'), 'wb') as f:
+                    f.write(bytes(max(0, free.f_bavail * free.f_frsize - room)))
+                for name, call in zip(names, (['op', 'add', '--in', large, '--out'], ['trace', 'mlp_tiny', '--out'], ['trace', 'mlp_tiny', '--out'])):
+                    self.refused(1, f'disk/{name}: ', *call, self.path('disk', name))
+                self.refused(1, 'disk/trace.h5: ', *['train', 'lm', self.text, '-o', self.path(f'run{room}'), *SMALL], '--trace',
+                             self.path('disk', 'trace.h5'))
+                os.remove(self.path('disk', 'filler'))
+                self.assertEqual(sorted(os.listdir(mounted)), names)
+                self.assertEqual([self.read(f'disk/{name}') for name in names], [b'old'] * 3)
         finally:
             subprocess.run(['umount', mounted], check=True)
 

@@ -128,6 +128,15 @@ def main():
         print(run([program, text], env={**environment, 'OMP_NUM_THREADS': '1'}, cwd=folder)[-500:])
         if shutil.which('h5dump'):
             run(['h5dump', '-H', os.path.join(folder, 'tiny.h5')])
+        if way == 'shared':  # what the README says of tiny.h5
+            fovea = os.path.join(build, 'tools', 'fovea')
+            run([fovea, 'ckpt', 'ls', os.path.join(folder, 'tiny.h5')])
+            refused = subprocess.run([fovea, 'generate', 'tiny.h5'], capture_output=True, text=True, check=False, cwd=folder)
+            expected = ('error: tiny.h5: has no config, so it is no language model. Use a checkpoint of `fovea train lm`, or give '
+                        'checkpoint::save a RunState with config and tokenizer\n')
+            if (refused.returncode, refused.stdout, refused.stderr) != (1, '', expected):
+                print(refused.stderr)
+                return 1
     return 0
 
 

@@ -197,6 +197,9 @@ int run_bench(const Args& args) {
   Bench bench(args);
   std::string name = args.text("WORKLOAD");
   if (name != "gemm") refuse(args, {"--shape"}, "is for gemm");
+  else refuse(args, {"--deterministic"}, "does nothing here: gemm calls the kernels themselves");
+  if (std::string device = args.text("--device", "auto"); name == "gemm" && device != "auto" && device != "cpu")
+    throw UsageError("--device is " + device + " (expected cpu: gemm compares its kernels with oneDNN's)");
   if (name == "gemm" || name == "dispatch") refuse(args, {"--trace", "--losses"}, "is for training steps");
   if (name == "dispatch" || name == "gemm") refuse(args, {"--B", "--T"}, "is for gpt2_step");
   if (args.has("--losses")) refuse(args, {"--trace", "--max-s"}, "is for timings, and --losses times nothing");
@@ -215,8 +218,8 @@ const Verb kBench = {"bench",
                       {"--iters", Option::integer, "how many calls are timed"},
                       {"--max-s", Option::real, "about how long (without --iters)"},
                       {"--shape", Option::text, "MxNxK, of gemm"},
-                      {"--trace", Option::file, "record a step behind the timed ones: F.json for Chrome, F.h5"},
-                      {"--losses", Option::file, "no timing: save the first weights there, print each step's loss"},
+                      {"--trace", Option::output, "record a step behind the timed ones: F.json for Chrome, F.h5"},
+                      {"--losses", Option::output, "no timing: save the first weights there, print each step's loss"},
                       kB,
                       kT},
                      true,

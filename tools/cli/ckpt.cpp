@@ -1,8 +1,10 @@
 // ckpt ls | show | verify | diff: what is in a checkpoint, whether it is whole, and whether two are the same.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <memory>
 
@@ -47,8 +49,13 @@ class TensorFile {
         entries_.push_back({e.path, e.dtype, e.shape, e.bytes, e.attributes});
     }
   }
-  // By name: anything else is looked into, and told to be no HDF5 file.
-  static bool is_safetensors(const std::string& path) { return path.ends_with(".safetensors"); }
+  // By name, or by the first bytes; anything else is told to be no HDF5 file.
+  static bool is_safetensors(const std::string& path) {
+    if (path.ends_with(".safetensors")) return true;
+    char begin[9] = {};  // the size of the header, then the header
+    std::ifstream(path, std::ios::binary).read(begin, 9);
+    return begin[8] == '{' && begin[7] == 0;
+  }
 
   const std::vector<Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return hdf5_ ? hdf5_->attributes() : content_.metadata; }
@@ -137,12 +144,14 @@ int run_show(const Args& args) {
 
 int run_verify(const Args& args) {
   std::vector<std::string> problems;
+  const std::string path = args.text("FILE");
+  std::string unread;
   try {
-    std::string path = args.text("FILE");
     if (TensorFile::is_safetensors(path)) TensorFile{path};  // its reader refuses whatever is wrong
     else problems = File(path).verify();
   } catch (const FileError& e) {
     problems = {e.what()};
+    if (access(path.c_str(), R_OK) != 0) unread = e.what();
   }
   if (args.json()) {
     Json list{Json::Array{}};
@@ -151,11 +160,16 @@ int run_verify(const Args& args) {
     j.set("ok", problems.empty());
     j.set("problems", list);
     print_json(j);
-  } else {
+  } else if (unread.empty()) {
     for (auto& p : problems) print_line(p);
     if (problems.empty()) print_line("ok");
   }
-  return problems.empty() ? 0 : 1;
+  if (problems.empty()) return 0;
+  if (!unread.empty()) throw FileError(unread);
+  throw FileError(
+      fmt::format("{}: is not what was written: {} problem{}. Take an earlier copy, such as a run's "
+                  "checkpoint.1.h5",
+                  path, problems.size(), problems.size() == 1 ? "" : "s"));
 }
 
 // The first key, from the outside in, whose values differ.

@@ -43,7 +43,9 @@ std::vector<Option> options(const Verb& v) {
 }
 
 Words words_for(const Option& o) { return o.key() == "--set" ? keys() : o.words(); }
-bool takes_files(const Option& o) { return o.kind == Option::file || o.kind == Option::files; }
+bool takes_files(const Option& o) {
+  return o.kind == Option::file || o.kind == Option::files || o.kind == Option::output;
+}
 
 // bash and zsh share it: `verb` is what stands before, `previous` the word before this one; each shell has its own
 // functions _fovea_words and _fovea_files.
@@ -186,6 +188,7 @@ const Verb kCompletion = {"completion",
                           "a script for your shell that completes verbs, options and values",
                           {{"SHELL", Option::text, "bash, zsh or fish", true, "bash zsh fish"}},
                           false,
-                          run_completion};
+                          run_completion,
+                          false};
 
 }  // namespace fovea::cli

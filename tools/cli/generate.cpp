@@ -1,6 +1,7 @@
 // generate: text from a checkpoint, behind a prompt or behind rows of ids.
 #include <fmt/format.h>
 
+#include "models/data/text_file.h"
 #include "models/generate/generate.h"
 #include "nn/io/safetensors.h"
 #include "tools/cli/lm_model.h"
@@ -78,7 +79,7 @@ std::vector<Ids> read_rows(const std::string& path, int64_t vocab) {
 
 Ids read_prompt(const Args& args, const text::Tokenizer& tokenizer) {
   try {
-    return tokenizer.encode(args.text("--prompt", "\n"));
+    return tokenizer.encode(args.text("--prompt") == "-" ? data::read_text("-") : args.text("--prompt", "\n"));
   } catch (const ValueError& e) {
     if (args.has("--prompt")) throw ValueError(std::string("--prompt: ") + e.what());
     return {0};
@@ -124,7 +125,7 @@ const Verb kGenerate = {
     "generate",
     "text from a model",
     {{"MODEL", Option::file, "a checkpoint", true},
-     {"--prompt", Option::text, "what the text begins with"},
+     {"--prompt", Option::text, "what the text begins with; - is standard input"},
      {"--in", Option::file, "safetensors with input_ids [B, T] and attention_mask, in place of a text"},
      {"--max-new", Option::integer, "how many tokens (200)"},
      {"--stop", Option::texts, "end when this has been written; may come again"},

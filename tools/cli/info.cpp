@@ -91,6 +91,7 @@ void print_dot(const Walk& w) {
 }
 
 int run_info(const Args& args) {
+  if (args.json()) refuse(args, {"--tree", "--dot"}, "is drawn for people (expected --params beside --json)");
   LmShape s = lm_shape(args.text("MODEL"), args);
   GptConfig shape = GptConfig::from(s.config.model, s.vocab);
   nn::ShapesOnly no_data;

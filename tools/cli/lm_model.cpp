@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "models/data/grammar.h"
 #include "models/text/char_tokenizer.h"
 #include "nn/checkpoint_file.h"
@@ -13,16 +15,22 @@ namespace {
 const nn::checkpoint::RunState& state_of(const nn::checkpoint::File& file, const std::string& path) {
   const nn::checkpoint::RunState& s = file.state();
   if (s.tokenizer.empty() || s.config.is_null())
-    throw FileError(path + ": has " + (s.config.is_null() ? "no config" : "no tokenizer") +
-                    ", so it is no language model of `fovea train lm`");
+    throw FileError(path + ": has no " + (s.config.is_null() ? "config" : "tokenizer") +
+                    ", so it is no language model. Use a checkpoint of `fovea train lm`, or give checkpoint::save a "
+                    "RunState with config and tokenizer");
   return s;
+}
+
+// By name, or by its first byte.
+bool is_json(const std::string& path) {
+  return path.ends_with(".json") || std::ifstream(path, std::ios::binary).get() == '{';
 }
 
 LmShape shape_of(const std::string& name) {
   LmShape s{name, {}};
   struct stat st;
   bool file = stat(name.c_str(), &st) == 0;
-  if (file && name.ends_with(".json")) {
+  if (file && is_json(name)) {
     read_config(s.config, name);
   } else if (file) {
     nn::checkpoint::File checkpoint(name);

@@ -26,6 +26,7 @@ const char* type_name(const Option& o) {
     case Option::integer: return "N";
     case Option::real: return "X";
     case Option::file:
+    case Option::output:
     case Option::files: return "FILE";
     default: return "TEXT";
   }
@@ -103,6 +104,17 @@ void check_choices(const Parsed& p, const Args& args) {
   }
 }
 
+// "-" in the place of a file. FILES are read as they are, and know it themselves.
+void take_dashes(const Parsed& p, Args& args) {
+  for (const Option& o : p.options) {
+    std::string key = o.key();
+    if (args.text(key) != "-") continue;
+    if (o.kind == Option::file) args.values[key] = {cli::standard_input()};
+    else if (o.kind == Option::output && !o.dash)
+      throw UsageError(key + " is - (expected a name: standard output is for results)");
+  }
+}
+
 int run(int argc, char** argv) {
   CLI::App app("An autograd framework: train, check, use and inspect models.", "fovea");
   app.require_subcommand(1);
@@ -156,6 +168,8 @@ int run(int argc, char** argv) {
     for (auto& [key, on] : p->flags)
       if (on) args.values[key] = {};
     check_choices(*p, args);
+    cli::check_keys(args);
+    take_dashes(*p, args);
     cli::set_up(args);
     return p->verb->run(args);
   }
@@ -169,11 +183,11 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const UsageError& e) {
-    report(e);
+    report(UsageError(cli::told(e.what())));
     return 2;
   } catch (const std::bad_alloc&) {
     return report(MemoryError("out of memory"));
   } catch (const std::exception& e) {
-    return report(e);
+    return report(Error(cli::told(e.what())));
   }
 }

@@ -67,6 +67,8 @@ std::vector<Tensor> gradients(const Case& c, const std::vector<Tensor>& y, const
 }
 
 int run_op(const Args& args) {
+  const bool piped = args.text("--out") == "-";
+  if (piped) refuse(args, {"--json"}, "and --out - both take standard output");
   const OpFunction f = op_function(args.text("NAME"));
   io::Json json;
   if (args.has("--attrs")) {
@@ -98,7 +100,8 @@ int run_op(const Args& args) {
     std::vector<Tensor> g = gradients(c, y, leaves);
     for (size_t i = 0; i < g.size(); i++) out.arrays.emplace_back(names[i], g[i].array());
   }
-  io::write_safetensors(args.text("--out"), out);
+  if (piped) io::write_safetensors(stdout, out);
+  else io::write_safetensors(args.text("--out"), out);
   for (auto& [name, array] : out.arrays) {
     if (args.json()) {
       io::Json::Array sizes;
@@ -109,7 +112,7 @@ int run_op(const Args& args) {
       j.set("shape", sizes);
       print_json(j);
     } else {
-      print_line(name + " " + name_of(array.dtype()) + " " + to_string(array.shape()));
+      (piped ? note : print_line)(name + " " + name_of(array.dtype()) + " " + to_string(array.shape()));
     }
   }
   return 0;
@@ -117,15 +120,16 @@ int run_op(const Args& args) {
 
 }  // namespace
 
-const Verb kOp = {"op",
-                  "one op on a file's tensors: in.0, ... -> out.0, ..., and gradients",
-                  {{"NAME", Option::text, "the op, by PyTorch's name", true},
-                   {"--in", Option::file, "safetensors with in.0, in.1, ... and cotangents cot.0, ...", true},
-                   {"--out", Option::file, "safetensors for out.0, ... and grad.0, ...", true},
-                   {"--attrs", Option::text, "its attributes as JSON, by PyTorch's names"},
-                   {"--grad", Option::flag, "also the gradient of every floating input"},
-                   {"--dtype", Option::text, "compute in f32, bf16, f16 or f64 (the file's)", false, kDTypes}},
-                  true,
-                  run_op};
+const Verb kOp = {
+    "op",
+    "one op on a file's tensors: in.0, ... -> out.0, ..., and gradients",
+    {{"NAME", Option::text, "the op, by PyTorch's name", true},
+     {"--in", Option::file, "safetensors with in.0, in.1, ... and cotangents cot.0, ...", true},
+     {"--out", Option::output, "safetensors for out.0, ... and grad.0, ...; - is standard output", true, nullptr, true},
+     {"--attrs", Option::text, "its attributes as JSON, by PyTorch's names"},
+     {"--grad", Option::flag, "also the gradient of every floating input"},
+     {"--dtype", Option::text, "compute in f32, bf16, f16 or f64 (the file's)", false, kDTypes}},
+    true,
+    run_op};
 
 }  // namespace fovea::cli

@@ -61,6 +61,7 @@ std::string escaped(std::string text) {
 }
 
 int run_ops(const Args& args) {
+  if (args.json()) refuse(args, {"--markdown"}, "and --json exclude each other");
   std::vector<int> ids = all_ops();
   std::vector<std::vector<std::string>> rows = {{"op", "gradient"}};
   std::vector<int> backends;

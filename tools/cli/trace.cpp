@@ -157,7 +157,7 @@ const Verb kTrace = {
     "trace",
     "the ops of a training step: who ran them, how often, how long",
     {{"WORKLOAD", Option::text, "which", false, kWorkloads},
-     {"-o,--out", Option::file, "F.json in Chrome's trace-event format, or F.h5 with results, for trace diff"},
+     {"-o,--out", Option::output, "F.json in Chrome's trace-event format, or F.h5 with results, for trace diff"},
      kArithmetic,
      {"--steps", Option::integer, "how many steps are recorded (1)"},
      kB,

@@ -3,15 +3,14 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <map>
 
 #include "core/device.h"
 #include "core/error.h"
 #include "core/shape.h"
 #include "nn/io/hdf5.h"
+#include "nn/io/replace_file.h"
 #include "tools/cli/verb.h"
 
 namespace fovea::cli {
@@ -133,13 +132,18 @@ void OpTrace::save() const {
 
 // ops/0000017/0 is the first result of the 18th op.
 void OpTrace::save_results() const {
-  io::H5Writer file(path_);
-  file.attribute("/", "trace", "1");
-  for (size_t i = 0; i < events_.size(); i++)
-    for (size_t k = 0; k < events_[i].results.size(); k++)
-      file.array(fmt::format("ops/{:07}/{}", i, k), events_[i].results[k],
-                 {{"op", events_[i].op}, {"ran", events_[i].ran}, {"in", events_[i].in}});
-  file.close();
+  uint64_t bytes = 0;
+  for (const Event& e : events_)
+    for (const Array& a : e.results) bytes += uint64_t(a.numel()) * uint64_t(size_of(a.dtype()));
+  io::replace_file(path_, bytes, [&](const std::string& temporary) {
+    io::H5Writer file(temporary);
+    file.attribute("/", "trace", "1");
+    for (size_t i = 0; i < events_.size(); i++)
+      for (size_t k = 0; k < events_[i].results.size(); k++)
+        file.array(fmt::format("ops/{:07}/{}", i, k), events_[i].results[k],
+                   {{"op", events_[i].op}, {"ran", events_[i].ran}, {"in", events_[i].in}});
+    file.close();
+  });
 }
 
 void OpTrace::save_chrome() const {
@@ -162,10 +166,7 @@ void OpTrace::save_chrome() const {
     j.set("args", std::move(args));
     text += (&e == events_.data() ? "\n" : ",\n") + j.dump();
   }
-  std::ofstream file(path_);
-  file << text << "\n]}\n";
-  file.close();
-  if (!file) throw FileError(path_ + ": cannot be written: " + std::strerror(errno));
+  io::replace_file(path_, text + "\n]}\n");
 }
 
 }  // namespace fovea::cli

@@ -43,8 +43,8 @@ Config config_of(const Args& args) {
   Config config;
   if (args.has("--config")) read_config(config, args.text("--config"));
   for (const std::string& assignment : args.texts("--set")) set_option(config, assignment);
-  if (args.has("--dtype")) set_option(config, "train.dtype", args.text("--dtype"));
-  if (args.has("--seed")) set_option(config, "train.seed", args.integer("--seed", 0));
+  for (const KeyOption& k : kKeyOptions)
+    if (args.has(k.option)) set_option(config, std::string(k.key) + "=" + args.text(k.option));
   check(config);
   return config;
 }
@@ -57,7 +57,7 @@ int run_train(const Args& args) {
     throw UsageError(e.what());
   }
   if (args.has("--dump-config")) {
-    print_line(to_json(run.config).dump(2));
+    print_line(args.json() ? to_json(run.config).dump() : to_json(run.config).dump(2));
     return 0;
   }
   if (!args.has("--out")) throw UsageError("-o RUN is missing: the folder that checkpoints and metrics go to");
@@ -146,12 +146,12 @@ int run_train(const Args& args) {
 const Verb kTrainLm = {"train lm",
                        "trains a language model on text files, or on the embedded corpus",
                        {{"FILES", Option::files, "UTF-8 text; - is standard input; none: the embedded corpus"},
-                        {"-o,--out", Option::file, "the run's folder; goes on with the run that it holds"},
+                        {"-o,--out", Option::output, "the run's folder; goes on with the run that it holds"},
                         {"--fresh", Option::flag, "forget what the folder holds"},
                         {"--config", Option::file, "a JSON file with keys model.*, train.*, data.*"},
                         {"--set", Option::texts, "KEY=VALUE, over the config; may come again"},
                         {"--dtype", Option::text, "of the arithmetic: f32, bf16, f16 or f64", false, kDTypes},
-                        {"--trace", Option::file, "record the first step: F.json for Chrome, F.h5 for trace diff"},
+                        {"--trace", Option::output, "record the first step: F.json for Chrome, F.h5 for trace diff"},
                         {"--dump-config", Option::flag, "print the config and stop"}},
                        true,
                        run_train};

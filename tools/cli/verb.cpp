@@ -1,5 +1,7 @@
 #include "tools/cli/verb.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -40,7 +42,7 @@ std::vector<Option> options_of(const Verb& verb) {
   };
   std::vector<Option> all = verb.options;
   if (verb.computes) all.insert(all.end(), kComputing.begin(), kComputing.end());
-  all.push_back({"--json", Option::flag, "one JSON object a line on stdout, nothing else"});
+  if (verb.json) all.push_back({"--json", Option::flag, "one JSON object a line on stdout, nothing else"});
   return all;
 }
 
@@ -80,6 +82,44 @@ void refuse(const Args& args, std::initializer_list<const char*> names, const st
     if (args.has(name)) throw UsageError(std::string(name) + " " + why);
 }
 
+void check_keys(const Args& args) {
+  for (const KeyOption& k : kKeyOptions)
+    for (const std::string& assignment : args.texts("--set"))
+      if (args.has(k.option) && assignment.starts_with(std::string(k.key) + "="))
+        throw UsageError(std::string(k.option) + " " + args.text(k.option) + " and --set " + assignment +
+                         " are the same key (expected one of them)");
+}
+
+namespace {
+std::string input_name;  // once standard input has been read; a file that ends with the program
+}
+
+// HDF5 takes neither pipes nor files without a name.
+std::string standard_input() {
+  if (!input_name.empty()) throw UsageError("- is there twice (expected once: standard input is read to its end)");
+  const char* folder = std::getenv("TMPDIR");
+  std::string name = std::string(folder && *folder ? folder : "/tmp") + "/fovea_in_XXXXXX";
+  auto fail = [](const std::string& what) { throw FileError("standard input: " + what + ": " + std::strerror(errno)); };
+  int fd = mkstemp(name.data());
+  if (fd < 0) fail("cannot be kept in " + name);
+  input_name = name;
+  std::atexit([] { std::remove(input_name.c_str()); });
+  char piece[1 << 16];
+  for (ssize_t got; (got = read(STDIN_FILENO, piece, sizeof piece)) != 0;) {
+    if (got < 0) fail("cannot be read");
+    for (ssize_t at = 0, put = 0; at < got; at += put)
+      if ((put = write(fd, piece + at, size_t(got - at))) < 0) fail("cannot be kept in " + name);
+  }
+  if (close(fd) != 0) fail("cannot be kept in " + name);
+  return name;
+}
+
+std::string told(std::string text) {
+  for (size_t at = 0; !input_name.empty() && (at = text.find(input_name, at)) != text.npos;)
+    text.replace(at, input_name.size(), "standard input");
+  return text;
+}
+
 void set_up(const Args& args) {
   // The program's own lines would tell its user nothing.
   static constexpr std::source_location kNoLine;
@@ -99,10 +139,10 @@ void set_up(const Args& args) {
 }
 
 void print_line(const std::string& text) {
-  if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0)
+  if (std::printf("%s\n", told(text).c_str()) < 0 || std::fflush(stdout) != 0)
     throw FileError(std::string("stdout: cannot be written: ") + std::strerror(errno));
 }
 void print_json(const io::Json& j) { print_line(j.dump()); }
-void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+void note(const std::string& text) { std::fprintf(stderr, "%s\n", told(text).c_str()); }
 
 }  // namespace fovea::cli

@@ -19,14 +19,15 @@ struct UsageError : Error {
 };
 
 struct Option {
-  // texts, files: may come again and again
-  enum Kind : uint8_t { flag, text, integer, real, texts, file, files };
+  // texts, files: may come again and again. file: is read, and "-" is standard input; output: is written.
+  enum Kind : uint8_t { flag, text, integer, real, texts, file, files, output };
   const char* name;  // "-o,--out", or "FILES" for what stands without a name
   Kind kind;
   const char* help;
   bool required = false;
   // "f32 bf16": what it may be, separated by blanks; "cpu ref ..." when it may be something else, too.
   const char* choices = nullptr;
+  bool dash = false;  // an output that may be "-", which the verb deals with
 
   bool many() const { return kind == texts || kind == files; }
   std::string key() const;                 // "--out"
@@ -55,6 +56,7 @@ struct Verb {
   std::vector<Option> options;
   bool computes = false;  // takes --device, --dtype, --threads, --seed, ...
   int (*run)(const Args&);
+  bool json = true;  // takes --json
 };
 
 inline constexpr const char* kDTypes = "f32 bf16 f16 f64";
@@ -72,8 +74,20 @@ std::vector<Option> options_of(const Verb& verb);
 
 // UsageError `NAME why` where one of these is there: options that the rest of the command line leaves without meaning.
 void refuse(const Args& args, std::initializer_list<const char*> names, const std::string& why);
+// Options that are keys of the config, too. UsageError when --set has the same key.
+struct KeyOption {
+  const char *option, *key;
+};
+inline constexpr KeyOption kKeyOptions[] = {{"--dtype", "train.dtype"}, {"--seed", "train.seed"}};
+void check_keys(const Args& args);
+
 // What every verb does first: --device, --plugin, --threads, --seed, --deterministic, as far as it takes them.
 void set_up(const Args& args);
+
+// Standard input as a file that can be opened by name, as often as need be. UsageError the second time: it is gone.
+std::string standard_input();
+// A text for people, in which that name is "standard input".
+std::string told(std::string text);
 
 // One line of results on stdout.
 void print_json(const io::Json& j);

@@ -31,32 +31,38 @@ int run_version(const Args& args) {
   return 0;
 }
 
+// One line: usable or why not.
+void print_device(const Args& args, const std::string& name, const char* why, int threads, bool is_default) {
+  if (args.json()) {
+    io::Json j{io::Json::Object{}};
+    j.set("device", name);
+    j.set("usable", !why);
+    j.set("default", is_default);
+    j.set("threads", threads);
+    if (why) j.set("why", why);
+    print_json(j);
+  } else if (why) {
+    print_line(fmt::format("{:9} not usable: {}", name, why));
+  } else {
+    print_line(fmt::format("{:9} usable{}{}", name, threads ? fmt::format(", {} threads", threads) : "",
+                           is_default ? ", the default" : ""));
+  }
+}
+
 int run_devices(const Args& args) {
   Device chosen = default_device();
+  bool cuda = false;
   for (int b = 0; b < backend_count(); b++) {
     Backend& backend = *detail::backends[b].backend;
-    int n = backend.device_count();
-    for (int i = 0; i < n || i == 0; i++) {
-      std::string name = n > 1 ? fmt::format("{}:{}", backend.name(), i) : backend.name();
-      bool is_default = chosen == Device{uint8_t(b), uint8_t(i)};
-      const char* why = n > 0 ? nullptr : backend.unavailable();
-      if (args.json()) {
-        io::Json j{io::Json::Object{}};
-        j.set("device", name);
-        j.set("usable", n > 0);
-        j.set("default", is_default);
-        j.set("threads", detail::backends[b].host ? thread_count() : 0);
-        if (n == 0) j.set("why", why ? why : "it has no device");
-        print_json(j);
-      } else if (n > 0) {
-        print_line(fmt::format("{:9} usable{}{}", name,
-                               detail::backends[b].host ? fmt::format(", {} threads", thread_count()) : "",
-                               is_default ? ", the default" : ""));
-      } else {
-        print_line(fmt::format("{:9} not usable: {}", name, why ? why : "it has no device"));
-      }
-    }
+    cuda |= std::string_view(backend.name()) == "cuda";
+    int n = backend.device_count(), threads = detail::backends[b].host ? thread_count() : 0;
+    for (int i = 0; i < n; i++)
+      print_device(args, n > 1 ? fmt::format("{}:{}", backend.name(), i) : backend.name(), nullptr, threads,
+                   chosen == Device{uint8_t(b), uint8_t(i)});
+    const char* why = backend.unavailable();
+    if (n == 0) print_device(args, backend.name(), why ? why : "it has no device", threads, false);
   }
+  if (const char* why = absent_backend("cuda"); why && !cuda) print_device(args, "cuda", why, 0, false);
   return 0;
 }
 
