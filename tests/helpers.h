@@ -1,7 +1,6 @@
 // Shared by the tests of every folder.
 #pragma once
 #include <doctest/doctest.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,7 +17,8 @@ struct Folder {
   std::filesystem::path path;
   Folder() {
     static int made = 0;
-    path = std::filesystem::temp_directory_path() / fmt::format("fovea_test_{}_{}", getpid(), made++);
+    std::string name = "fovea_test_" + std::to_string(getpid()) + "_" + std::to_string(made++);
+    path = std::filesystem::temp_directory_path() / name;
     std::filesystem::create_directories(path);
   }
   ~Folder() { std::filesystem::remove_all(path); }

@@ -45,13 +45,32 @@ std::vector<double> numbers(const Input& in, uint64_t seed) {
 
 }  // namespace
 
+Input none() { return {}; }
+Input reals(const Shape& s, double low, double high) { return {Input::real, s, low, high}; }
+Input nonzero(const Shape& s, double gap) { return {Input::real, s, -2, 2, gap}; }
+Input apart(const Shape& s, double shift) { return {Input::apart, s, shift}; }
+Input exactly(const Shape& s, std::vector<double> values, DType t) {
+  return {Input::exact, s, 0, 0, 0, std::move(values), t};
+}
+Input integers(const Shape& s, int64_t low, int64_t high, DType t) {
+  return {Input::whole, s, double(low), double(high), 0, {}, t};
+}
+Input ids(const Shape& s, int64_t below) { return integers(s, 0, below); }
+Input truths(const Shape& s) { return {Input::truth, s, 0, 0, 0, {}, boolean}; }
+
+Sample& Sample::named(std::string_view what) { return name.append(" ").append(what), *this; }
+Sample& Sample::sums(int64_t n) { return factor = std::sqrt(double(std::max<int64_t>(n, 1))), *this; }
+Sample& Sample::at_kink(std::string_view reason) { return kink = true, order = 1, why = reason, *this; }
+Sample& Sample::up_to(int most, std::string_view reason) { return order = most, why = reason, *this; }
+Sample& Sample::only(DTypeSet t, std::string_view reason) { return dtypes = t, why = reason, *this; }
+
 double noise(uint64_t i, uint64_t seed) {
   uint64_t x = i * 0x9e3779b97f4a7c15 + (seed + 1) * 0xd1b54a32d192ed03;
   x ^= x >> 32, x *= 0xd6e8feb86659fd93, x ^= x >> 32;
   return double(x >> 11) * 0x1p-52 - 1;
 }
 
-Sample& Samples::append(int id, std::vector<Input> inputs, uint64_t attrs_hash) {
+Sample& Samples::append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash) {
   const OpRow& r = row(id);
   std::string name = r.name;
   if (r.attrs_hash != attrs_hash) throw ValueError("samples of " + name + ": these attrs are of another op");
@@ -60,7 +79,7 @@ Sample& Samples::append(int id, std::vector<Input> inputs, uint64_t attrs_hash) 
   Sample& s = all_.emplace_back();
   s.op = id;
   s.name = name + " #" + std::to_string(before + 1);
-  s.inputs = std::move(inputs);
+  s.inputs = inputs;
   return s;
 }
 

@@ -3,8 +3,10 @@
 // Built-in ops have theirs in samples_<family>.cpp, users' ops give `define_op` a `.samples` function.
 #pragma once
 #include <deque>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "autograd/op_def.h"
@@ -23,21 +25,17 @@ struct Input {
   DType dtype = f32;                // of what is not floating; floating inputs take the dtype of the run
   bool floating() const { return kind == real || kind == apart || (kind == exact && is_floating(dtype)); }
 };
-inline Input none() { return {}; }
-inline Input reals(const Shape& s, double low = -2, double high = 2) { return {Input::real, s, low, high}; }
+Input none();
+Input reals(const Shape& s, double low = -2, double high = 2);
 // Both signs, away from the kink at 0.
-inline Input nonzero(const Shape& s, double gap = 0.25) { return {Input::real, s, -2, 2, gap}; }
+Input nonzero(const Shape& s, double gap = 0.25);
 // All different, 1/8 from each other (finer where there are more than 64), none of them 0: no ties, no kinks.
 // `shift` moves all of them.
-inline Input apart(const Shape& s, double shift = 0) { return {Input::apart, s, shift}; }
-inline Input exactly(const Shape& s, std::vector<double> values, DType t = f32) {
-  return {Input::exact, s, 0, 0, 0, std::move(values), t};
-}
-inline Input integers(const Shape& s, int64_t low, int64_t high, DType t = i64) {
-  return {Input::whole, s, double(low), double(high), 0, {}, t};
-}
-inline Input ids(const Shape& s, int64_t below) { return integers(s, 0, below); }
-inline Input truths(const Shape& s) { return {Input::truth, s, 0, 0, 0, {}, boolean}; }
+Input apart(const Shape& s, double shift = 0);
+Input exactly(const Shape& s, std::vector<double> values, DType t = f32);
+Input integers(const Shape& s, int64_t low, int64_t high, DType t = i64);
+Input ids(const Shape& s, int64_t below);
+Input truths(const Shape& s);
 
 struct Sample {
   int op = 0;
@@ -55,12 +53,12 @@ struct Sample {
   std::string why;              // why an order or a dtype is left out
 
   // How samples are written: s.add<op::sum>({reals({3, 4})}, {.dim = {1}}).named("rows").sums(4).
-  Sample& named(const std::string& what) { return name += " " + what, *this; }
-  Sample& sums(int64_t n) { return factor = __builtin_sqrt(double(n > 1 ? n : 1)), *this; }
+  Sample& named(std::string_view what);
+  Sample& sums(int64_t n);
   Sample& conditioned(double c) { return condition = c, *this; }
-  Sample& at_kink(const std::string& reason) { return kink = true, order = 1, why = reason, *this; }
-  Sample& up_to(int most, const std::string& reason) { return order = most, why = reason, *this; }
-  Sample& only(DTypeSet t, const std::string& reason) { return dtypes = t, why = reason, *this; }
+  Sample& at_kink(std::string_view reason);
+  Sample& up_to(int most, std::string_view reason);
+  Sample& only(DTypeSet t, std::string_view reason);
   Sample& completed(void (*f)(const void*, std::vector<Tensor>&)) { return complete = f, *this; }
   Sample& threaded() { return large = true, *this; }
 };
@@ -71,21 +69,21 @@ class Samples {
   explicit Samples(std::deque<Sample>& all, int op = 0) : all_(all), op_(op) {}
 
   // Of a built-in op. The reference stays good.
-  template <op::Id id> Sample& add(std::vector<Input> inputs, const Attrs<id>& attrs = {}) {
-    return add_to(id, std::move(inputs), attrs);
+  template <op::Id id> Sample& add(std::initializer_list<Input> inputs, const Attrs<id>& attrs = {}) {
+    return add_to(id, inputs, attrs);
   }
   // Of the op whose `.samples` function this is. ValueError when the attrs are not the op's.
-  template <class A = NoAttrs> Sample& add(std::vector<Input> inputs, const A& attrs = {}) {
-    return add_to(op_, std::move(inputs), attrs);
+  template <class A = NoAttrs> Sample& add(std::initializer_list<Input> inputs, const A& attrs = {}) {
+    return add_to(op_, inputs, attrs);
   }
 
  private:
-  template <class A> Sample& add_to(int id, std::vector<Input> inputs, const A& attrs) {
-    Sample& s = append(id, std::move(inputs), attrs_hash<A>());
+  template <class A> Sample& add_to(int id, std::initializer_list<Input> inputs, const A& attrs) {
+    Sample& s = append(id, inputs, attrs_hash<A>());
     if (!std::is_empty_v<A>) s.attrs = std::make_shared<const A>(attrs);
     return s;
   }
-  Sample& append(int id, std::vector<Input> inputs, uint64_t attrs_hash);
+  Sample& append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash);
 
   std::deque<Sample>& all_;
   int op_;

@@ -11,11 +11,19 @@ constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::num
 const std::vector<double> kSpecial = {0, -0.0, kInf, -kInf, kNan, 1, -1, 0.5};
 const char* const kForwardOnly = "NaN and infinities: the forward only";
 
-// A plain one, 0-dim, empty, a single element, and the numbers that are none. `in` makes the input of a shape.
-template <op::Id id> void unary(Samples& s, Input (*in)(const Shape&), const Attrs<id>& a = {}) {
-  for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{2, 0, 3}, Shape{1, 1}}) s.add<id>({in(shape)}, a);
-  s.add<id>({exactly({8}, kSpecial)}, a).named("special").up_to(0, kForwardOnly);
+// Adds a sample of one op. What follows takes these, so that only they are compiled for every op.
+using Add = Sample& (*)(Samples& s, std::initializer_list<Input> inputs, const void* attrs);
+template <op::Id id> Sample& add(Samples& s, std::initializer_list<Input> inputs, const void* attrs) {
+  return s.add<id>(inputs, *static_cast<const Attrs<id>*>(attrs));
 }
+using Make = Input (*)(const Shape&);  // the input of a shape
+
+// A plain one, 0-dim, empty, a single element, and the numbers that are none.
+void unary(Samples& s, Add add, Make in, const void* attrs) {
+  for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{2, 0, 3}, Shape{1, 1}}) add(s, {in(shape)}, attrs);
+  add(s, {exactly({8}, kSpecial)}, attrs).named("special").up_to(0, kForwardOnly);
+}
+template <op::Id id> void unary(Samples& s, Make in, const Attrs<id>& a = {}) { unary(s, add<id>, in, &a); }
 Input anywhere(const Shape& s) { return reals(s); }
 Input away(const Shape& s) { return nonzero(s); }
 Input positive(const Shape& s) { return reals(s, 0.25, 3); }
@@ -24,24 +32,28 @@ Input lattice(const Shape& s) { return apart(s); }
 Input between(const Shape& s) { return apart(s, 1 / 16.0); }
 
 // Equal shapes, both sides broadcast, ranks that differ, 0-dim, empty, single elements.
-template <op::Id id> void binary(Samples& s, Input (*a)(const Shape&), Input (*b)(const Shape&)) {
+void binary(Samples& s, Add add, Make a, Make b) {
+  const NoAttrs none;
   const std::pair<Shape, Shape> shapes[] = {{{3, 4}, {3, 4}}, {{3, 1}, {1, 4}}, {{4}, {2, 3, 4}}, {{2, 2}, {}},
                                             {{0, 3}, {1, 3}}, {{1}, {1, 1}},    {{}, {}}};
-  for (auto& [x, y] : shapes) s.add<id>({a(x), b(y)});
-  s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special").up_to(0, kForwardOnly);
+  for (auto& [x, y] : shapes) add(s, {a(x), b(y)}, &none);
+  add(s, {exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}, &none).named("special").up_to(0, kForwardOnly);
 }
-template <op::Id... id> void comparisons(Samples& s) {
-  (s.add<id>({exactly({2, 4}, {1, 2, 3, 4, 5}), exactly({4}, {1, 2, 5, 3})}), ...);
-  (s.add<id>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}).named("special"), ...);
-  (s.add<id>({integers({3, 3}, -2, 2), integers({3, 1}, -2, 2)}).named("integers"), ...);
-  (s.add<id>({reals({0, 2}), reals({2})}).named("empty"), ...);
-  (s.add<id>({reals({1}), reals({})}), ...);
-}
+template <op::Id id> void binary(Samples& s, Make a, Make b) { binary(s, add<id>, a, b); }
 
-template <op::Id... id> void bits(Samples& s) {
-  (s.add<id>({integers({3, 4}, -9, 9), integers({4}, -9, 9)}), ...);
-  (s.add<id>({truths({3, 1}), truths({4})}).named("booleans"), ...);
-  (s.add<id>({integers({0, 2}, 0, 9), integers({}, 0, 9)}).named("empty"), ...);
+void comparisons(Samples& s, std::initializer_list<Add> ops) {
+  const NoAttrs none;
+  for (Add add : ops) add(s, {exactly({2, 4}, {1, 2, 3, 4, 5}), exactly({4}, {1, 2, 5, 3})}, &none);
+  for (Add add : ops) add(s, {exactly({8, 1}, kSpecial), exactly({8}, kSpecial)}, &none).named("special");
+  for (Add add : ops) add(s, {integers({3, 3}, -2, 2), integers({3, 1}, -2, 2)}, &none).named("integers");
+  for (Add add : ops) add(s, {reals({0, 2}), reals({2})}, &none).named("empty");
+  for (Add add : ops) add(s, {reals({1}), reals({})}, &none);
+}
+void bits(Samples& s, std::initializer_list<Add> ops) {
+  const NoAttrs none;
+  for (Add add : ops) add(s, {integers({3, 4}, -9, 9), integers({4}, -9, 9)}, &none);
+  for (Add add : ops) add(s, {truths({3, 1}), truths({4})}, &none).named("booleans");
+  for (Add add : ops) add(s, {integers({0, 2}, 0, 9), integers({}, 0, 9)}, &none).named("empty");
 }
 
 }  // namespace
@@ -158,12 +170,12 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::lerp>({reals({2, 0}), reals({1, 1}), reals({})});
   s.add<op::lerp>({reals({}), reals({1}), reals({1, 1})});
   s.add<op::lerp>({reals({5}), reals({5}), exactly({5}, {0, 1, 0.25, 0.75, 2})});
-  bits<op::bitwise_and, op::bitwise_or, op::bitwise_xor>(s);
+  bits(s, {add<op::bitwise_and>, add<op::bitwise_or>, add<op::bitwise_xor>});
   Device ref = device("ref");
   for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 2}})
     s.add<op::to_device>({reals(shape)}, {ref.backend, ref.index});
-  comparisons<op::eq, op::ne, op::lt, op::le, op::gt, op::ge>(s);
-  comparisons<op::logical_and, op::logical_or, op::logical_xor>(s);
+  comparisons(s, {add<op::eq>, add<op::ne>, add<op::lt>, add<op::le>, add<op::gt>, add<op::ge>});
+  comparisons(s, {add<op::logical_and>, add<op::logical_or>, add<op::logical_xor>});
   s.add<op::shift_right>({integers({3, 4}, -1000, 1000), integers({4}, 0, 64)});
   s.add<op::shift_right>({integers({0}, 0, 2), integers({1}, 0, 64)});
 

@@ -1,6 +1,6 @@
 #include "models/data/text_file.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>

@@ -1,6 +1,6 @@
 #include "models/data/windows.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

@@ -1,6 +1,6 @@
 #include "models/text/tokenizer.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <xxhash.h>
 
 #include "core/error.h"

@@ -1,6 +1,6 @@
 #include "models/text/utf8.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace fovea::text {
 namespace {

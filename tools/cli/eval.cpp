@@ -1,5 +1,5 @@
 // eval ppl: loss and perplexity of a checkpoint, beside the least that the text allows where that is known.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

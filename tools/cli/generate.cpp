@@ -1,5 +1,5 @@
 // generate: text from a checkpoint, behind a prompt or behind rows of ids.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "models/data/text_file.h"
 #include "models/generate/generate.h"

@@ -1,5 +1,5 @@
 // info: what a model is made of and what it costs, without making it.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "models/plan.h"
 #include "tools/cli/lm_model.h"

@@ -1,5 +1,5 @@
 // trace: every op of some training steps, as a table and as a file; trace diff: where two such files part.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <map>

@@ -1,5 +1,6 @@
 // Precompiled for the program's verbs.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "models/gpt.h"
+#include "tools/cli/verb.h"
 #include "tools/pch/library.h"
