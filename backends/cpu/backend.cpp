@@ -1,13 +1,14 @@
 // The backend's class and its table, one line per kernel.
 #include "backends/cpu/backend.h"
 
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "core/host_backend.h"
 
 namespace fovea {
 namespace {
 
-constexpr DTypeSet kReal = dtypes(f32, f64);
+constexpr DTypeSet kReal = dtypes(f32, f64), kFloats = kReal | cpu::kHalves;
 
 class CpuBackend final : public HostBackend {
  public:
@@ -17,43 +18,38 @@ class CpuBackend final : public HostBackend {
     table.set<op::copy, cpu::copy>();
     table.set<op::fill, cpu::fill>();
     table.set<op::iota, cpu::iota>();
-    table.set<op::unary, cpu::unary>({.dtypes = kReal});
-    table.set<op::binary, cpu::binary>({.dtypes = kReal});
+    table.set<op::unary, cpu::unary>({.dtypes = kFloats});
+    table.set<op::binary, cpu::binary>({.dtypes = kFloats});
     table.set<op::select, cpu::select>();
-    table.set<op::reduce, cpu::reduce>({.dtypes = kReal, .scratch = cpu::reduce_scratch});
-    table.set<op::sum_to, cpu::sum_to>(
-        {.dtypes = kReal, .accepts = cpu::sum_to_accepts, .scratch = cpu::sum_to_scratch});
-    table.set<op::matmul, cpu::matmul>({.dtypes = kReal, .adds = true, .scratch = cpu::matmul_scratch});
-    table.set<op::linear, cpu::linear>(
-        {.dtypes = kReal, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});
-    table.set<op::gelu, cpu::gelu>({.dtypes = kReal});
-    table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kReal});
-    const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense, .accepts = cpu::last_axis};
-    table.set<op::softmax, cpu::softmax>(rows);
-    table.set<op::log_softmax, cpu::log_softmax>(rows);
-    table.set<op::softmax_backward, cpu::softmax_backward>(rows);
-    table.set<op::log_softmax_backward, cpu::log_softmax_backward>(rows);
-    table.set<op::cross_entropy, cpu::cross_entropy>(
-        {.dtypes = kReal, .layout = Layout::last_dim_dense, .scratch = cpu::cross_entropy_scratch});
-    table.set<op::cross_entropy_backward, cpu::cross_entropy_backward>(
-        {.dtypes = kReal, .layout = Layout::last_dim_dense, .accepts = cpu::cross_entropy_backward_accepts});
-    table.set<op::layer_norm, cpu::layer_norm>({.dtypes = kReal, .accepts = cpu::layer_norm_accepts});
-    table.set<op::layer_norm_backward, cpu::layer_norm_backward>({.dtypes = kReal,
-                                                                  .layout = Layout::contiguous,
-                                                                  .accepts = cpu::layer_norm_backward_accepts,
-                                                                  .scratch = cpu::layer_norm_backward_scratch});
-    table.set<op::embedding, cpu::embedding>({.dtypes = kReal, .accepts = cpu::embedding_accepts});
-    table.set<op::embedding_backward, cpu::embedding_backward>(
-        {.dtypes = kReal, .layout = Layout::contiguous, .accepts = cpu::embedding_backward_accepts});
-    table.set<op::attention, cpu::attention>({.dtypes = only(f32),
-                                              .layout = Layout::last_dim_dense,
-                                              .accepts = cpu::attention_accepts,
-                                              .scratch = cpu::attention_scratch});
-    table.set<op::attention_backward, cpu::attention_backward>({.dtypes = only(f32),
-                                                                .layout = Layout::last_dim_dense,
-                                                                .accepts = cpu::attention_backward_accepts,
-                                                                .scratch = cpu::attention_backward_scratch_bytes});
-    table.set<op::adamw, cpu::adamw>({.dtypes = kReal});
+    table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
+    table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
+    cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(table, {.dtypes = kReal});
+    cpu::set_with_halves<op::sum_to, cpu::sum_to, cpu::sum_to_accepts, cpu::sum_to_scratch>(table, {.dtypes = kReal});
+    cpu::set_with_halves<op::matmul, cpu::matmul, cpu::all_accepted, cpu::matmul_scratch>(
+        table, {.dtypes = kReal, .adds = true});
+    cpu::set_with_halves<op::linear, cpu::linear, cpu::linear_accepts, cpu::linear_scratch>(
+        table, {.dtypes = kReal, .adds = true});
+    const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense};
+    cpu::set_with_halves<op::softmax, cpu::softmax, cpu::last_axis>(table, rows);
+    cpu::set_with_halves<op::log_softmax, cpu::log_softmax, cpu::last_axis>(table, rows);
+    cpu::set_with_halves<op::softmax_backward, cpu::softmax_backward, cpu::last_axis>(table, rows);
+    cpu::set_with_halves<op::log_softmax_backward, cpu::log_softmax_backward, cpu::last_axis>(table, rows);
+    cpu::set_with_halves<op::cross_entropy, cpu::cross_entropy, cpu::all_accepted, cpu::cross_entropy_scratch>(table,
+                                                                                                               rows);
+    cpu::set_with_halves<op::cross_entropy_backward, cpu::cross_entropy_backward, cpu::cross_entropy_backward_accepts>(
+        table, rows);
+    cpu::set_with_halves<op::layer_norm, cpu::layer_norm, cpu::layer_norm_accepts>(table, {.dtypes = kReal});
+    const SlotOptions whole{.dtypes = kReal, .layout = Layout::contiguous};
+    cpu::set_with_halves<op::layer_norm_backward, cpu::layer_norm_backward, cpu::layer_norm_backward_accepts,
+                         cpu::layer_norm_backward_scratch>(table, whole);
+    table.set<op::embedding, cpu::embedding>({.dtypes = kFloats, .accepts = cpu::embedding_accepts});
+    cpu::set_with_halves<op::embedding_backward, cpu::embedding_backward, cpu::embedding_backward_accepts>(table,
+                                                                                                           whole);
+    const SlotOptions heads{.dtypes = only(f32), .layout = Layout::last_dim_dense};
+    cpu::set_with_halves<op::attention, cpu::attention, cpu::attention_accepts, cpu::attention_scratch>(table, heads);
+    cpu::set_with_halves<op::attention_backward, cpu::attention_backward, cpu::attention_backward_accepts,
+                         cpu::attention_backward_scratch_bytes>(table, heads);
+    table.set<op::adamw, cpu::adamw>({.dtypes = kFloats});
   }
 };
 

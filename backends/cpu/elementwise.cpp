@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "backends/common/loops.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
@@ -27,14 +28,26 @@ template <class T> const ElementwiseKernels<T>& kernels() { return *kTables<T>[i
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
 constexpr int64_t kChunk = 256;                       // elements of the buffers for strided rows
 
-// A row of one operand: its first element, as the kernels want it. Strided rows are copied to `buffer`, n <= kChunk.
-template <class T> struct Operand {
+// A row of one operand, kept as S: its first element, as the kernels of T want it. Strided rows, and halves, are copied
+// to `buffer`, n <= kChunk.
+template <class T, class S = T> struct Operand {
   const T* p;
   int64_t step;
-  Operand(const T* at, int64_t stride, int64_t n, T* buffer) : p(at), step(stride) {
-    if (stride == 0 || stride == 1 || n == 1) return;
-    for (int64_t i = 0; i < n; i++) buffer[i] = at[i * stride];
-    p = buffer, step = 1;
+  Operand(const S* at, int64_t stride, int64_t n, T* buffer) : p(buffer), step(stride) {
+    if constexpr (std::is_same_v<T, S>) {
+      if (stride == 0 || stride == 1 || n == 1) {
+        p = at;
+        return;
+      }
+    } else if (stride == 1) {
+      widen(n, at, buffer);
+      return;
+    } else if (stride == 0) {
+      buffer[0] = T(*at);
+      return;
+    }
+    for (int64_t i = 0; i < n; i++) buffer[i] = T(at[i * stride]);
+    step = 1;
   }
 };
 
@@ -59,39 +72,60 @@ template <int N, class Row> void walk(const Loops<N>& loops, int64_t grain, bool
   }
 }
 
-template <class T, class R> void put_row(R* y, int64_t stride, const R* from, int64_t n) {
-  for (int64_t i = 0; i < n; i++) y[i * stride] = from[i];
+template <class R, class T> void put_row(R* y, int64_t stride, const T* from, int64_t n) {
+  if constexpr (!std::is_same_v<R, T>)
+    if (stride == 1) return narrow(n, from, y);
+  for (int64_t i = 0; i < n; i++) y[i * stride] = R(from[i]);
 }
 
-template <class T, class Kernel> void run1(const View& x, const View& y, int64_t grain, Kernel kernel) {
-  if (x.dense && y.dense && y.numel <= grain) return kernel(y.numel, x.as<T>(), y.as<T>());
+// Kernels of T over numbers kept as S.
+template <class T, class S, class Kernel> void run1(const View& x, const View& y, int64_t grain, Kernel kernel) {
+  constexpr bool same = std::is_same_v<T, S>;
+  if constexpr (same)
+    if (x.dense && y.dense && y.numel <= grain) return kernel(y.numel, x.as<T>(), y.as<T>());
   Loops<2> loops({&y, &x});
   const int64_t sy = loops.step(0), sx = loops.step(1);
-  walk(loops, grain, sx != 1 || sy != 1, [&](const int64_t* at, int64_t n) {
+  walk(loops, grain, !same || sx != 1 || sy != 1, [&](const int64_t* at, int64_t n) {
     T in[kChunk], out[kChunk];
-    T* to = y.as<T>() + at[0];
-    if (sx == 0) in[0] = x.as<T>()[at[1]], std::fill(in + 1, in + n, in[0]);
-    Operand<T> a(sx == 0 ? in : x.as<T>() + at[1], sx == 0 ? 1 : sx, n, in);
-    kernel(n, a.p, sy == 1 ? to : out);
-    if (sy != 1) put_row<T>(to, sy, out, n);
+    S* to = y.as<S>() + at[0];
+    Operand<T, S> a(x.as<S>() + at[1], sx, n, in);
+    if (sx == 0) std::fill(in, in + n, *a.p), a.p = in;
+    if constexpr (same)
+      if (sy == 1) return kernel(n, a.p, to);
+    kernel(n, a.p, out);
+    put_row(to, sy, out, n);
   });
 }
 
-// Kernels of two inputs whose result has type R.
-template <class T, class R, class Kernel>
+// Kernels of two inputs whose result is an R, kept as Q.
+template <class T, class S, class R, class Q, class Kernel>
 void run2(const View& a, const View& b, const View& y, int64_t grain, Kernel kernel) {
-  if (a.dense && b.dense && y.dense && y.numel <= grain) return kernel(y.numel, a.as<T>(), 1, b.as<T>(), 1, y.as<R>());
+  constexpr bool same = std::is_same_v<T, S>;
+  if constexpr (same)
+    if (a.dense && b.dense && y.dense && y.numel <= grain)
+      return kernel(y.numel, a.as<T>(), 1, b.as<T>(), 1, y.as<R>());
   Loops<3> loops({&y, &a, &b});
   const int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2);
-  walk(loops, grain, sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1, [&](const int64_t* at, int64_t n) {
+  walk(loops, grain, !same || sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1, [&](const int64_t* at, int64_t n) {
     T left[kChunk], right[kChunk];
-    R out[kChunk], *to = y.as<R>() + at[0];
-    Operand<T> p(a.as<T>() + at[1], sa, n, left), q(b.as<T>() + at[2], sb, n, right);
-    kernel(n, p.p, p.step, q.p, q.step, sy == 1 ? to : out);
-    if (sy != 1) put_row<T>(to, sy, out, n);
+    R out[kChunk];
+    Q* to = y.as<Q>() + at[0];
+    Operand<T, S> p(a.as<S>() + at[1], sa, n, left), q(b.as<S>() + at[2], sb, n, right);
+    if constexpr (std::is_same_v<R, Q>)
+      if (sy == 1) return kernel(n, p.p, p.step, q.p, q.step, to);
+    kernel(n, p.p, p.step, q.p, q.step, out);
+    put_row(to, sy, out, n);
   });
 }
 
+// f<what is computed in, what is kept>.
+template <class F> Status by_type(DType t, F&& f) {
+  if (t == f32) return f.template operator()<float, float>(), Status{};
+  if (t == f64) return f.template operator()<double, double>(), Status{};
+  if (t == bf16) return f.template operator()<float, BFloat16>(), Status{};
+  if (t == f16) return f.template operator()<float, Float16>(), Status{};
+  return {Status::unsupported, "no kernel for this dtype"};
+}
 template <class F> Status f32_or_f64(DType t, F&& f) {
   if (t == f32) return f.template operator()<float>(), Status{};
   if (t == f64) return f.template operator()<double>(), Status{};
@@ -110,8 +144,9 @@ template <> const ElementwiseKernels<double>& elementwise_kernels(Isa level) { r
 Status unary(const Call& c, const NoAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   if (c.kind >= kUnaries || y.dtype != x.dtype || !kernels<float>().unary[c.kind]) return ref::unary(c, a);
-  return f32_or_f64(
-      x.dtype, [&]<class T>() { run1<T>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, kernels<T>().unary[c.kind]); });
+  return by_type(x.dtype, [&]<class T, class S>() {
+    run1<T, S>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, kernels<T>().unary[c.kind]);
+  });
 }
 
 namespace {
@@ -120,9 +155,11 @@ namespace {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
   bool known = c.kind < kBinaries && b.dtype == a.dtype;
   if (known && y.dtype == a.dtype && kernels<float>().binary[c.kind])
-    return f32_or_f64(a.dtype, [&]<class T>() { run2<T, T>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });
+    return by_type(a.dtype,
+                   [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });
   if (known && y.dtype == boolean && kernels<float>().compare[c.kind])
-    return f32_or_f64(a.dtype, [&]<class T>() { run2<T, bool>(a, b, y, kCheap, kernels<T>().compare[c.kind]); });
+    return by_type(a.dtype,
+                   [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, kernels<T>().compare[c.kind]); });
   return ref::binary(c, attrs);
 }
 
@@ -140,12 +177,12 @@ Status binary(const Call& c, const NoAttrs& attrs) {
 }
 
 Status gelu(const Call& c, const GeluAttrs& a) {
-  return f32_or_f64(c.x(0).dtype,
-                    [&]<class T>() { run1<T>(c.x(0), c.y(), kDear, kernels<T>().gelu[int(a.approximate)]); });
+  return by_type(c.x(0).dtype,
+                 [&]<class T, class S>() { run1<T, S>(c.x(0), c.y(), kDear, kernels<T>().gelu[int(a.approximate)]); });
 }
 Status gelu_backward(const Call& c, const GeluAttrs& a) {
-  return f32_or_f64(c.x(0).dtype, [&]<class T>() {
-    run2<T, T>(c.x(0), c.x(1), c.y(), kDear, kernels<T>().gelu_backward[int(a.approximate)]);
+  return by_type(c.x(0).dtype, [&]<class T, class S>() {
+    run2<T, S, T, S>(c.x(0), c.x(1), c.y(), kDear, kernels<T>().gelu_backward[int(a.approximate)]);
   });
 }
 
@@ -169,7 +206,7 @@ Status select(const Call& c, const NoAttrs& attrs) {
       }
       Operand<T> l(a.as<T>() + at[2], sa, n, left), r(b.as<T>() + at[3], sb, n, right);
       kernels<T>().select(n, choose, l.p, l.step, r.p, r.step, sy == 1 ? to : out);
-      if (sy != 1) put_row<T>(to, sy, out, n);
+      if (sy != 1) put_row(to, sy, out, n);
     });
   });
 }

@@ -64,7 +64,8 @@ bool embedding_accepts(const Call& c, const void*) {
   return c.x(0).dense && c.y().dense && columns_dense(c.x(1)) && (c.x(0).dtype == i64 || c.x(0).dtype == i32);
 }
 Status embedding(const Call& c, const EmbeddingAttrs&) {
-  if (c.x(1).dtype == f32) gather_rows<float>(c);
+  if (size_of(c.x(1).dtype) == 2) gather_rows<uint16_t>(c);
+  else if (c.x(1).dtype == f32) gather_rows<float>(c);
   else gather_rows<double>(c);
   return {};
 }
