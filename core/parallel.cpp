@@ -46,20 +46,21 @@ template <class F> bool spin(F&& done) {
   return done();
 }
 
-// A call of parallel_for, cut in chunks. The first exception goes to the caller; the others are dropped, as their cause
-// is usually the same.
+// A call of parallel_for. Its first exception goes to the caller; the others are dropped, as their cause is usually the
+// same.
 struct Region {
   detail::RangeBody body;
   void* context;
-  int64_t begin, end, chunks;
+  int64_t begin, end, pieces;
+  int threads;
   std::atomic_flag failed = ATOMIC_FLAG_INIT;
   std::exception_ptr error = nullptr;
 
-  void run(int64_t chunk) {
+  void run(int64_t first, int64_t last) {
     const int64_t n = end - begin;
     inside = true;
     try {
-      body(context, begin + n * chunk / chunks, begin + n * (chunk + 1) / chunks);
+      body(context, begin + n * first / pieces, begin + n * last / pieces);
     } catch (...) {
       if (!failed.test_and_set()) error = std::current_exception();
     }
@@ -67,17 +68,28 @@ struct Region {
   }
 };
 
+// Every thread has a share of a region's pieces and takes from its front; who has none left takes from the back of
+// another's. So a thread that is late or slow, since a CPU is shared with other programs, delays the region by one
+// piece at most, and neighbouring pieces stay on one CPU.
 class Team {
  public:
+  static constexpr int kMost = 1 << 8;  // threads of a region
+
   // False: another thread's region is under way, or there are no more threads.
   bool run(Region& region) {
     std::unique_lock lock(busy_, std::try_to_lock);
-    if (!lock.owns_lock() || !grow(int(region.chunks) - 1)) return false;
+    if (!lock.owns_lock() || !grow(region.threads - 1)) return false;
     region_ = &region;
-    left_.store(uint32_t(region.chunks) - 1, std::memory_order_relaxed);
-    round_.store(((round_.load(std::memory_order_relaxed) | kMost) + 1) | uint32_t(region.chunks));
+    left_.store(uint32_t(region.pieces), std::memory_order_relaxed);
+    const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
+    threads_.store(region.threads, std::memory_order_relaxed);
+    for (int i = 0; i < region.threads; i++)
+      share_[i].word.store(Share{round, uint16_t(region.pieces * i / region.threads),
+                                 uint16_t(region.pieces * (i + 1) / region.threads)},
+                           std::memory_order_release);
+    round_.store(round);
     round_.notify_all();
-    region.run(0);
+    work_on(round, 0, region.threads);
     if (!spin([&] { return left_.load(std::memory_order_acquire) == 0; }))
       while (uint32_t left = left_.load(std::memory_order_acquire)) left_.wait(left, std::memory_order_acquire);
     return true;
@@ -91,36 +103,68 @@ class Team {
     (void)handler;
     return team;
   }
-  static constexpr uint32_t kMost = (1 << 12) - 1;  // chunks of a region
 
  private:
+  // Pieces first to last of a round that nobody has taken. A thread that comes when the round is over sees another
+  // round's number, or nothing left.
+  struct Share {
+    uint32_t round;
+    uint16_t first, last;
+  };
+  struct alignas(64) Line {
+    std::atomic<Share> word{Share{}};
+  };
+
   bool grow(int workers) {
     try {
       for (; workers_ < workers; workers_++)
-        std::thread([this, chunk = workers_ + 1, seen = round_.load()] { work(uint32_t(chunk), seen); }).detach();
+        std::thread([this, me = workers_ + 1, seen = round_.load()] { serve(me, seen); }).detach();
     } catch (const std::system_error&) {
       return false;
     }
     return true;
   }
 
-  // Whoever has no chunk in a round must not look at the region: nobody waits for him.
-  void work(uint32_t chunk, uint32_t seen) {
+  void serve(int me, uint32_t seen) {
     for (;;) {
       if (!spin([&] { return round_.load(std::memory_order_acquire) != seen; }))
         round_.wait(seen, std::memory_order_acquire);
       seen = round_.load(std::memory_order_acquire);
-      if (chunk >= (seen & kMost)) continue;
-      region_->run(chunk);
-      if (left_.fetch_sub(1) == 1) left_.notify_one();
+      work_on(seen, me, threads_.load(std::memory_order_relaxed));
     }
+  }
+
+  // One's own share, then what others have left.
+  void work_on(uint32_t round, int me, int threads) {
+    for (int i = 0; i < threads && me < threads; i++)
+      while (take(round, share_[(me + i) % threads].word, i == 0)) {
+      }
+  }
+
+  // Runs half of the pieces of a share that are left, the first ones of one's own. The region is looked at only when
+  // some of its pieces are taken and not done: until then its caller waits.
+  bool take(uint32_t round, std::atomic<Share>& share, bool mine) {
+    Share s = share.load(std::memory_order_acquire);
+    uint16_t some;
+    Share rest;
+    do {
+      if (s.round != round || s.first == s.last) return false;
+      some = uint16_t((s.last - s.first + 1) / 2);
+      rest = mine ? Share{round, uint16_t(s.first + some), s.last} : Share{round, s.first, uint16_t(s.last - some)};
+    } while (!share.compare_exchange_weak(s, rest, std::memory_order_acq_rel, std::memory_order_acquire));
+    if (mine) region_->run(s.first, rest.first);
+    else region_->run(rest.last, s.last);
+    if (left_.fetch_sub(some) == some) left_.notify_one();
+    return true;
   }
 
   std::mutex busy_;
   int workers_ = 0;
   Region* region_ = nullptr;
-  alignas(64) std::atomic<uint32_t> round_{0};  // how many regions there were, and the chunks of the last one
-  alignas(64) std::atomic<uint32_t> left_{0};   // workers that have not finished theirs
+  alignas(64) std::atomic<uint32_t> round_{0};  // how many regions there were
+  std::atomic<int> threads_{0};                 // of the last one; a thread that is late may read the next one's
+  alignas(64) std::atomic<uint32_t> left_{0};   // pieces that are not done
+  Line share_[kMost];
 };
 
 }  // namespace
@@ -138,14 +182,15 @@ void set_thread_count(int n) {
 
 bool detail::inside_parallel() { return inside; }
 
-void detail::run_parallel(int64_t begin, int64_t end, int64_t chunks, RangeBody body, void* context) {
-  Region region{body, context, begin, end, std::min<int64_t>(chunks, Team::kMost)};
+void detail::run_parallel(int64_t begin, int64_t end, int64_t pieces, RangeBody body, void* context) {
+  const int threads = int(std::min<int64_t>({pieces, thread_count(), Team::kMost}));
+  pieces = threads * std::min<int64_t>(pieces / threads, 8);  // so that all shares are equal
+  Region region{body, context, begin, end, pieces, threads};
 #if FOVEA_OPENMP_TEAM
-#pragma omp parallel for num_threads(int(region.chunks)) schedule(static, 1)
-  for (int64_t chunk = 0; chunk < region.chunks; chunk++) region.run(chunk);
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (int64_t piece = 0; piece < region.pieces; piece++) region.run(piece, piece + 1);
 #else
-  if (!Team::mine()->run(region))
-    for (int64_t chunk = 0; chunk < region.chunks; chunk++) region.run(chunk);
+  if (!Team::mine()->run(region)) region.run(0, region.pieces);
 #endif
   if (region.error) std::rethrow_exception(region.error);
 }

@@ -20,6 +20,7 @@ constexpr int64_t kPacked = 1 << 19;   // elements of a packed block
 constexpr int64_t kRowBlock = 240;     // rows of A between changes of the panel
 constexpr int64_t kAlone = 300'000;    // multiply-adds below which one thread is faster than waking another
 constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products
+constexpr int64_t kStrips = 4;         // strips of A that are worth reading all panels for
 constexpr int64_t kCopiedRows = 48;    // rows of A that are copied together: whole strips of any level
 constexpr int64_t kGroup = 4;          // panels that are packed together: they share pages and prefetches
 
@@ -78,21 +79,17 @@ void pack_panels(const GemmKernels<T>& kernels, const T* b, int64_t b_row, int64
   }
 }
 
-// How threads share a block: `down` ranges of strips times `across` ranges of panels. A range of strips reads all of B,
-// packed by whoever comes first; a range of panels reads (or copies) all of A.
-struct Cut {
-  int64_t down, across;
-};
-Cut cut(int64_t strips, int64_t rows, int64_t panels, int64_t columns, int64_t deep, bool copied) {
-  if (strips * rows * panels * columns * deep < kAlone || fovea::detail::inside_parallel()) return {1, 1};
+// Into how many ranges of panels a block is cut for the threads, which share out the strips of each range. A range of
+// panels reads (or copies) all of A; strips read all of B, packed by whoever comes first.
+int64_t ranges(int64_t strips, int64_t rows, int64_t panels, int64_t columns, bool copied) {
   const int64_t threads = thread_count();
-  Cut best{1, 1};
+  int64_t best = 1;
   double least = 0;
   for (int64_t across = 1; across <= std::min(threads, panels); across++) {
     const int64_t down = std::min(threads / across, strips);
     const double m = double((strips + down - 1) / down * rows), n = double((panels + across - 1) / across * columns);
     const double cost = m * n + (copied ? 16 : 4) * m + 4 * n;  // in multiply-adds per unit of k
-    if (across == 1 || cost < least) least = cost, best = {down, across};
+    if (across == 1 || cost < least) least = cost, best = across;
   }
   return best;
 }
@@ -182,15 +179,17 @@ template <class T> struct Block {
 
   void run() const {
     const int64_t H = kernels.rows, strips = (g.m + H - 1) / H;
-    const Cut c = cut(strips, H, panels, p.columns, k1 - k0, p.copy_strips);
-    parallel_for(0, c.down * c.across, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; t++) {
-        const int64_t y = t % c.down, x = t / c.down;
-        const int64_t top = strips * y / c.down * H, bottom = std::min(strips * (y + 1) / c.down * H, g.m);
-        const int64_t first = panels * x / c.across, last = panels * (x + 1) / c.across;
-        const int64_t start = first + (last - first) * y / c.down / kGroup * kGroup;
-        if (p.copy_strips) run_copied(top, bottom, first, last, start);
-        else run(top, bottom, first, last, start);
+    const bool alone = strips * H * panels * p.columns * (k1 - k0) < kAlone || fovea::detail::inside_parallel();
+    const int64_t across = alone ? 1 : ranges(strips, H, panels, p.columns, p.copy_strips);
+    // Unit u is strip u % strips of range u / strips. A piece starts with panels that its neighbours do not start with.
+    parallel_for(0, across * strips, alone ? strips : kStrips, [&](int64_t u, int64_t end) {
+      while (u < end) {
+        const int64_t x = u / strips, y = u - x * strips, z = std::min(end - x * strips, strips);
+        const int64_t first = panels * x / across, last = panels * (x + 1) / across;
+        const int64_t start = first + (last - first) * y / strips / kGroup * kGroup;
+        if (p.copy_strips) run_copied(y * H, std::min(z * H, g.m), first, last, start);
+        else run(y * H, std::min(z * H, g.m), first, last, start);
+        u = x * strips + z;
       }
     });
   }
