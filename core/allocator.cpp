@@ -17,7 +17,9 @@ namespace fovea {
 namespace {
 
 constexpr size_t kChunk = size_t(1) << 20;       // blocks below kOwnMapping are cut from chunks of this size
-constexpr size_t kOwnMapping = size_t(1) << 18;  // larger ones get a mapping of their own
+constexpr size_t kOwnMapping = size_t(1) << 18;  // larger ones get pages of their own, which can be given back
+constexpr size_t kHugePage = size_t(1) << 21;
+constexpr size_t kRegion = 8 * kHugePage;  // what is asked of the system at once
 
 constexpr std::array<int32_t, kClasses> magazine_limits() {
   std::array<int32_t, kClasses> limits{};
@@ -38,6 +40,8 @@ struct Depot {
   FreeBlock* magazines[kClasses] = {};
   char* chunk = nullptr;
   size_t chunk_left = 0;
+  char* region = nullptr;
+  size_t region_left = 0;
   int64_t reserved = 0, system_calls = 0;
   int64_t gone_live = 0;  // of threads that have ended
   std::vector<ThreadState*> threads;
@@ -47,11 +51,27 @@ Depot& depot() {
   return *d;
 }
 
-void* map_pages(Depot& d, size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+// Addresses for `bytes` that begin with a huge page. A tensor of a small model is a few hundred pages of 4 KB, and a
+// step's tensors are more than the processor's tables of pages hold; memory is used up as it is touched.
+char* map_region(Depot& d, size_t bytes) {
+  void* p = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
     throw MemoryError("out of memory: " + std::to_string(bytes) + " bytes more on top of " +
                       std::to_string(d.reserved) + " reserved. Try a smaller batch or context");
+  char* begin = static_cast<char*>(p);
+  const size_t before = -reinterpret_cast<uintptr_t>(begin) % kHugePage;
+  if (before) munmap(begin, before);
+  munmap(begin + before + bytes, kHugePage - before);
+  madvise(begin + before, bytes, MADV_HUGEPAGE);  // a wish: kernels without huge pages refuse it
+  return begin + before;
+}
+
+// `bytes` is a multiple of 4096.
+void* map_pages(Depot& d, size_t bytes) {
+  const bool alone = bytes > d.region_left && bytes >= kRegion / 2;  // what is left of the region still serves others
+  if (bytes > d.region_left && !alone) d.region = map_region(d, kRegion), d.region_left = kRegion;
+  void* p = alone ? map_region(d, bytes) : d.region;
+  if (!alone) d.region += bytes, d.region_left -= bytes;
   d.reserved += int64_t(bytes);
   d.system_calls++;
   return p;

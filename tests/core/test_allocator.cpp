@@ -2,6 +2,10 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -109,6 +113,23 @@ TEST_CASE("live bytes of threads that are gone are counted with those that freed
   CHECK(memory_stats().live >= before + (5 << 20));
   kept = Array();
   CHECK(memory_stats().live == before);
+}
+
+TEST_CASE("the system is asked for huge pages, where it has them") {
+  if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) return;
+  for (int64_t bytes : {int64_t(2000), int64_t(1) << 20, int64_t(40) << 20}) {
+    CAPTURE(bytes);
+    Array x = block(bytes);
+    const auto at = reinterpret_cast<uintptr_t>(x.view().data);
+    std::ifstream maps("/proc/self/smaps");
+    bool inside = false, found = false;
+    for (std::string line; std::getline(maps, line);) {
+      uintptr_t begin = 0, end = 0;
+      if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = begin <= at && at < end;
+      if (inside && line.rfind("VmFlags:", 0) == 0) found = line.find(" hg") != std::string::npos;
+    }
+    CHECK(found);
+  }
 }
 
 TEST_CASE("cached memory can be given back") {
