@@ -56,8 +56,9 @@ std::string difference(const Config& then, const Config& now) {
 
 class Trainer {
  public:
-  explicit Trainer(const LmRun& run)
+  Trainer(const LmRun& run, const std::source_location& where)
       : run_(run),
+        where_(where),
         o_(run.config.train),
         file_(run.folder + "/checkpoint.h5"),
         metrics_(run.folder + "/metrics.jsonl"),
@@ -126,6 +127,7 @@ class Trainer {
 
  private:
   Report one_step() {
+    WhereScope lines(state(), &where_);
     Report r;
     r.steps = o_.steps;
     r.step = step_ + 1;
@@ -303,6 +305,7 @@ class Trainer {
     }
   } lock_;
   const LmRun& run_;
+  std::source_location where_;  // the caller's line, for errors of a step
   TrainConfig o_;
   std::string file_, metrics_, held_;
   std::optional<Gpt> model_;
@@ -336,6 +339,6 @@ double evaluate(Gpt& model, const std::vector<data::Batch>& batches) {
   return total / double(counted);
 }
 
-LmResult train_lm(const LmRun& run) { return Trainer(run).run(); }
+LmResult train_lm(const LmRun& run, std::source_location where) { return Trainer(run, where).run(); }
 
 }  // namespace fovea::train

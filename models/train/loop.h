@@ -43,7 +43,7 @@ struct LmResult {
 
 // FileError when the folder cannot be written or holds another run (naming the key that differs); ValueError when the
 // loss or a gradient is not finite: the last checkpoint stays.
-LmResult train_lm(const LmRun& run);
+LmResult train_lm(const LmRun& run, std::source_location where = std::source_location::current());
 
 // Mean loss over batches, in nats per counted token, without gradients, in eval mode.
 double evaluate(Gpt& model, const std::vector<data::Batch>& batches);

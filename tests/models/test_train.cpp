@@ -172,6 +172,26 @@ TEST_CASE("a loss that is not finite stops the run and keeps the last good state
   }
 }
 
+TEST_CASE("an error of a step names the line that trains") {
+  Folder dir;
+  Setup setup(dir / "run");
+  struct Foreign final : data::LmSource {
+    const data::LmSource& inner;
+    explicit Foreign(const data::LmSource& s) : inner(s) {}
+    data::Batch batch(int64_t n) const override {
+      data::Batch b = inner.batch(n);
+      b.inputs = b.inputs + 1000000;
+      return b;
+    }
+    std::vector<data::Batch> evaluation() const override { return {}; }
+  } source(setup.source);
+  setup.run.source = &source;
+  const int line = __LINE__ + 1;
+  std::string text = error_of([&] { train::train_lm(setup.run); });
+  CHECK(text.starts_with("embedding: index "));
+  CHECK(text.find(" at test_train.cpp:" + std::to_string(line)) != std::string::npos);
+}
+
 TEST_CASE("the checkpoint before the last is kept, and stands in for a damaged one, loudly") {
   Folder dir;
   Setup whole(dir / "whole");
