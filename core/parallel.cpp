@@ -68,6 +68,14 @@ struct Region {
   }
 };
 
+// Kernels keep up to 100 KB on their stack. A worker may come to its first one at any step, so that memory is asked of
+// the system when the thread starts.
+constexpr size_t kStack = size_t(1) << 18, kPage = 4096;
+[[gnu::noinline]] void touch_stack() {
+  volatile char stack[kStack];
+  for (size_t i = 0; i < kStack; i += kPage) stack[i] = 0;
+}
+
 // Every thread has a share of a region's pieces and takes from its front; who has none left takes from the back of
 // another's. So a thread that is late or slow, since a CPU is shared with other programs, delays the region by one
 // piece at most, and neighbouring pieces stay on one CPU.
@@ -126,6 +134,7 @@ class Team {
   }
 
   void serve(int me, uint32_t seen) {
+    touch_stack();
     for (;;) {
       if (!spin([&] { return round_.load(std::memory_order_acquire) != seen; }))
         round_.wait(seen, std::memory_order_acquire);

@@ -1,6 +1,7 @@
 // parallel_for: every index once, exceptions carried out, nested calls inline.
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +76,32 @@ TEST_CASE("what a thread has not begun is done by others, and nobody waits for a
     CHECK(mine >= (held ? 625 : 1000));
   }
 }
+
+#if !FOVEA_OPENMP_TEAM
+[[gnu::noinline]] int64_t faults_of_deep_stack() {  // page faults of this thread while it uses 128 KB of its stack
+  rusage before, after;
+  getrusage(RUSAGE_THREAD, &before);
+  volatile char stack[128 << 10];
+  for (size_t i = 0; i < sizeof stack; i += 512) stack[i] = 1;
+  getrusage(RUSAGE_THREAD, &after);
+  return after.ru_minflt - before.ru_minflt;
+}
+
+TEST_CASE("a worker's stack is there before its first piece") {
+  Threads scope(12);  // more than any other test asks for: new threads
+  const std::thread::id me = std::this_thread::get_id();
+  std::atomic<int64_t> most{-1};
+  for (int round = 0; round < 2000 && most < 0; round++)
+    parallel_for(0, 12, 1, [&](int64_t, int64_t) {
+      if (std::this_thread::get_id() == me) return std::this_thread::sleep_for(std::chrono::microseconds(500));
+      const int64_t faults = faults_of_deep_stack();
+      for (int64_t old = most; faults > old && !most.compare_exchange_weak(old, faults);) {
+      }
+    });
+  CHECK(most >= 0);
+  CHECK(most < 8);  // of 32 pages; the kernel may count some of its own
+}
+#endif
 
 TEST_CASE("an exception of any piece is rethrown to the caller, with its type and text") {
   for (int threads : {1, 2, 4}) {
