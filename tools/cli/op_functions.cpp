@@ -6,6 +6,7 @@
 #include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/loss.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/norm.h"
@@ -221,6 +222,15 @@ const OpFunction kForms[] = {
     {"log_softmax", 1, along<log_softmax>},
     {"matmul", 2, [](In in, At) -> Out { return {matmul(in[0], in[1])}; }},
     {"linear", 3, [](In in, At) -> Out { return {linear(in[0], in[1], in[2])}; }},
+    {"bmm", 2, [](In in, At) -> Out { return {bmm(in[0], in[1])}; }},
+    {"addmm", 3,
+     [](In in, At a) -> Out {
+       return {addmm(in[0], in[1], in[2], {a.real("beta", 1), a.real("alpha", 1)})};
+     }},
+    {"dot", 2, [](In in, At) -> Out { return {dot(in[0], in[1])}; }},
+    {"outer", 2, [](In in, At) -> Out { return {outer(in[0], in[1])}; }},
+    {"bilinear", 4, [](In in, At) -> Out { return {bilinear(in[0], in[1], in[2], in[3])}; }},
+    {"einsum", -1, [](In in, At a) -> Out { return {einsum(a.text("equation", ""), in.x)}; }},
     {"view", 1, [](In in, At a) -> Out { return {view(in[0], sizes(a))}; }},
     {"reshape", 1, [](In in, At a) -> Out { return {reshape(in[0], sizes(a))}; }},
     {"expand", 1, [](In in, At a) -> Out { return {expand(in[0], sizes(a))}; }},
@@ -290,29 +300,17 @@ const OpFunction kForms[] = {
 
 // PyTorch's other names of the same functions.
 const std::pair<const char*, const char*> kAliases[] = {
-    {"bmm", "matmul"},
-    {"mm", "matmul"},
-    {"clip", "clamp"},
-    {"swish", "silu"},
-    {"arcsin", "asin"},
-    {"arccos", "acos"},
-    {"arctan", "atan"},
-    {"arctan2", "atan2"},
-    {"fix", "trunc"},
-    {"absolute", "abs"},
-    {"negative", "neg"},
-    {"subtract", "sub"},
-    {"multiply", "mul"},
-    {"divide", "div"},
-    {"true_divide", "div"},
-    {"concat", "cat"},
-    {"concatenate", "cat"},
-    {"swapaxes", "transpose"},
-    {"to", "cast"},
-    {"special.erf", "erf"},
-    {"special.expm1", "expm1"},
-    {"special.log1p", "log1p"},
-    {"special.logsumexp", "logsumexp"},
+    {"mm", "matmul"},           {"clip", "clamp"},
+    {"swish", "silu"},          {"arcsin", "asin"},
+    {"arccos", "acos"},         {"arctan", "atan"},
+    {"arctan2", "atan2"},       {"fix", "trunc"},
+    {"absolute", "abs"},        {"negative", "neg"},
+    {"subtract", "sub"},        {"multiply", "mul"},
+    {"divide", "div"},          {"true_divide", "div"},
+    {"concat", "cat"},          {"concatenate", "cat"},
+    {"swapaxes", "transpose"},  {"to", "cast"},
+    {"special.erf", "erf"},     {"special.expm1", "expm1"},
+    {"special.log1p", "log1p"}, {"special.logsumexp", "logsumexp"},
 };
 
 }  // namespace
