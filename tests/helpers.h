@@ -1,11 +1,7 @@
 // Shared by the tests of every folder.
 #pragma once
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "core/error.h"
@@ -14,23 +10,15 @@ namespace fovea {
 
 // A folder of its own for a test's files, removed with all it holds.
 struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    static int made = 0;
-    std::string name = "fovea_test_" + std::to_string(getpid()) + "_" + std::to_string(made++);
-    path = std::filesystem::temp_directory_path() / name;
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+  Folder();
+  ~Folder();
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
-  std::string operator/(const std::string& name) const { return (path / name).string(); }
+  std::string operator/(const std::string& name) const { return path + "/" + name; }
 };
 
-inline std::string content(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
+std::string content(const std::string& path);  // of a file
 
 // The text of the E that f throws; empty when it throws none.
 template <class E = Error> std::string error_of(auto&& f) {

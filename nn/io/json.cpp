@@ -131,6 +131,10 @@ Json Json::parse(std::string_view text, std::string_view name) {
     throw FileError(std::string(name) + ": not JSON: " + what + ", at offset " + std::to_string(seen - text.data()));
   };
   if (text.starts_with("\xEF\xBB\xBF")) fail("a byte order mark");
+  if (size_t nul = text.find('\0'); nul != text.npos) {  // the library's parser takes it for the end
+    seen += nul;
+    fail("a NUL byte");
+  }
   Reader begin{text.data(), &seen}, end{text.data() + text.size(), &seen};
   if (!nlohmann::json::sax_parse(begin, end, &builder)) fail(builder.problem);
   return std::move(builder.root);

@@ -37,11 +37,10 @@ TEST_CASE("text files are read whole and joined") {
 
 TEST_CASE("files that are no text are refused in one line that names them") {
   fovea::Folder folder;
-  std::string missing = (folder.path / "missing").string(), empty = file(folder, "empty", ""),
-              mark = file(folder, "m", "\xEF\xBB\xBF");
+  std::string missing = folder / "missing", empty = file(folder, "empty", ""), mark = file(folder, "m", "\xEF\xBB\xBF");
   CHECK(error_of(missing) == missing + ": cannot be opened: No such file or directory");
   CHECK(error_of(empty + "/x") == empty + "/x: cannot be opened: Not a directory");
-  CHECK(error_of(folder.path.string()) == folder.path.string() + ": is a directory (expected a text file)");
+  CHECK(error_of(folder.path) == folder.path + ": is a directory (expected a text file)");
   CHECK(error_of(empty) == empty + ": is empty (expected text)");
   CHECK(error_of(mark) == mark + ": is empty (expected text)");
   CHECK(error_of("/proc/self/mem") == std::string("/proc/self/mem: cannot be read: Input/output error"));

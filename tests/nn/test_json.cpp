@@ -49,6 +49,7 @@ TEST_CASE("what is not strictly JSON is refused, saying where") {
            {"\xEF\xBB\xBF{}", "a byte order mark"},
            {"[1,]", "at offset 4"},
            {"{} {}", "at offset 4"},
+           {std::string("{}\0{", 4), "a NUL byte, at offset 2"},
            {"", "unexpected end of input"},
            {"{\"a\"", "unexpected end of input"},
            {"[1 /* one */]", "at offset 4"},
