@@ -73,8 +73,14 @@ FlopsPlan plan_flops(const Gpt& model, int64_t context) {
   return plan;
 }
 
-int64_t machine_memory() {
+int64_t available_memory() {
   int64_t least = int64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  std::ifstream info("/proc/meminfo");
+  for (std::string name, unit; info >> name;) {
+    int64_t kilobytes = 0;
+    if (name == "MemAvailable:" && info >> kilobytes) least = std::min(least, kilobytes << 10);
+    std::getline(info, unit);
+  }
   for (const char* limit : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     std::ifstream in(limit);
     if (int64_t bytes; in >> bytes) least = std::min(least, bytes);

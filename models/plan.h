@@ -27,8 +27,9 @@ struct FlopsPlan {
 };
 FlopsPlan plan_flops(const Gpt& model, int64_t context);
 
-// The memory that this process may use, by the machine and its control group.
-int64_t machine_memory();
+// The memory that this process may still take: what the machine has available without swapping, and at most the limit
+// of its control group.
+int64_t available_memory();
 
 // "1.50 GB": powers of 1000.
 std::string bytes_text(double bytes);

@@ -87,12 +87,10 @@ Json optimizer_json(const optim::AdamW& adam) {
   return j;
 }
 
-uint64_t bytes_to_write(const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
-  uint64_t n = 2 * state.tokenizer.size() + (64 << 10);
-  auto add = [&](int64_t elements, DType t) {
-    uint64_t bytes = uint64_t(elements) * uint64_t(size_of(t));
-    n += bytes + (bytes < 65536 ? 2048 : 4096 + 2048);  // large arrays begin at a page; header and manifest entry
-  };
+// What is written at least, headers not counted: a disk without that much is refused before anything is written.
+uint64_t least_bytes(const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
+  uint64_t n = state.tokenizer.size();
+  auto add = [&](int64_t elements, DType t) { n += uint64_t(elements) * uint64_t(size_of(t)); };
   for (auto& [name, p] : model.named_state()) add(p->value().numel(), p->value().dtype());
   if (adam)
     for (const auto& s : adam->slots())
@@ -126,7 +124,7 @@ std::string describe(const Shape& shape, DType t) { return fovea::to_string(shap
 
 void save(const std::string& path, const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
   NoGrad guard;
-  io::replace_file(path, bytes_to_write(model, adam, state), [&](const std::string& temporary) {
+  io::replace_file(path, least_bytes(model, adam, state), [&](const std::string& temporary) {
     Writer w(temporary);
     for (auto& [name, p] : model.named_state())
       w.array("params/" + slashed(name), p->value().array(), {{"role", name_of(p->role())}});

@@ -29,7 +29,7 @@ void define_activation_ops() {
       [](Backward& b) { b.add(0, b.g() / square(abs(b.x(0)) + 1)); });
   activation(
       op::relu6, "min(max(x, 0), 6)", [](Compose& c) { c.out[0] = minimum(maximum(c.x(0), 0.0), 6.0); },
-      [](Backward& b) { b.add(0, where(logical_or(b.x(0) <= 0, b.x(0) >= 6), 0.0, b.g())); });
+      [](Backward& b) { b.add(0, where(logical_and(b.x(0) > 0, b.x(0) < 6), b.g(), 0.0)); });
   activation(
       op::selu, "scaled elu",
       [](Compose& c) {
@@ -57,7 +57,7 @@ void define_activation_ops() {
       [](Compose& c) { c.out[0] = c.x(0) * minimum(maximum(c.x(0) + 3, 0.0), 6.0) / 6; },
       [](Backward& b) {
         Tensor x = b.x(0);
-        b.add(0, where(x <= -3, 0.0, where(x < 3, b.g() * (x / 3 + 0.5), b.g())));
+        b.add(0, where(x <= -3, 0.0, where(x >= 3, b.g(), b.g() * (x / 3 + 0.5))));
       });
   activation(
       op::softplus, "log(1 + e^(beta x)) / beta",

@@ -107,7 +107,7 @@ class Trainer {
       bool last = step_ == o_.steps, stop = run_.stop && run_.stop->load();
       if (!evaluation_.empty() && (last || (step_ % o_.eval_every == 0))) {
         r.eval_loss = result.eval_loss = evaluate(*model_, evaluation_);
-        if (!std::isfinite(r.eval_loss)) not_finite("the validation loss is " + std::to_string(r.eval_loss));
+        if (!std::isfinite(r.eval_loss)) not_finite("the validation loss is " + text_of(r.eval_loss));
         r.evaluated = true;
       }
       result.loss = r.loss;
@@ -136,7 +136,7 @@ class Trainer {
     for (int64_t i = 0; i < o_.accumulate; i++) {
       Tensor loss = lm_loss(*model_, run_.source->batch(step_ * o_.accumulate + i));
       double value = loss.item();
-      if (!std::isfinite(value)) not_finite("the loss is " + std::to_string(value), 1);
+      if (!std::isfinite(value)) not_finite("the loss is " + text_of(value), 1);
       r.loss += value / double(o_.accumulate);
       (o_.accumulate > 1 ? loss / double(o_.accumulate) : loss).backward();
     }
@@ -149,16 +149,17 @@ class Trainer {
     return r;
   }
 
+  static std::string text_of(double loss) { return std::isnan(loss) ? "nan" : std::to_string(loss); }  // never "-nan"
   [[noreturn]] void not_finite(const std::string& what, int64_t ahead = 0) {
     throw ValueError("train: step " + std::to_string(step_ + ahead) + ": " + what + ". " +
                      (exists(file_) ? file_ + " keeps the last good state" : "Nothing was saved yet") +
-                     "; a smaller train.lr may help");
+                     ". Start anew with a smaller train.lr (--fresh, or another folder)");
   }
 
   void save() {
     // What the last update made of the model is not known yet, and a model without a loss is nothing to go on from.
     double loss = evaluate(*model_, {run_.source->batch(step_ * o_.accumulate)});
-    if (!std::isfinite(loss)) not_finite("the loss after it is " + std::to_string(loss));
+    if (!std::isfinite(loss)) not_finite("the loss after it is " + text_of(loss));
     nn::checkpoint::RunState state;
     state.config = to_json(run_.config);
     state.tokenizer = run_.tokenizer->to_json();
@@ -243,7 +244,7 @@ class Trainer {
 
   void check_memory(const GptConfig& shape) const {
     MemoryPlan plan = plan_training(shape, o_.batch, run_.config.model.context, dtype_named(o_.dtype));
-    if (int64_t most = machine_memory(); plan.peak > most)
+    if (int64_t most = available_memory(); plan.peak > most)
       throw MemoryError("train: a step needs " + bytes_text(double(plan.peak)) + " of memory, and there are " +
                         bytes_text(double(most)) + ": weights " + bytes_text(double(plan.weights)) +
                         ", gradients as much, optimizer " + bytes_text(double(plan.optimizer)) + ", activations " +

@@ -235,7 +235,8 @@ class BadInput(ProgramTest):
             self.assertEqual(result.status, 1, str(result))
             last = [line for line in result.err.splitlines() if line.startswith('error: ')]
             self.assertEqual(len(last), 1, str(result))
-            self.assertRegex(last[0], r'^error: train: step \d+: .*; a smaller train.lr may help$')
+            self.assertRegex(last[0], r'^error: train: step \d+: .*\. Start anew with a smaller train\.lr \(--fresh, or another folder\)$')
+            self.assertNotIn('-nan', last[0])
             path = self.path(run, 'checkpoint.h5')
             if os.path.exists(path):
                 self.assertIn('keeps the last good state', last[0])

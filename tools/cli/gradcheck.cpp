@@ -116,11 +116,11 @@ int check_language_model(const Args& args, const Budget& budget) {
   GptConfig config = GptConfig::from(s.config.model, s.vocab);
   // Twice the numbers in f64, and duals are two numbers; the checker keeps three lists of its own.
   double needed = 4.0 * double(plan_training(config, 2, config.context, f64).peak);
-  if (needed > double(machine_memory()))
+  if (needed > double(available_memory()))
     throw MemoryError(
         fmt::format("gradcheck: {}: the check would take about {} of memory, and there are {}. Check a "
                     "smaller model of the same kind: --set model.dim=..., --set model.layers=...",
-                    s.name, bytes_text(needed), bytes_text(double(machine_memory()))));
+                    s.name, bytes_text(needed), bytes_text(double(available_memory()))));
   std::unique_ptr<Gpt> net = s.weights ? load_lm(s.name, "f64").net : std::make_unique<Gpt>(config);
   std::string repro = "fovea gradcheck --model " + s.name;
   for (const char* option : {"--set", "--vocab", "--plugin", "--device", "--seed", "--budget"})
