@@ -72,7 +72,7 @@ struct Region {
 // the system when the thread starts.
 constexpr size_t kStack = size_t(1) << 18, kPage = 4096;
 [[gnu::noinline]] void touch_stack() {
-  volatile char stack[kStack];
+  [[maybe_unused]] volatile char stack[kStack];
   for (size_t i = 0; i < kStack; i += kPage) stack[i] = 0;
 }
 
