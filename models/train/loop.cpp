@@ -244,8 +244,9 @@ class Trainer {
 
   void check_memory(const GptConfig& shape) const {
     MemoryPlan plan = plan_training(shape, o_.batch, run_.config.model.context, dtype_named(o_.dtype));
-    if (int64_t most = available_memory(); plan.peak > most)
-      throw MemoryError("train: a step needs " + bytes_text(double(plan.peak)) + " of memory, and there are " +
+    const int64_t needed = plan.peak + plan.peak / 8;  // the arena rounds up, and keeps blocks of other sizes (11 %)
+    if (int64_t most = available_memory(); needed > most)
+      throw MemoryError("train: a step needs " + bytes_text(double(needed)) + " of memory, and there are " +
                         bytes_text(double(most)) + ": weights " + bytes_text(double(plan.weights)) +
                         ", gradients as much, optimizer " + bytes_text(double(plan.optimizer)) + ", activations " +
                         bytes_text(double(plan.activations())) +
