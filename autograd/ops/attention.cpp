@@ -260,44 +260,42 @@ Tensor attention(const Operand& q, const Operand& k, const Operand& v, const Att
 }
 
 Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, const Operand& value,
-                                    const SdpaOptions& o) try {
-  CallScope call("scaled_dot_product_attention", query.where());
-  const char* name = "scaled_dot_product_attention";
-  Tensor q = detail::tensor_of(query, name), k = detail::tensor_of(key, name), v = detail::tensor_of(value, name);
-  int rank = q.dim();
-  if (rank < 2 || rank > 4 || k.dim() != rank || v.dim() != rank)
-    throw ShapeError("query " + to_string(q.shape()) + ", key " + to_string(k.shape()) + ", value " +
-                     to_string(v.shape()) + " (expected 2 to 4 axes, as many in each)");
-  for (Tensor* t : {&q, &k, &v})
-    for (int i = rank; i < 4; i++) *t = unsqueeze(Operand(*t, query.where()), rank == 2 ? 0 : 1);
-  check_qkv(q.array().view(), k.array().view(), v.array().view(), false);
-  if (q.size(1) != k.size(1) && !o.enable_gqa)
-    throw ShapeError("query has " + std::to_string(q.size(1)) + " heads and key has " + std::to_string(k.size(1)) +
-                     " (expected as many, or enable_gqa)");
-  if (!(o.dropout_p >= 0 && o.dropout_p <= 1))
-    throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
-  if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
-  Tensor y;
-  if (!o.attn_mask.defined() && o.dropout_p == 0) {
-    AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = o.scale};
-    y = attention(Operand(q, query.where()), k, v, plain);
-  } else {
-    Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q, {}, {}, {}), bias;
-    if (o.attn_mask.defined()) {
-      Tensor given = o.attn_mask;
-      if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);
-      if (given.dtype() == boolean) mask = given;
-      else if (is_floating(given.dtype())) bias = given, mask = ne(given.detach(), -INFINITY);
-      else throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
+                                    const SdpaOptions& o) {
+  return detail::called("scaled_dot_product_attention", query.where(), [&]() -> Tensor {
+    const char* name = "scaled_dot_product_attention";
+    Tensor q = detail::tensor_of(query, name), k = detail::tensor_of(key, name), v = detail::tensor_of(value, name);
+    int rank = q.dim();
+    if (rank < 2 || rank > 4 || k.dim() != rank || v.dim() != rank)
+      throw ShapeError("query " + to_string(q.shape()) + ", key " + to_string(k.shape()) + ", value " +
+                       to_string(v.shape()) + " (expected 2 to 4 axes, as many in each)");
+    for (Tensor* t : {&q, &k, &v})
+      for (int i = rank; i < 4; i++) *t = unsqueeze(Operand(*t, query.where()), rank == 2 ? 0 : 1);
+    check_qkv(q.array().view(), k.array().view(), v.array().view(), false);
+    if (q.size(1) != k.size(1) && !o.enable_gqa)
+      throw ShapeError("query has " + std::to_string(q.size(1)) + " heads and key has " + std::to_string(k.size(1)) +
+                       " (expected as many, or enable_gqa)");
+    if (!(o.dropout_p >= 0 && o.dropout_p <= 1))
+      throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
+    if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
+    Tensor y;
+    if (!o.attn_mask.defined() && o.dropout_p == 0) {
+      AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = o.scale};
+      y = attention(Operand(q, query.where()), k, v, plain);
+    } else {
+      Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q, {}, {}, {}), bias;
+      if (o.attn_mask.defined()) {
+        Tensor given = o.attn_mask;
+        if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);
+        if (given.dtype() == boolean) mask = given;
+        else if (is_floating(given.dtype())) bias = given, mask = ne(given.detach(), -INFINITY);
+        else throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
+      }
+      Weights w(q, k, v, scale_of(o.scale, q.size(3)), mask, bias);
+      Tensor p = o.dropout_p > 0 ? dropout(w.p, o.dropout_p) : w.p;
+      y = w.unfold(combine(p, w.seen, w.v, Sign::positive)).to(q.dtype());
     }
-    Weights w(q, k, v, scale_of(o.scale, q.size(3)), mask, bias);
-    Tensor p = o.dropout_p > 0 ? dropout(w.p, o.dropout_p) : w.p;
-    y = w.unfold(combine(p, w.seen, w.v, Sign::positive)).to(q.dtype());
-  }
-  return rank == 4 ? y : rank == 3 ? squeeze(y, 1) : squeeze(squeeze(y, 0), 0);
-} catch (Error& e) {
-  detail::locate(e, "scaled_dot_product_attention", query.where());
-  throw;
+    return rank == 4 ? y : rank == 3 ? squeeze(y, 1) : squeeze(squeeze(y, 0), 0);
+  });
 }
 
 }  // namespace fovea

@@ -19,6 +19,15 @@ template <class E> [[noreturn]] void fail(const char* op, std::source_location w
   throw e;
 }
 
+// f(), for a function that is made of ops: their errors name it and its caller's line.
+template <class F> auto called(const char* op, std::source_location where, const F& f) try {
+  CallScope call(op, where);
+  return f();
+} catch (Error& e) {
+  locate(e, op, where);
+  throw;
+}
+
 // A tensor where a number or an undefined one would not do (ValueError).
 inline const Tensor& tensor_of(const Operand& x, const char* op) {
   if (x.is_number() || !x.tensor().defined()) fail<ValueError>(op, x.where(), "expected a defined tensor");

@@ -206,17 +206,15 @@ Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Op
   return scatter_op<op::scatter_add>("scatter_add", x, dim, index, src);
 }
 
-Tensor index_select(const Operand& x, int64_t dim, const Operand& index) try {
-  CallScope call("index_select", x.where());
-  const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
-  if (t.dim() == 0 || at.dim() > 1)
-    throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
-                     " (expected at least one axis, and an index [n])");
-  int d = wrap_dim(dim, t.dim());
-  return gather(x, d, Operand(along(at, t.shape(), d), x.where()));
-} catch (Error& e) {
-  detail::locate(e, "index_select", x.where());
-  throw;
+Tensor index_select(const Operand& x, int64_t dim, const Operand& index) {
+  return detail::called("index_select", x.where(), [&]() -> Tensor {
+    const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
+    if (t.dim() == 0 || at.dim() > 1)
+      throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
+                       " (expected at least one axis, and an index [n])");
+    int d = wrap_dim(dim, t.dim());
+    return gather(x, d, Operand(along(at, t.shape(), d), x.where()));
+  });
 }
 
 Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o) {

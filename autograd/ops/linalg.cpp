@@ -183,9 +183,9 @@ Tensor einsum_of(std::string_view equation, const std::vector<Tensor>& operands)
   std::array<int, 128> times{};
   for (size_t i = 0; i < parts.size(); i++) {
     if (!operands[i].defined()) throw ValueError("operand " + std::to_string(i) + " is undefined");
-    const int letters = int(std::count_if(parts[i].begin(), parts[i].end(), is_letter));
     terms.push_back(labelled(operands[i], parts[i], i));
-    if (parts[i].find("...") != parts[i].npos) ellipsis = std::max(ellipsis, operands[i].dim() - letters);
+    const Labels& l = terms.back().labels;
+    ellipsis = std::max(ellipsis, int(std::count_if(l.begin(), l.end(), [](Label x) { return x >= kEllipsis; })));
     for (char c : parts[i])
       if (is_letter(c)) times[size_t(c)]++;
   }
@@ -216,19 +216,10 @@ Tensor einsum_of(std::string_view equation, const std::vector<Tensor>& operands)
   return all.in_order(result);
 }
 
-// f() under the function's name and the caller's line.
-template <class F> Tensor called(const char* name, std::source_location where, const F& f) try {
-  CallScope call(name, where);
-  return f();
-} catch (Error& e) {
-  detail::locate(e, name, where);
-  throw;
-}
-
 }  // namespace
 
 Tensor bmm(const Operand& lhs, const Operand& rhs) {
-  return called("bmm", lhs.where(), [&] {
+  return detail::called("bmm", lhs.where(), [&] {
     const Tensor &a = detail::tensor_of(lhs, "bmm"), &b = detail::tensor_of(rhs, "bmm");
     check_rank(a, 3, "lhs"), check_rank(b, 3, "rhs");
     if (a.size(0) != b.size(0))
@@ -238,7 +229,7 @@ Tensor bmm(const Operand& lhs, const Operand& rhs) {
 }
 
 Tensor addmm(const Operand& input, const Operand& mat1, const Operand& mat2, AddmmOptions o) {
-  return called("addmm", input.where(), [&] {
+  return detail::called("addmm", input.where(), [&] {
     const Tensor &x = detail::tensor_of(input, "addmm"), &a = detail::tensor_of(mat1, "addmm"),
                  &b = detail::tensor_of(mat2, "addmm");
     check_rank(a, 2, "mat1"), check_rank(b, 2, "mat2");
@@ -255,7 +246,7 @@ Tensor addmm(const Operand& input, const Operand& mat1, const Operand& mat2, Add
 }
 
 Tensor dot(const Operand& lhs, const Operand& rhs) {
-  return called("dot", lhs.where(), [&] {
+  return detail::called("dot", lhs.where(), [&] {
     const Tensor &a = detail::tensor_of(lhs, "dot"), &b = detail::tensor_of(rhs, "dot");
     check_rank(a, 1, "lhs"), check_rank(b, 1, "rhs");
     return matmul(a, b);
@@ -263,7 +254,7 @@ Tensor dot(const Operand& lhs, const Operand& rhs) {
 }
 
 Tensor outer(const Operand& lhs, const Operand& rhs) {
-  return called("outer", lhs.where(), [&] {
+  return detail::called("outer", lhs.where(), [&] {
     const Tensor &a = detail::tensor_of(lhs, "outer"), &b = detail::tensor_of(rhs, "outer");
     check_rank(a, 1, "lhs"), check_rank(b, 1, "rhs");
     return unsqueeze(a, 1) * b;
@@ -271,7 +262,7 @@ Tensor outer(const Operand& lhs, const Operand& rhs) {
 }
 
 Tensor bilinear(const Operand& x1, const Operand& x2, const Operand& weight, const Operand& bias) {
-  return called("bilinear", x1.where(), [&] {
+  return detail::called("bilinear", x1.where(), [&] {
     const Tensor &a = detail::tensor_of(x1, "bilinear"), &b = detail::tensor_of(x2, "bilinear"),
                  &w = detail::tensor_of(weight, "bilinear");
     const Tensor* c = detail::optional_of(bias, "bilinear");
@@ -285,7 +276,7 @@ Tensor bilinear(const Operand& x1, const Operand& x2, const Operand& weight, con
 }
 
 Tensor einsum(std::string_view equation, const std::vector<Tensor>& operands, std::source_location where) {
-  return called("einsum", where, [&] { return einsum_of(equation, operands); });
+  return detail::called("einsum", where, [&] { return einsum_of(equation, operands); });
 }
 
 }  // namespace fovea

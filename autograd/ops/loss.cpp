@@ -178,96 +178,80 @@ void define_loss_ops() {
                                       .gradient = Gradient::derived});
 }
 
-Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o) try {
-  CallScope call("cross_entropy", input.where());
-  const Tensor &x = detail::tensor_of(input, "cross_entropy"), &y = detail::tensor_of(target, "cross_entropy");
-  check_constant(o.weight, "weight");
-  if (is_floating(y.dtype())) return soft_cross_entropy(x, y, o);
-  Shape rows;
-  Tensor logits = class_rows(x, rows, input.where());
-  check_target(y, rows, x);
-  Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
-  Tensor loss = apply<op::cross_entropy, 3>({&logits, &flat, &o.weight},
-                                            {o.ignore_index, o.reduction, o.label_smoothing}, input.where());
-  return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
-} catch (Error& e) {
-  detail::locate(e, "cross_entropy", input.where());
-  throw;
+Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o) {
+  return detail::called("cross_entropy", input.where(), [&]() -> Tensor {
+    const Tensor &x = detail::tensor_of(input, "cross_entropy"), &y = detail::tensor_of(target, "cross_entropy");
+    check_constant(o.weight, "weight");
+    if (is_floating(y.dtype())) return soft_cross_entropy(x, y, o);
+    Shape rows;
+    Tensor logits = class_rows(x, rows, input.where());
+    check_target(y, rows, x);
+    Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
+    Tensor loss = apply<op::cross_entropy, 3>({&logits, &flat, &o.weight},
+                                              {o.ignore_index, o.reduction, o.label_smoothing}, input.where());
+    return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
+  });
 }
 
-Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o) try {
-  CallScope call("nll_loss", input.where());
-  const Tensor &x = detail::tensor_of(input, "nll_loss"), &y = detail::tensor_of(target, "nll_loss");
-  check_constant(o.weight, "weight");
-  Shape rows;
-  Tensor logs = class_rows(x, rows, input.where());
-  check_target(y, rows, x);
-  Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
-  CrossEntropyAttrs a{o.ignore_index, o.reduction, 0};
-  check_classes(logs.array().view(), flat.array().view(), o.weight.defined() ? &o.weight.array().view() : nullptr, a);
-  Targets t(flat, o.weight, logs.dtype(), a);
-  Tensor losses = -squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1) * t.weight;
-  Tensor loss = reduce_rows(where(t.valid, losses, 0.0), t, o.reduction);
-  return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
-} catch (Error& e) {
-  detail::locate(e, "nll_loss", input.where());
-  throw;
+Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o) {
+  return detail::called("nll_loss", input.where(), [&]() -> Tensor {
+    const Tensor &x = detail::tensor_of(input, "nll_loss"), &y = detail::tensor_of(target, "nll_loss");
+    check_constant(o.weight, "weight");
+    Shape rows;
+    Tensor logs = class_rows(x, rows, input.where());
+    check_target(y, rows, x);
+    Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
+    CrossEntropyAttrs a{o.ignore_index, o.reduction, 0};
+    check_classes(logs.array().view(), flat.array().view(), o.weight.defined() ? &o.weight.array().view() : nullptr, a);
+    Targets t(flat, o.weight, logs.dtype(), a);
+    Tensor losses = -squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1) * t.weight;
+    Tensor loss = reduce_rows(where(t.valid, losses, 0.0), t, o.reduction);
+    return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
+  });
 }
 
-Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) try {
-  CallScope call("mse_loss", input.where());
-  return reduced(square(sub(input, target)), o.reduction);
-} catch (Error& e) {
-  detail::locate(e, "mse_loss", input.where());
-  throw;
+Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) {
+  return detail::called("mse_loss", input.where(),
+                        [&]() -> Tensor { return reduced(square(sub(input, target)), o.reduction); });
 }
 
-Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) try {
-  CallScope call("l1_loss", input.where());
-  return reduced(abs(sub(input, target)), o.reduction);
-} catch (Error& e) {
-  detail::locate(e, "l1_loss", input.where());
-  throw;
+Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) {
+  return detail::called("l1_loss", input.where(),
+                        [&]() -> Tensor { return reduced(abs(sub(input, target)), o.reduction); });
 }
 
 // min(d, delta) (d - min(d, delta) / 2): one formula for both parts, and no branch that overflows.
-Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) try {
-  CallScope call("huber_loss", input.where());
-  if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
-  Tensor d = abs(sub(input, target)), near = minimum(d, o.delta);
-  return reduced(near * (d - near * 0.5), o.reduction);
-} catch (Error& e) {
-  detail::locate(e, "huber_loss", input.where());
-  throw;
+Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) {
+  return detail::called("huber_loss", input.where(), [&]() -> Tensor {
+    if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
+    Tensor d = abs(sub(input, target)), near = minimum(d, o.delta);
+    return reduced(near * (d - near * 0.5), o.reduction);
+  });
 }
 
-Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o) try {
-  CallScope call("smooth_l1_loss", input.where());
-  if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
-  if (o.beta == 0) return l1_loss(input, target, {o.reduction});
-  return huber_loss(input, target, {o.reduction, o.beta}) / o.beta;
-} catch (Error& e) {
-  detail::locate(e, "smooth_l1_loss", input.where());
-  throw;
+Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o) {
+  return detail::called("smooth_l1_loss", input.where(), [&]() -> Tensor {
+    if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
+    if (o.beta == 0) return l1_loss(input, target, {o.reduction});
+    return huber_loss(input, target, {o.reduction, o.beta}) / o.beta;
+  });
 }
 
 // Written as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x). The branches of softplus meet smoothly at 0, so
 // derivatives of every order are right there too.
-Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o) try {
-  CallScope call("binary_cross_entropy_with_logits", input.where());
-  const char* name = "binary_cross_entropy_with_logits";
-  const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
-  if (!(x.shape() == t.shape()))
-    throw ShapeError("target is " + to_string(t.shape()) + " (expected " + to_string(x.shape()) + " as input)");
-  Tensor below = lt(Operand(x, input.where()), 0), down = where(below, x, -x);  // -|x|
-  Tensor softplus = where(below, down * -1, 0.0) + log1p(exp(down));
-  Tensor factor = o.pos_weight.defined() ? t * (o.pos_weight - 1) + 1 : Tensor();
-  Tensor loss = (1.0 - t) * x + (factor.defined() ? factor * softplus : softplus);
-  if (o.weight.defined()) loss = loss * o.weight;
-  return reduced(loss, o.reduction);
-} catch (Error& e) {
-  detail::locate(e, "binary_cross_entropy_with_logits", input.where());
-  throw;
+Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o) {
+  return detail::called("binary_cross_entropy_with_logits", input.where(), [&]() -> Tensor {
+    const char* name = "binary_cross_entropy_with_logits";
+    const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
+    if (!(x.shape() == t.shape()))
+      throw ShapeError("target is " + to_string(t.shape()) + " (expected " + to_string(x.shape()) + " as input)");
+    Tensor below = lt(Operand(x, input.where()), 0), down = where(below, x, -x);  // -|x|
+    Tensor softplus = where(below, down * -1, 0.0) + log1p(exp(down));
+    Tensor factor = o.pos_weight.defined() ? t * (o.pos_weight - 1) + 1 : Tensor();
+    Tensor loss = (1.0 - t) * x + (factor.defined() ? factor * softplus : softplus);
+    if (o.weight.defined()) loss = loss * o.weight;
+    return reduced(loss, o.reduction);
+  });
 }
 
 }  // namespace fovea

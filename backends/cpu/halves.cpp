@@ -27,25 +27,18 @@ template <class Row> void both(const Loops<2>& loops, Row&& row) {
     });
 }
 
-template <class S> void widen_view(const View& half, const View& wide) {
-  const Loops<2> loops({&wide, &half});
-  const S* x = half.as<S>();
-  float* y = wide.as<float>();
-  const int64_t step = loops.step(1), to = loops.step(0);
+// Numbers kept as S as numbers kept as D: one of them is a half, the other f32.
+template <class S, class D> void convert(const View& from, const View& to) {
+  const Loops<2> loops({&to, &from});
+  const S* x = from.as<S>();
+  D* y = to.as<D>();
+  const int64_t sy = loops.step(0), sx = loops.step(1);
   both(loops, [&](int64_t i, int64_t j, int64_t n) {
-    if (step == 1 && to == 1) return widen(n, x + j, y + i);
-    for (int64_t k = 0; k < n; k++) y[i + k * to] = float(x[j + k * step]);
-  });
-}
-
-template <class S> void narrow_view(const View& wide, const View& half) {
-  const Loops<2> loops({&half, &wide});
-  const float* x = wide.as<float>();
-  S* y = half.as<S>();
-  const int64_t step = loops.step(1), to = loops.step(0);
-  both(loops, [&](int64_t i, int64_t j, int64_t n) {
-    if (step == 1 && to == 1) return narrow(n, x + j, y + i);
-    for (int64_t k = 0; k < n; k++) y[i + k * to] = S(x[j + k * step]);
+    if (sx == 1 && sy == 1) {
+      if constexpr (std::is_same_v<D, float>) return widen(n, x + j, y + i);
+      else return narrow(n, x + j, y + i);
+    }
+    for (int64_t k = 0; k < n; k++) y[i + k * sy] = D(x[j + k * sx]);
   });
 }
 
@@ -78,7 +71,7 @@ const View* Widened::take(const View& v, char* scratch) {
 
 void Widened::load() const {
   auto one = [](const View& half, const View& wide) {
-    if (&half != &wide) half.dtype == bf16 ? widen_view<BFloat16>(half, wide) : widen_view<Float16>(half, wide);
+    if (&half != &wide) half.dtype == bf16 ? convert<BFloat16, float>(half, wide) : convert<Float16, float>(half, wide);
   };
   for (int i = 0; i < from_.inputs; i++) one(from_.x(i), *in_[i]);
   for (int k = 0; from_.add && k < from_.outputs; k++) one(from_.y(k), *out_[k]);
@@ -87,7 +80,7 @@ void Widened::load() const {
 void Widened::store() const {
   for (int k = 0; k < from_.outputs; k++) {
     const View &half = from_.y(k), &wide = *out_[k];
-    if (&half != &wide) half.dtype == bf16 ? narrow_view<BFloat16>(wide, half) : narrow_view<Float16>(wide, half);
+    if (&half != &wide) half.dtype == bf16 ? convert<float, BFloat16>(wide, half) : convert<float, Float16>(wide, half);
   }
 }
 

@@ -32,15 +32,6 @@ void check(const GptConfig& c, const std::vector<int32_t>& prompt, const Generat
                        std::to_string(c.vocab - 1) + ")");
 }
 
-// Errors inside name the caller of generate(). What the caller's on_token throws is left as it is.
-template <class F> auto as_generate(const std::source_location& where, F&& f) try {
-  CallScope call("generate", where);
-  return f();
-} catch (Error& e) {
-  detail::locate(e, "generate", where);
-  throw;
-}
-
 // Each token of the text once, however often it is there.
 void penalise(std::vector<float>& logits, const std::vector<int32_t>& text, double penalty) {
   std::vector<bool> seen(logits.size());
@@ -87,7 +78,7 @@ int32_t sample(const std::vector<float>& logits, const GenerateOptions& o, Gener
 std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, const GenerateOptions& o,
                               std::source_location where) {
   const GptConfig& c = model.config();
-  as_generate(where, [&] { check(c, prompt, o); });
+  detail::called("generate", where, [&] { check(c, prompt, o); });
   NoGrad guard;
   struct Eval {
     Gpt& model;
@@ -113,7 +104,7 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
     return sample(last, o, generator);
   };
   for (int64_t i = 0; i < o.max_new; i++) {
-    int32_t next = as_generate(where, draw_next);
+    int32_t next = detail::called("generate", where, draw_next);  // what on_token throws is left as it is
     ids.push_back(next);
     if (o.on_token && !o.on_token(next)) break;
     if (std::find(o.stop.begin(), o.stop.end(), next) != o.stop.end()) break;
