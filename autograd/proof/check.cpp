@@ -131,7 +131,7 @@ class Checker {
   void second() {
     std::vector<Tensor> x = mine_, targets, y, v, w;
     for (int i : inputs_) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
-    std::vector<Tensor> all = apply(s_.op, x, s_.attrs.get());
+    std::vector<Tensor> all = call(s_, x);
     for (int k : differentiable_outputs(s_, all)) y.push_back(all[size_t(k)]);
     for (size_t k = 0; k < y.size(); k++) v.push_back(probe_like(y[k], Probe::signs, k).requires_grad_());
     std::vector<Tensor> g = grad(y, targets, v, {.create_graph = true, .allow_unused = true}), roots, given;
@@ -356,7 +356,7 @@ class Checker {
 
 Report check(const Sample& s, const CheckOptions& o) {
   Report r;
-  r.op = row(s.op).name;
+  r.op = s.subject();
   r.sample = s.name;
   r.worst.input = -1000;
   r.checked = 1;

@@ -41,8 +41,9 @@ struct Report {
 
 // One sample in f64. What is thrown on the way becomes a failure.
 Report check(const Sample& s, const CheckOptions& o = {});
-// All samples of an op: the worst report. ValueError when it has none.
+// All samples of an op, or of a function by its name: the worst report. ValueError when it has none.
 Report check_op(int op, const CheckOptions& o = {});
+Report check_op(std::string_view name, const CheckOptions& o = {});
 
 namespace detail {
 std::string short_number(double v);

@@ -33,7 +33,7 @@ template <class D, class Take>
 std::vector<Numbers> outputs_of(const Sample& s, const std::vector<Tensor>& x, Take take) {
   NoGrad guard;
   ModeScope composed(state(), kNoKernels, 0);
-  std::vector<Tensor> y = apply(s.op, x, s.attrs.get());
+  std::vector<Tensor> y = call(s, x);
   std::vector<Numbers> all;
   for (int k : differentiable_outputs(s, y)) {
     const Tensor& t = y[size_t(k)];
@@ -50,7 +50,7 @@ std::vector<Numbers> outputs_of(const Sample& s, const std::vector<Tensor>& x, T
 
 std::vector<Tensor> run(const Sample& s, const std::vector<Tensor>& inputs) {
   NoGrad guard;
-  return apply(s.op, inputs, s.attrs.get());
+  return call(s, inputs);
 }
 
 std::vector<int> differentiated_inputs(const Sample& s) {
@@ -62,8 +62,9 @@ std::vector<int> differentiated_inputs(const Sample& s) {
 
 std::vector<int> differentiable_outputs(const Sample& s, const std::vector<Tensor>& outputs) {
   std::vector<int> list;
+  const uint64_t fixed = s.function ? 0 : op_def(s.op).fixed_outputs;
   for (size_t k = 0; k < outputs.size(); k++)
-    if (is_floating(outputs[k].dtype()) && !(op_def(s.op).fixed_outputs >> k & 1)) list.push_back(int(k));
+    if (is_floating(outputs[k].dtype()) && !(fixed >> k & 1)) list.push_back(int(k));
   return list;
 }
 
@@ -80,7 +81,7 @@ std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs
                               const std::vector<Tensor>& cotangents) {
   std::vector<Tensor> x = inputs, targets, roots, given;
   for (int i : differentiated_inputs(s)) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
-  std::vector<Tensor> y = apply(s.op, x, s.attrs.get());
+  std::vector<Tensor> y = call(s, x);
   std::vector<int> outputs = differentiable_outputs(s, y);
   for (size_t k = 0; k < outputs.size(); k++) {
     const Tensor& t = y[size_t(outputs[k])];

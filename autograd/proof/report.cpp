@@ -39,10 +39,10 @@ std::string Report::to_string() const {
   return text + ". " + repro;
 }
 
-Report check_op(int op, const CheckOptions& o) {
+Report check_op(std::string_view name, const CheckOptions& o) {
   Report worst;
   int n = 0;
-  for (const Sample* s : samples_of(op)) {
+  for (const Sample* s : samples_of(name)) {
     Report r = check(*s, o);
     double limit = std::max(worst.limit, r.limit);
     bool worse = n == 0 || r.verdict > worst.verdict ||
@@ -52,8 +52,9 @@ Report check_op(int op, const CheckOptions& o) {
     worst.limit = limit;
     worst.checked = ++n;
   }
-  if (n == 0) throw ValueError(std::string(row(op).name) + ": it has no samples");
+  if (n == 0) throw ValueError(std::string(name) + ": it has no samples");
   return worst;
 }
+Report check_op(int op, const CheckOptions& o) { return check_op(row(op).name, o); }
 
 }  // namespace fovea::proof

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <numeric>
 
+#include "autograd/apply.h"
+
 namespace fovea::proof {
 namespace {
 
@@ -70,17 +72,36 @@ double noise(uint64_t i, uint64_t seed) {
   return double(x >> 11) * 0x1p-52 - 1;
 }
 
+std::string Sample::subject() const { return function ? function_name : row(op).name; }
+bool Sample::without_gradient() const { return !function && op_def(op).gradient == Gradient::not_differentiable; }
+
 Sample& Samples::append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash) {
   const OpRow& r = row(id);
-  std::string name = r.name;
-  if (r.attrs_hash != attrs_hash) throw ValueError("samples of " + name + ": these attrs are of another op");
-  int before = 0;
-  for (const Sample& s : all_) before += s.op == id;
-  Sample& s = all_.emplace_back();
+  if (r.attrs_hash != attrs_hash)
+    throw ValueError("samples of " + std::string(r.name) + ": these attrs are of another op");
+  Sample& s = append(r.name, inputs);
   s.op = id;
-  s.name = name + " #" + std::to_string(before + 1);
+  return s;
+}
+
+Sample& Samples::add(const char* function, std::initializer_list<Input> inputs, Sample::Function f) {
+  Sample& s = append(function, inputs);
+  s.function = f;
+  s.function_name = function;
+  return s;
+}
+
+Sample& Samples::append(const std::string& subject, std::initializer_list<Input> inputs) {
+  int before = 0;
+  for (const Sample& s : all_) before += s.subject() == subject;
+  Sample& s = all_.emplace_back();
+  s.name = subject + " #" + std::to_string(before + 1);
   s.inputs = inputs;
   return s;
+}
+
+std::vector<Tensor> call(const Sample& s, const std::vector<Tensor>& inputs, std::source_location where) {
+  return s.function ? s.function(inputs) : apply(s.op, inputs, s.attrs.get(), where);
 }
 
 const std::deque<Sample>& all_samples() {
@@ -90,9 +111,10 @@ const std::deque<Sample>& all_samples() {
   std::lock_guard lock(mutex);
   if (all->empty()) {
     Samples s(*all);
-    for (auto family : {detail::elementwise_samples, detail::view_samples, detail::reduce_samples,
-                        detail::matmul_samples, detail::index_samples, detail::softmax_samples, detail::norm_samples,
-                        detail::loss_samples, detail::attention_samples, detail::random_samples})
+    for (auto family :
+         {detail::elementwise_samples, detail::view_samples, detail::reduce_samples, detail::matmul_samples,
+          detail::index_samples, detail::softmax_samples, detail::norm_samples, detail::loss_samples,
+          detail::attention_samples, detail::random_samples, detail::function_samples})
       family(s);
     seen = op::count;
   }
@@ -104,12 +126,20 @@ const std::deque<Sample>& all_samples() {
   return *all;
 }
 
-std::vector<const Sample*> samples_of(int op) {
+std::vector<const Sample*> samples_of(std::string_view name) {
   std::vector<const Sample*> mine;
   for (const Sample& s : all_samples())
-    if (s.op == op) mine.push_back(&s);
+    if (s.subject() == name) mine.push_back(&s);
   return mine;
 }
+std::vector<std::string> sampled_functions() {
+  std::vector<std::string> names;
+  for (const Sample& s : all_samples())
+    if (s.function && std::find(names.begin(), names.end(), s.function_name) == names.end())
+      names.push_back(s.function_name);
+  return names;
+}
+std::vector<const Sample*> samples_of(int op) { return samples_of(row(op).name); }
 
 std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d) {
   std::vector<Tensor> x;
@@ -132,10 +162,8 @@ std::vector<Tensor> completed(const Sample& s, std::vector<Tensor> x) {
 }
 
 bool differentiated(const Sample& s, int i) {
-  const OpRow& r = row(s.op);
-  int bit = i < 16 ? i : 15;
-  return s.inputs[size_t(i)].floating() && !((r.no_gradient | r.statistic) >> bit & 1) &&
-         op_def(s.op).gradient != Gradient::not_differentiable;
+  if (!s.inputs[size_t(i)].floating() || s.without_gradient()) return false;
+  return s.function || !((row(s.op).no_gradient | row(s.op).statistic) >> (i < 16 ? i : 15) & 1);
 }
 
 bool has_floating_input(const Sample& s) {

@@ -1,5 +1,6 @@
 // Samples: for every op some calls, each with inputs, attributes and how exact it is. Every check of this library runs
-// over them, so an op that adds its samples has its forward, gradient, layouts, destinations and threads tested.
+// over them, so an op that adds its samples has its forward, gradient, layouts, destinations and threads tested; and so
+// has a function that is made of ops and no row (einsum, topk).
 // Built-in ops have theirs in samples_<family>.cpp, users' ops give `define_op` a `.samples` function.
 #pragma once
 #include <deque>
@@ -38,7 +39,11 @@ Input ids(const Shape& s, int64_t below);
 Input truths(const Shape& s);
 
 struct Sample {
-  int op = 0;
+  using Function = std::vector<Tensor> (*)(const std::vector<Tensor>&);
+
+  int op = op::none;
+  Function function = nullptr;  // made of ops: called in place of an op
+  std::string function_name;
   std::string name;  // "softmax #2 last axis", unique
   std::vector<Input> inputs;
   std::shared_ptr<const void> attrs;  // null: the op has none
@@ -61,6 +66,9 @@ struct Sample {
   Sample& only(DTypeSet t, std::string_view reason);
   Sample& completed(void (*f)(const void*, std::vector<Tensor>&)) { return complete = f, *this; }
   Sample& threaded() { return large = true, *this; }
+
+  std::string subject() const;    // the op's name, or the function's
+  bool without_gradient() const;  // an op of integer and boolean results
 };
 
 // The list that samples are added to.
@@ -76,6 +84,7 @@ class Samples {
   template <class A = NoAttrs> Sample& add(std::initializer_list<Input> inputs, const A& attrs = {}) {
     return add_to(op_, inputs, attrs);
   }
+  Sample& add(const char* function, std::initializer_list<Input> inputs, Sample::Function f);
 
  private:
   template <class A> Sample& add_to(int id, std::initializer_list<Input> inputs, const A& attrs) {
@@ -84,14 +93,21 @@ class Samples {
     return s;
   }
   Sample& append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash);
+  Sample& append(const std::string& subject, std::initializer_list<Input> inputs);
 
   std::deque<Sample>& all_;
   int op_;
 };
 
-// Every sample, of built-in and of users' ops; those of one op.
+// Every sample, of built-in and of users' ops and of functions; those of one op or function.
 const std::deque<Sample>& all_samples();
 std::vector<const Sample*> samples_of(int op);
+std::vector<const Sample*> samples_of(std::string_view name);
+std::vector<std::string> sampled_functions();  // those that are no ops, by name
+
+// What the sample calls, on these inputs, recorded where one wants a gradient.
+std::vector<Tensor> call(const Sample& s, const std::vector<Tensor>& inputs,
+                         std::source_location where = std::source_location::current());
 
 // A sample's inputs: floating ones of dtype t, undefined tensors for absent ones. completed() fills in the statistics.
 std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d);
@@ -115,6 +131,7 @@ void norm_samples(Samples& s);
 void loss_samples(Samples& s);
 void attention_samples(Samples& s);
 void random_samples(Samples& s);
+void function_samples(Samples& s);
 }  // namespace detail
 
 }  // namespace fovea::proof

@@ -35,6 +35,7 @@ class Gradcheck(ProgramTest):
         self.assertLess(report['detects_single_entry_above'], 1e-7)
         self.assertEqual(report['repro'], 'fovea gradcheck --op softmax --order 2 --device ref')
         self.assertIn('softmax: pass', self.ok('gradcheck', '--op', 'softmax').out)
+        self.assertIn('einsum: pass, order 2', self.ok('gradcheck', '--op', 'einsum', '--order', 2).out)  # no row
 
     def test_every_op_within_a_budget(self):
         result = self.ok('gradcheck', '--all', '--budget', '1m', '--json')

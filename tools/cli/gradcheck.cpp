@@ -2,6 +2,7 @@
 // non-smooth; the worst wins.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -70,27 +71,30 @@ class Budget {
 };
 
 int check_ops(const Args& args, int order, const Budget& budget) {
-  std::vector<int> ids;
+  std::vector<std::string> names, functions = proof::sampled_functions();  // functions made of ops have no row
   if (args.has("--op")) {
-    ids = {op_named(args.text("--op"))};
-    if (op_def(ids[0]).gradient == Gradient::not_differentiable)
-      throw UsageError(args.text("--op") + " has no gradient to check: its results are integers or booleans");
+    const std::string name = args.text("--op");
+    const bool function = std::find(functions.begin(), functions.end(), name) != functions.end();
+    if (!function && op_def(op_named(name)).gradient == Gradient::not_differentiable)
+      throw UsageError(name + " has no gradient to check: its results are integers or booleans");
+    names = {name};
   } else {
     for (int id : all_ops())
-      if (op_def(id).gradient != Gradient::not_differentiable) ids.push_back(id);
+      if (op_def(id).gradient != Gradient::not_differentiable) names.emplace_back(row(id).name);
+    names.insert(names.end(), functions.begin(), functions.end());
   }
   proof::Verdict worst = proof::Verdict::pass;
   size_t done = 0;
-  for (int id : ids) {
+  for (const std::string& name : names) {
     if (done > 0 && budget.spent()) {
       note(fmt::format("the budget of {} is spent: {} of {} ops are not checked", args.text("--budget"),
-                       ids.size() - done, ids.size()));
+                       names.size() - done, names.size()));
       break;
     }
-    if (proof::samples_of(id).empty()) {
-      note(std::string(row(id).name) + ": not checked, it has no samples");
+    if (proof::samples_of(name).empty()) {
+      note(name + ": not checked, it has no samples");
     } else {
-      proof::Report r = proof::check_op(id, {.order = order});
+      proof::Report r = proof::check_op(name, {.order = order});
       worst = std::max(worst, r.verdict);
       if (args.json()) {
         Json input = r.worst.input >= 0 ? Json(r.worst.input) : Json();
@@ -106,7 +110,7 @@ int check_ops(const Args& args, int order, const Budget& budget) {
     }
     done++;
   }
-  if (!args.json() && ids.size() > 1) note(fmt::format("{} ops, {}", done, proof::name_of(worst)));
+  if (!args.json() && names.size() > 1) note(fmt::format("{} ops, {}", done, proof::name_of(worst)));
   return proof::exit_code(worst);
 }
 
