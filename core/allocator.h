@@ -32,6 +32,29 @@ struct FreeBlock {
   FreeBlock* next_magazine;
 };
 
+// What shape-only arrays would take. `reserved` is what the arena would have asked of the system: it keeps blocks, so
+// the most of every class counts, whenever it was needed.
+struct PlannedMemory {
+  int64_t live = 0, peak = 0, reserved = 0;
+  int32_t count[kClasses] = {}, most[kClasses] = {};
+
+  void take(size_t bytes) {
+    int c = size_class(bytes);
+    if ((live += int64_t(class_bytes(c))) > peak) peak = live;
+    if (++count[c] > most[c]) most[c]++, reserved += int64_t(class_bytes(c));
+  }
+  void give(size_t bytes) {
+    int c = size_class(bytes);
+    live -= int64_t(class_bytes(c));
+    count[c]--;
+  }
+  void start() {  // of a plan: peak and reserved count from here
+    peak = live;
+    reserved = 0;
+    for (int c = 0; c < kClasses; c++) most[c] = count[c];
+  }
+};
+
 // Per class two magazines: blocks are taken from and returned to `top`; a full pair hands one to the depot, so memory
 // freed on another thread does not pile up there.
 struct BlockCache {
@@ -41,11 +64,11 @@ struct BlockCache {
     int32_t top_count = 0, spare_count = 0;
   };
   Bin bins[kClasses];
-  int64_t live = 0, peak = 0;             // bytes this thread has allocated less those it has freed
-  int64_t planned = 0, planned_peak = 0;  // the same of shape-only arrays: what they would take
-  void* refill(int c);                    // cold: from the spare magazine, the depot or the system
-  void overflow(int c);                   // cold: the top magazine is full
-  void flush();                           // everything to the depot (at thread exit)
+  int64_t live = 0, peak = 0;  // bytes this thread has allocated less those it has freed
+  PlannedMemory planned;
+  void* refill(int c);   // cold: from the spare magazine, the depot or the system
+  void overflow(int c);  // cold: the top magazine is full
+  void flush();          // everything to the depot (at thread exit)
 };
 
 extern const std::array<int32_t, kClasses> kMagazineLimit;  // blocks per magazine

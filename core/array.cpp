@@ -124,8 +124,7 @@ Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
   set_dense(*b, shape.dims, shape.rank);
   b->storage->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
   b->storage->owner = Storage::shape_only;
-  s.blocks.planned += int64_t(class_bytes(size_class(b->storage->bytes)));
-  s.blocks.planned_peak = std::max(s.blocks.planned_peak, s.blocks.planned);
+  s.blocks.planned.take(b->storage->bytes);
   return out;
 }
 
@@ -154,7 +153,7 @@ namespace {
     case Storage::arena: free_block(blocks, s->data, s->bytes); break;
     case Storage::backend: backend_of(s->device).free(s->device.index, s->data, s->bytes); break;
     case Storage::adopted: s->release(s->context); break;
-    case Storage::shape_only: blocks.planned -= int64_t(class_bytes(size_class(s->bytes))); break;
+    case Storage::shape_only: blocks.planned.give(s->bytes); break;
     case Storage::inline_data:
     case Storage::borrowed: break;
   }

@@ -126,7 +126,9 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
       Call c{.in = in.data(), .out = outs.data(), .inputs = l.inputs, .outputs = l.outputs, .kind = r.kind};
       c.deterministic = (s.mode & kDeterministic) != 0;
       c.host = &host_services();
-      s.blocks.planned_peak = std::max(s.blocks.planned_peak, s.blocks.planned + slot.scratch(c, l.attrs));
+      const size_t bytes = slot.scratch(c, l.attrs);
+      s.blocks.planned.take(bytes);
+      s.blocks.planned.give(bytes);
     }
     return true;
   }

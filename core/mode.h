@@ -7,6 +7,7 @@
 
 #include "core/allocator.h"
 #include "core/backend.h"
+#include "core/error.h"
 
 namespace fovea {
 
@@ -83,6 +84,16 @@ class WhereScope {
   ThreadState& state_;
   const std::source_location* before_;
 };
+
+// f(), whose errors name the caller's line: for functions that are no ops (files, training).
+template <class F> decltype(auto) at_line(std::source_location where, const F& f) try {
+  WhereScope lines(state(), &where);
+  return f();
+} catch (Error& e) {
+  const std::source_location* outer = state().where;
+  e.locate("", outer ? *outer : where, "");
+  throw;
+}
 
 // A public function that is made of others: errors and nodes inside name it and its caller, not its parts.
 class CallScope {

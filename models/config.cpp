@@ -48,9 +48,9 @@ std::string range_text(const ConfigOption& o) {
   return text;
 }
 
-void check_range(const ConfigOption& o, double v) {
+void check_range(const ConfigOption& o, double v, const std::string& given) {
   bool inside = (o.open_least ? v > o.least : v >= o.least) && (o.open_most ? v < o.most : v <= o.most);
-  if (!inside || !std::isfinite(v)) fail("{} is {} (expected {})", o.key, number_text(v), range_text(o));
+  if (!inside || !std::isfinite(v)) fail("{} is {} (expected {})", o.key, given, range_text(o));
 }
 
 void check_choice(const ConfigOption& o, const std::string& v) {
@@ -68,11 +68,11 @@ void assign(const ConfigOption& o, const Json& value) {
   auto wrong = [&](const char* expected) { fail("{} is {} (expected {})", o.key, value.dump(), expected); };
   if (auto* i = std::get_if<int64_t*>(&o.field)) {
     if (!value.is_int()) wrong("an integer");
-    check_range(o, double(value.as_int()));
+    check_range(o, double(value.as_int()), value.dump());
     **i = value.as_int();
   } else if (auto* d = std::get_if<double*>(&o.field)) {
     if (!value.is_number()) wrong("a number");
-    check_range(o, value.as_real());
+    check_range(o, value.as_real(), number_text(value.as_real()));
     **d = value.as_real();
   } else if (auto* b = std::get_if<bool*>(&o.field)) {
     if (!value.is_bool()) wrong("true or false");
@@ -149,7 +149,8 @@ void set_option(Config& config, std::string_view key, const Json& value) { assig
 
 void set_option(Config& config, std::string_view assignment) {
   size_t sign = assignment.find('=');
-  if (sign == assignment.npos) fail("\"{}\" sets nothing (expected KEY=VALUE, such as train.lr=3e-4)", assignment);
+  if (sign == assignment.npos || sign == 0)
+    fail("\"{}\" sets nothing (expected KEY=VALUE, such as train.lr=3e-4)", assignment);
   ConfigOption o = find_option(config, assignment.substr(0, sign));
   std::string_view text = assignment.substr(sign + 1);
   if (std::holds_alternative<int64_t*>(o.field)) assign(o, parsed<int64_t>(o, text, "an integer"));

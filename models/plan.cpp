@@ -30,8 +30,9 @@ struct KeepGenerator {
 MemoryPlan plan_training(const GptConfig& config, int64_t batch, int64_t context, DType dtype) {
   KeepGenerator keep;
   nn::ShapesOnly no_data;
-  BlockCache& memory = state().blocks;
-  int64_t before = memory.planned;
+  PlannedMemory& memory = state().blocks.planned;
+  int64_t before = memory.live;
+  memory.start();
   Gpt model(config);
   model.to(dtype);
   optim::AdamW adam(model);
@@ -40,11 +41,12 @@ MemoryPlan plan_training(const GptConfig& config, int64_t batch, int64_t context
   // The optimizer's state is made by the first step, so the second is what all others are like.
   for (int step = 0; step < 2; step++) {
     adam.zero_grad();
-    memory.planned_peak = memory.planned;
+    memory.peak = memory.live;
     cross_entropy(flatten(model(ids), 0, 1), flatten(ids)).backward();
     adam.step();
-    plan.peak = memory.planned_peak - before;
+    plan.peak = memory.peak - before;
   }
+  plan.reserved = memory.reserved;
   plan.weights = bytes_of(model.named_state());
   plan.gradients = bytes_of(model.named_parameters());
   for (const auto& slot : adam.slots()) plan.optimizer += 2 * slot.m.numel() * size_of(slot.m.dtype());

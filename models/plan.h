@@ -6,9 +6,10 @@
 namespace fovea {
 
 // Bytes. `peak` is the most that a training step holds at once: weights, optimizer state, and of activations,
-// gradients and scratch what is alive together.
+// gradients and scratch what is alive together. `reserved` is what the program asks of the system for it: the arena
+// keeps freed blocks for others of their size, so it is more.
 struct MemoryPlan {
-  int64_t weights = 0, gradients = 0, optimizer = 0, peak = 0;
+  int64_t weights = 0, gradients = 0, optimizer = 0, peak = 0, reserved = 0;
   int64_t activations() const { return peak - weights - gradients - optimizer; }
 };
 MemoryPlan plan_training(const GptConfig& config, int64_t batch, int64_t context, DType dtype = f32);

@@ -122,7 +122,9 @@ std::string describe(const Shape& shape, DType t) { return fovea::to_string(shap
 
 }  // namespace
 
-void save(const std::string& path, const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
+namespace {
+
+void save_here(const std::string& path, const ModuleBase& model, const optim::AdamW* adam, const RunState& state) {
   NoGrad guard;
   io::replace_file(path, least_bytes(model, adam, state), [&](const std::string& temporary) {
     Writer w(temporary);
@@ -154,7 +156,19 @@ void save(const std::string& path, const ModuleBase& model, const optim::AdamW* 
   });
 }
 
-File::File(const std::string& path) : reader_(path) {
+}  // namespace
+
+void save(const std::string& path, const ModuleBase& model, const optim::AdamW* adam, const RunState& state,
+          Where where) {
+  at_line(where, [&] { save_here(path, model, adam, state); });
+}
+
+File::File(const std::string& path, Where where) : reader_(at_line(where, [&] { return io::H5Reader(path); })) {
+  at_line(where, [&] { open(); });
+}
+
+void File::open() {
+  const std::string& path = reader_.path();
   auto& attributes = reader_.attributes();
   auto format = attributes.find("format"), version = attributes.find("format_version");
   if (format == attributes.end() || format->second != "fovea" || version == attributes.end())
@@ -235,7 +249,14 @@ std::vector<std::string> File::verify() const {
   return problems;
 }
 
-void File::load(ModuleBase& model, const LoadOptions& o) const {
+void File::load(ModuleBase& model, const LoadOptions& o, Where where) const {
+  at_line(where, [&] { load_model(model, o); });
+}
+void File::load(optim::AdamW& adam, Where where) const {
+  at_line(where, [&] { load_optimizer(adam); });
+}
+
+void File::load_model(ModuleBase& model, const LoadOptions& o) const {
   Names missing("missing in the file"), extra("not in the model"), shapes("of another shape"),
       dtypes("of another dtype");
   NamedParameters wanted = model.named_state();
@@ -279,7 +300,7 @@ void File::load(ModuleBase& model, const LoadOptions& o) const {
   }
 }
 
-void File::load(optim::AdamW& adam) const {
+void File::load_optimizer(optim::AdamW& adam) const {
   if (!has_optimizer()) throw FileError(reader_.path() + ": has no optimizer state");
   struct Moments {
     Array m, v;
@@ -314,6 +335,8 @@ void File::load(optim::AdamW& adam) const {
   }
 }
 
-void load(const std::string& path, ModuleBase& model, const LoadOptions& o) { File(path).load(model, o); }
+void load(const std::string& path, ModuleBase& model, const LoadOptions& o, Where where) {
+  File(path, where).load(model, o, where);
+}
 
 }  // namespace fovea::nn::checkpoint

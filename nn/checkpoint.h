@@ -17,12 +17,17 @@ struct RunState {
   std::string tokenizer;  // tokenizer.json
 };
 
+using Where = std::source_location;
+
 // FileError when anything goes wrong; `path` then still is what it was.
-void save(const std::string& path, const ModuleBase& model, const optim::AdamW* optimizer, const RunState& state = {});
-inline void save(const std::string& path, const ModuleBase& model) { save(path, model, nullptr); }
+void save(const std::string& path, const ModuleBase& model, const optim::AdamW* optimizer, const RunState& state = {},
+          Where where = Where::current());
+inline void save(const std::string& path, const ModuleBase& model, Where where = Where::current()) {
+  save(path, model, nullptr, {}, where);
+}
 inline void save(const std::string& path, const ModuleBase& model, const optim::AdamW& optimizer,
-                 const RunState& state = {}) {
-  save(path, model, &optimizer, state);
+                 const RunState& state = {}, Where where = Where::current()) {
+  save(path, model, &optimizer, state, where);
 }
 
 struct LoadOptions {
@@ -31,7 +36,7 @@ struct LoadOptions {
 };
 
 // See File::load (nn/checkpoint_file.h).
-void load(const std::string& path, ModuleBase& model, const LoadOptions& o = {});
+void load(const std::string& path, ModuleBase& model, const LoadOptions& o = {}, Where where = Where::current());
 
 inline constexpr const char* kFormatVersion = "1.0";
 

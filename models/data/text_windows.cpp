@@ -1,7 +1,7 @@
 #include "models/data/text_windows.h"
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/view.h"
-#include "core/error.h"
 #include "models/data/text_file.h"
 #include "models/text/byte_tokenizer.h"
 
@@ -16,12 +16,14 @@ std::vector<int32_t> bytes_of(const char* path) {
 
 }  // namespace
 
-TextWindows::TextWindows(const char* path, const WindowOptions& o) : source_(bytes_of(path), o) {}
+TextWindows::TextWindows(const char* path, const WindowOptions& o, std::source_location where)
+    : source_(at_line(where, [&] { return TextSource(bytes_of(path), o); })) {}
 
-Batches TextWindows::batches(int64_t steps, int64_t from) const {
+Batches TextWindows::batches(int64_t steps, int64_t from, std::source_location where) const {
   if (steps < 0 || from < 0)
-    throw ValueError("text_windows: " + std::to_string(steps) + " batches from " + std::to_string(from) +
-                     " on (expected 0 or more of both)");
+    fovea::detail::fail<ValueError>(
+        "text_windows", where,
+        std::to_string(steps) + " batches from " + std::to_string(from) + " on (expected 0 or more of both)");
   return {source_, from, steps};
 }
 

@@ -3,6 +3,7 @@
 //   for (const data::Batch& batch : text.batches(500)) ...
 // Tokens are the bytes of the text, so a model needs a vocabulary of 256.
 #pragma once
+#include <source_location>
 #include <string>
 
 #include "models/data/source.h"
@@ -39,11 +40,14 @@ class Batches {
 class TextWindows {
  public:
   // FileError for a file that is missing, empty or no UTF-8 (null: none was named), ValueError when it is too short.
-  TextWindows(const char* path, const WindowOptions& o = {});
-  TextWindows(const std::string& path, const WindowOptions& o = {}) : TextWindows(path.c_str(), o) {}
+  TextWindows(const char* path, const WindowOptions& o = {},
+              std::source_location where = std::source_location::current());
+  TextWindows(const std::string& path, const WindowOptions& o = {},
+              std::source_location where = std::source_location::current())
+      : TextWindows(path.c_str(), o, where) {}
 
   // `steps` batches, from batch number `from` on; whoever resumes at a step says so and sees what comes next.
-  Batches batches(int64_t steps, int64_t from = 0) const;
+  Batches batches(int64_t steps, int64_t from = 0, std::source_location where = std::source_location::current()) const;
   // The first window alone, [1, context]: for a look at a model, or a check of its gradients.
   Batch first() const;
   // What is held out.

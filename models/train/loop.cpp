@@ -56,9 +56,8 @@ std::string difference(const Config& then, const Config& now) {
 
 class Trainer {
  public:
-  Trainer(const LmRun& run, const std::source_location& where)
+  explicit Trainer(const LmRun& run)
       : run_(run),
-        where_(where),
         o_(run.config.train),
         file_(run.folder + "/checkpoint.h5"),
         metrics_(run.folder + "/metrics.jsonl"),
@@ -127,7 +126,6 @@ class Trainer {
 
  private:
   Report one_step() {
-    WhereScope lines(state(), &where_);
     Report r;
     r.steps = o_.steps;
     r.step = step_ + 1;
@@ -244,9 +242,8 @@ class Trainer {
 
   void check_memory(const GptConfig& shape) const {
     MemoryPlan plan = plan_training(shape, o_.batch, run_.config.model.context, dtype_named(o_.dtype));
-    const int64_t needed = plan.peak + plan.peak / 8;  // the arena rounds up, and keeps blocks of other sizes (11 %)
-    if (int64_t most = available_memory(); needed > most)
-      throw MemoryError("train: a step needs " + bytes_text(double(needed)) + " of memory, and there are " +
+    if (int64_t most = available_memory(); plan.reserved > most)
+      throw MemoryError("train: a step needs " + bytes_text(double(plan.reserved)) + " of memory, and there are " +
                         bytes_text(double(most)) + ": weights " + bytes_text(double(plan.weights)) +
                         ", gradients as much, optimizer " + bytes_text(double(plan.optimizer)) + ", activations " +
                         bytes_text(double(plan.activations())) +
@@ -307,7 +304,6 @@ class Trainer {
     }
   } lock_;
   const LmRun& run_;
-  std::source_location where_;  // the caller's line, for errors of a step
   TrainConfig o_;
   std::string file_, metrics_, held_;
   std::optional<Gpt> model_;
@@ -341,6 +337,8 @@ double evaluate(Gpt& model, const std::vector<data::Batch>& batches) {
   return total / double(counted);
 }
 
-LmResult train_lm(const LmRun& run, std::source_location where) { return Trainer(run, where).run(); }
+LmResult train_lm(const LmRun& run, std::source_location where) {
+  return at_line(where, [&] { return Trainer(run).run(); });
+}
 
 }  // namespace fovea::train

@@ -49,7 +49,9 @@ class Progress {
 };
 
 // `for (const auto& batch : train::progress(text.batches(500))) ...`: a bar for a loop of one's own, over a range that
-// has a size. Tokens are what the elements say in `counted`.
+// has a size. Tokens are what the elements say in `counted`; a loop that names the bar can tell it the loss:
+//   auto bar = train::progress(text.batches(500));
+//   for (const auto& batch : bar) { ...; bar.loss(loss.item()); }
 template <class Range> class ProgressRange {
  public:
   explicit ProgressRange(Range range) : range_(std::move(range)) {}
@@ -82,18 +84,20 @@ template <class Range> class ProgressRange {
     return {range_.begin(), this};
   }
   Iterator end() { return {range_.end(), this}; }
+  void loss(double value) { loss_ = value; }  // shown until the next
 
  private:
   void step() {
     double now = clock_seconds(), seconds = now - last_;
     last_ = now;
-    progress_->update(++done_, {}, seconds > 0 ? tokens_ / seconds : 0);
+    progress_->update(++done_, loss_, seconds > 0 ? tokens_ / seconds : 0);
   }
   Range range_;
   std::optional<Progress> progress_;
   double last_ = 0;
   int64_t done_ = 0;
   double tokens_ = 0;
+  std::optional<double> loss_;
 };
 template <class Range> ProgressRange<Range> progress(Range range) { return ProgressRange<Range>(std::move(range)); }
 

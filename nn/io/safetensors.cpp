@@ -57,15 +57,7 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& j
   return e;
 }
 
-}  // namespace
-
-const Array* Safetensors::find(const std::string& name) const {
-  for (auto& [n, a] : arrays)
-    if (n == name) return &a;
-  return nullptr;
-}
-
-Safetensors read_safetensors(const std::string& path) {
+Safetensors read(const std::string& path) {
   struct stat st;
   if (stat(path.c_str(), &st) != 0) throw FileError(path + ": cannot be read: " + std::strerror(errno));
   if (S_ISDIR(st.st_mode)) throw FileError(path + ": is a folder (expected a safetensors file)");
@@ -122,8 +114,6 @@ Safetensors read_safetensors(const std::string& path) {
   }
   return content;
 }
-
-namespace {
 
 // What a file is to hold: its header, then arrays end to end.
 struct Laid {
@@ -187,13 +177,25 @@ struct Laid {
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const Safetensors& content) {
-  Laid laid(path, content);
-  replace_file(path, laid.bytes, [&](const std::string& temporary) {
-    std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(temporary.c_str(), "wb"), &std::fclose);
-    if (!file) fail(path, errno);
-    if (int error = laid.write(file.get())) fail(path, error);
-    if (std::fclose(file.release()) != 0) fail(path, errno);
+const Array* Safetensors::find(const std::string& name) const {
+  for (auto& [n, a] : arrays)
+    if (n == name) return &a;
+  return nullptr;
+}
+
+Safetensors read_safetensors(const std::string& path, std::source_location where) {
+  return at_line(where, [&] { return read(path); });
+}
+
+void write_safetensors(const std::string& path, const Safetensors& content, std::source_location where) {
+  at_line(where, [&] {
+    Laid laid(path, content);
+    replace_file(path, laid.bytes, [&](const std::string& temporary) {
+      std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(temporary.c_str(), "wb"), &std::fclose);
+      if (!file) fail(path, errno);
+      if (int error = laid.write(file.get())) fail(path, error);
+      if (std::fclose(file.release()) != 0) fail(path, errno);
+    });
   });
 }
 

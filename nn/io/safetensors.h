@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdio>
 #include <map>
+#include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,9 +22,10 @@ struct Safetensors {
 
 // Dense arrays on the default host device, copied out of the file. FileError in one line for anything malformed, and
 // for element types that we do not have.
-Safetensors read_safetensors(const std::string& path);
+Safetensors read_safetensors(const std::string& path, std::source_location where = std::source_location::current());
 // Replaces the file whole or not at all. Arrays of any layout and device.
-void write_safetensors(const std::string& path, const Safetensors& content);
+void write_safetensors(const std::string& path, const Safetensors& content,
+                       std::source_location where = std::source_location::current());
 void write_safetensors(FILE* stream, const Safetensors& content);
 
 }  // namespace fovea::io

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
@@ -70,6 +71,27 @@ TEST_CASE("the planned peak of a training step is what a training step takes") {
   }
 }
 
+// Large blocks are mapped one by one; small ones are cut from chunks of 1 MiB, so a few MB more are taken.
+TEST_CASE("what a plan reserves is what a training run asks of the system") {
+  GptConfig c{.layers = 2, .dim = 128, .heads = 4, .context = 128, .vocab = 2000};
+  MemoryPlan plan = plan_training(c, 16, 128);
+  release_cached_memory();
+  int64_t before = memory_stats().reserved;
+  Gpt model(c);
+  optim::AdamW adam(model);
+  Tensor ids = randint(0, c.vocab, {16, 128}).to(i32);
+  for (int step = 0; step < 3; step++) {
+    adam.zero_grad();
+    cross_entropy(flatten(model(ids), 0, 1), flatten(ids)).backward();
+    adam.step();
+  }
+  int64_t taken = memory_stats().reserved - before;
+  INFO("planned ", plan.reserved, ", at its peak ", plan.peak, ", taken ", taken);
+  CHECK(plan.reserved >= plan.peak);
+  CHECK(double(taken) < 1.02 * double(plan.reserved) + (8 << 20));
+  CHECK(double(taken) > 0.9 * double(plan.reserved));
+}
+
 TEST_CASE("text windows give a source's batches, and progress counts them") {
   std::string path = std::filesystem::temp_directory_path() / ("fovea_windows_" + std::to_string(getpid()));
   std::ofstream(path) << [] {
@@ -85,6 +107,19 @@ TEST_CASE("text windows give a source's batches, and progress counts them") {
   REQUIRE(err);
   for (const auto& b : train::progress(text.batches(5))) counted.push_back(b.inputs.to_vector<int32_t>());
   CHECK(plain == counted);
+  std::string log = path + ".log";
+  err = std::freopen(log.c_str(), "w", stderr);
+  REQUIRE(err);
+  {
+    auto bar = train::progress(text.batches(2));
+    double loss = 5;
+    for ([[maybe_unused]] const auto& b : bar) bar.loss(loss -= 1);
+  }
+  std::ostringstream shown;
+  shown << std::ifstream(log).rdbuf();
+  CHECK(shown.str().find("1/2  loss 4.0000") != std::string::npos);
+  CHECK(shown.str().find("2/2  loss 3.0000") != std::string::npos);
+  std::filesystem::remove(log);
   size_t at = 3;  // a later start gives the later batches
   for (const auto& b : text.batches(2, 3)) CHECK(b.inputs.to_vector<int32_t>() == plain[at++]);
   CHECK(text.first().inputs.shape() == Shape{1, 16});

@@ -15,9 +15,11 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "core/device.h"
+#include "models/data/text_windows.h"
 #include "models/generate/generate.h"
 #include "nn/checkpoint.h"
 #include "nn/init.h"
+#include "nn/io/safetensors.h"
 #include "nn/linear.h"
 #include "nn/optim/adamw.h"
 
@@ -238,5 +240,9 @@ TEST_CASE("modules, optimizers, checkpoints") {
   MISTAKE("gpt: position 9 is beyond the model's context of 4" AT " (gpt)", gpt(zeros({1, 9}, {.dtype = i64})));
   MISTAKE("gpt: ids [9] (expected [B, T])" AT " (gpt)", gpt(zeros({9}, {.dtype = i64})));
   MISTAKE("kv_cache: 0 layers of 4 positions (expected 1 or more)" AT, nn::KVCache(0, 4));
-  MISTAKE("missing.h5: cannot be read: No such file or directory", nn::checkpoint::load("missing.h5", net));
+  MISTAKE("missing.h5: cannot be read: No such file or directory" AT, nn::checkpoint::load("missing.h5", net));
+  MISTAKE("no/net.h5: cannot be written: no: No such file or directory" AT,
+          (nn::checkpoint::save("no/net.h5", net), 0));
+  MISTAKE("missing.st: cannot be read: No such file or directory" AT, io::read_safetensors("missing.st"));
+  MISTAKE("missing.txt: cannot be opened: No such file or directory" AT, data::TextWindows("missing.txt"));
 }

@@ -93,6 +93,16 @@ class Op(ProgramTest):
         for a, b in zip(got[2], numbers):
             self.assertTrue(abs(a - b) <= 1e-6, f'{got[2]} {numbers}')  # false for NaN
 
+    def test_attributes_that_make_no_sense(self):
+        case = self.write('in.st', save({'in.0': ('F32', [2], [1, 2])}))
+        for attrs, text in [('[]', 'op: cumsum: --attrs is an array (expected an object)'), ('{', '--attrs: not JSON'),
+                            ('{}', 'op: cumsum: the attribute dim is missing'),
+                            ('{"bogus": 1}', 'op: cumsum: the attribute dim is missing (given: bogus)'),
+                            ('{"dim": 0, "dmi": 1}', "op: cumsum: unknown attribute 'dmi' (expected dim); did you mean dim?"),
+                            ('{"dim": "x"}', 'op: cumsum: dim is "x" (expected an integer)')]:
+            with self.subTest(attrs):
+                self.refused(2, text, 'op', 'cumsum', '--in', case, '--out', self.path('out.st'), '--attrs', attrs)
+
     def test_outputs_and_gradients(self):
         out = self.run_op('mul', {'in.0': ('F64', [2], [2, 3]), 'in.1': ('F64', [2], [5, 7]), 'cot.0': ('F64', [2], [1, 10])},
                           '--grad')

@@ -147,15 +147,17 @@ int run_info(const Args& args) {
     memory.set("optimizer", plan.optimizer);
     memory.set("activations", plan.activations());
     memory.set("training_peak", plan.peak);
+    memory.set("training_reserved", plan.reserved);
     memory.set("kv_cache", kv_cache_bytes(shape, dtype));
     j.set("memory", memory);
     if (!args.json())
       print_line(
           fmt::format("weights {} ({}), gradients {}, optimizer {}, activations {} at {} x {}: a training step "
-                      "peaks at {}; a full KV cache takes {}",
+                      "peaks at {} and asks the system for {}; a full KV cache takes {}",
                       bytes_text(double(plan.weights)), name_of(dtype), bytes_text(double(plan.gradients)),
                       bytes_text(double(plan.optimizer)), bytes_text(double(plan.activations())), batch, context,
-                      bytes_text(double(plan.peak)), bytes_text(double(kv_cache_bytes(shape, dtype)))));
+                      bytes_text(double(plan.peak)), bytes_text(double(plan.reserved)),
+                      bytes_text(double(kv_cache_bytes(shape, dtype)))));
   }
   if (args.json()) print_json(j);
   return 0;

@@ -7,11 +7,24 @@ namespace fovea::cli {
 
 using io::Json;
 
+Attributes::Attributes(std::string op, Json json) : op_(std::move(op)), json_(std::move(json)) {
+  if (!json_.is_null() && !json_.is_object()) fail("--attrs is " + std::string(json_.kind()) + " (expected an object)");
+}
+
 void Attributes::fail(const std::string& text) const { throw UsageError(op_ + ": " + text); }
 
 bool Attributes::has(const char* name) const {
-  const Json* j = json_.is_object() ? json_.find(name) : nullptr;
+  const Json* j = json_.is_null() ? nullptr : json_.find(name);
   return j && !j->is_null();
+}
+
+// Names what nobody asked for so far: it may be what was meant.
+void Attributes::missing(const char* name) const {
+  std::string others;
+  if (!json_.is_null())
+    for (auto& [other, value] : json_.as_object())
+      if (!asked_.count(other)) others += (others.empty() ? "" : ", ") + other;
+  fail(std::string("the attribute ") + name + " is missing" + (others.empty() ? "" : " (given: " + others + ")"));
 }
 
 const Json* Attributes::find(const char* name) {
@@ -28,7 +41,7 @@ int64_t Attributes::integer(const char* name, int64_t otherwise) {
   return j->as_int();
 }
 int64_t Attributes::integer(const char* name) {
-  if (!has(name)) fail(std::string("the attribute ") + name + " is missing");
+  if (!has(name)) missing(name);
   return integer(name, 0);
 }
 double Attributes::real(const char* name, double otherwise) {
@@ -63,7 +76,7 @@ Shape Attributes::list(const char* name, const Shape& otherwise) {
   return s;
 }
 Shape Attributes::required_list(const char* name) {
-  if (!has(name)) fail(std::string("the attribute ") + name + " is missing");
+  if (!has(name)) missing(name);
   return list(name);
 }
 Reduction Attributes::reduction() {
@@ -89,7 +102,6 @@ DType Attributes::dtype(const char* name) {
 
 void Attributes::all_used() const {
   if (json_.is_null()) return;
-  if (!json_.is_object()) fail("--attrs is " + std::string(json_.kind()) + " (expected an object)");
   static const std::set<std::string> kPresence = {"weight", "bias",     "pos_weight", "attn_mask",
                                                   "mask",   "t5_table", "base",       "elementwise_affine"};
   std::vector<std::string_view> known(asked_.begin(), asked_.end());

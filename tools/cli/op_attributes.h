@@ -12,8 +12,8 @@ namespace fovea::cli {
 
 class Attributes {
  public:
-  // `op` is named by errors. Null counts as absent.
-  Attributes(std::string op, io::Json json) : op_(std::move(op)), json_(std::move(json)) {}
+  // `op` is named by errors. Null counts as absent; UsageError for anything else that is no object.
+  Attributes(std::string op, io::Json json);
 
   bool has(const char* name) const;
   int64_t integer(const char* name);  // UsageError where it is absent
@@ -35,6 +35,7 @@ class Attributes {
 
  private:
   const io::Json* find(const char* name);
+  [[noreturn]] void missing(const char* name) const;
   std::string op_;
   io::Json json_;
   std::set<std::string> asked_;

@@ -20,6 +20,8 @@ int run_version(const Args& args) {
       {"hdf5", io::hdf5_version()},
       {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
       {"xxhash", fmt::format("{}.{}.{}", xx / 10000, xx / 100 % 100, xx % 100)},
+      {"cli11", FOVEA_CLI11},
+      {"json", "nlohmann " FOVEA_JSON},
   };
   io::Json j{io::Json::Object{}};
   for (auto& [name, version] : all) {
