@@ -27,12 +27,15 @@ void check_classes(const View& x, const View& target, const View* weight, const 
     throw ValueError("label_smoothing is " + std::to_string(a.label_smoothing) + " (expected 0 to 1)");
 }
 
+// exp(x - lse) needs lse to more digits than f32 has where logits are large.
+DType lse_dtype(DType t) { return is_dual(t) ? t : f64; }
+
 void infer_cross_entropy(Infer& c) {
   const auto& a = c.attrs<CrossEntropyAttrs>();
   const View& x = c.x(0);
   check_classes(x, c.x(1), c.has(2) ? &c.x(2) : nullptr, a);
   c.set(0, x.dtype, a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
-  c.set(1, acc_dtype(x.dtype), {x.shape[0]});
+  c.set(1, lse_dtype(x.dtype), {x.shape[0]});
 }
 
 void infer_cross_entropy_backward(Infer& c) {
@@ -86,7 +89,8 @@ void cross_entropy_compose(Compose& c) {
   }
   rows = where(y.valid, rows, 0.0);
   c.out[0] = reduce_rows(rows, y, a.reduction).to(c.x(0).dtype());
-  c.out[1] = lse + squeeze(m, 1);
+  DType fine = lse_dtype(c.x(0).dtype());
+  c.out[1] = lse.to(fine) + squeeze(m, 1).to(fine);
 }
 
 // Inputs g, input, target, weight, lse, which is computed anew. With p = softmax(x):

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 13;  // elements that are worth a thread
 
-double scalar(const View& v) { return v.dtype == f64 ? *v.as<double>() : double(*v.as<float>()); }
-bool is_scalar(const View& v) { return v.numel == 1 && (v.dtype == f32 || v.dtype == f64); }
+double scalar(const View& v) { return *v.as<double>(); }
+bool is_scalar(const View& v) { return v.numel == 1 && v.dtype == f64; }
 
 template <class T>
 constexpr AdamWKernel<T> kTable[kIsaLevels] = {sse2::adamw_row<T>, avx2::adamw_row<T>, avx512::adamw_row<T>};
@@ -74,7 +74,8 @@ template <class T, class S> void run(const Call& c, const AdamWAttrs& a, int n) 
 
 }  // namespace
 
-// Inputs learning rate, step number, gradient scale, n gradients; outputs n parameters, n first and n second moments.
+// Inputs learning rate, step number, gradient scale (f64), n gradients; outputs n parameters, n first and n second
+// moments.
 Status adamw(const Call& c, const AdamWAttrs& a) {
   const int n = c.inputs - 3;
   bool simple = n > 0 && c.outputs == 3 * n && is_scalar(c.x(0)) && is_scalar(c.x(1)) && is_scalar(c.x(2));

@@ -79,20 +79,23 @@ template <class T> struct Classes {
   }
 };
 
+// What is lost when l becomes a T.
+template <class T> T rest_of(double l) { return std::isfinite(l) ? T(l - double(T(l))) : T(0); }
+
 template <class T> Status loss_of(const Call& c, const CrossEntropyAttrs& a) {
   const View &x = c.x(0), &y = c.y(), &lse = c.y(1);
   const Classes<T> classes(x, c.x(1), c.x(2), a, c.fault);
-  const double e = a.label_smoothing;
+  const double e = a.label_smoothing, total = e > 0 ? classes.weight_sum() : 0;
   double* losses = static_cast<double*>(c.scratch);
   for_rows<1>({&x}, 1, classes.n, [&](const int64_t* at, int64_t i) {
     const T* logits = x.as<T>() + at[0];
     double l = kernels<T>().log_sum_exp(classes.n, logits);
-    lse.as<T>()[i * lse.strides[0]] = T(l);
+    lse.as<double>()[i * lse.strides[0]] = l;
     int64_t t = classes.of(i);
     double loss = 0;
     if (t >= 0) loss = classes.weight_of(t) * (l - double(logits[t]));
     if (t >= 0 && e > 0) {
-      double spread = kernels<T>().spread(classes.n, logits, classes.weight, T(l));
+      double spread = kernels<T>().spread(classes.n, logits, classes.weight, T(l)) + rest_of<T>(l) * total;
       loss = loss * (1 - e) + spread * (e / double(classes.n));
     }
     losses[i] = loss;
@@ -117,8 +120,9 @@ template <class T> Status loss_backward_of(const Call& c, const CrossEntropyAttr
     if (t < 0) return std::fill(to, to + classes.n, T(0));
     double scale = double(g.as<T>()[a.reduction == Reduction::none ? i * g.strides[0] : 0]) / divisor;
     double hit = scale * (1 - e) * classes.weight_of(t), spread = scale * e / double(classes.n);
+    const double l = lse.as<double>()[i * lse.strides[0]];
     kernels<T>().class_slope(classes.n, x.as<T>() + at[1], classes.weight,
-                             {lse.as<T>()[i * lse.strides[0]], T(hit + spread * total), T(-spread), T(hit), t}, to);
+                             {T(l), rest_of<T>(l), T(hit + spread * total), T(-spread), T(hit), t}, to);
   });
   return {};
 }

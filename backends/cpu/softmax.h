@@ -8,9 +8,9 @@
 namespace fovea::cpu {
 
 // The gradient of one row's cross-entropy: dx_c = a p_c + b w_c - [c = target] hit, p_c = exp(x_c - lse). Without
-// weights w_c = 1.
+// weights w_c = 1. lse is `lse + rest`, which is exact where lse is large beside its spacing.
 template <class T> struct ClassSlope {
-  T lse, a, b, hit;
+  T lse, rest, a, b, hit;
   int64_t target;
 };
 

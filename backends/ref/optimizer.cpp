@@ -1,5 +1,5 @@
 // adamw: one step of AdamW (Loshchilov and Hutter, 2019) over n parameters, in f64. Inputs are learning rate, step
-// number and gradient scale (0-dim f32), then n gradients; it writes n parameters, n first and n second moments.
+// number and gradient scale (0-dim f64), then n gradients; it writes n parameters, n first and n second moments.
 #include <cmath>
 
 #include "backends/ref/kernels.h"
@@ -11,8 +11,8 @@ Status adamw(const Call& c, const AdamWAttrs& a) {
   if (c.outputs != 3 * n)
     return {Status::invalid, "as many parameters, first and second moments as gradients are needed"};
   for (int i = 0; i < 3; i++)
-    if (c.x(i).dtype != DType::f32 || c.x(i).numel != 1) return {Status::invalid, "lr, step and scale are 0-dim f32"};
-  double lr = *c.x(0).as<float>(), step = *c.x(1).as<float>(), scale = *c.x(2).as<float>();
+    if (c.x(i).dtype != DType::f64 || c.x(i).numel != 1) return {Status::invalid, "lr, step and scale are 0-dim f64"};
+  double lr = *c.x(0).as<double>(), step = *c.x(1).as<double>(), scale = *c.x(2).as<double>();
   double correction1 = 1 - std::pow(a.beta1, step), correction2 = std::sqrt(1 - std::pow(a.beta2, step));
   for (int i = 0; i < n; i++) {
     const View &g = c.x(3 + i), &p = c.y(i), &m = c.y(n + i), &v = c.y(2 * n + i);

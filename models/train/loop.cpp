@@ -87,6 +87,7 @@ class Trainer {
     if (run.fresh)
       for (const std::string& f : checkpoints()) std::remove(f.c_str());
     out_.emplace(metrics_, step_);
+    if (step_ > 0) draw();  // a run that was killed behind its last checkpoint has an older picture, or none
     if (run.config.data.validation > 0 && o_.eval_every > 0) evaluation_ = run.source->evaluation();
   }
 
@@ -233,6 +234,7 @@ class Trainer {
   }
 
   // What a killed save has left: the second name of a checkpoint that still is the first, or the one before it.
+  // (Temporary files are replaced by the next of their kind: the picture by draw(), a checkpoint by save().)
   void tidy() const {
     struct stat held, now;
     if (stat(held_.c_str(), &held) != 0) return;

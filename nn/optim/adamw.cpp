@@ -117,7 +117,7 @@ void AdamW::update_group(const std::vector<Slot*>& group, double scale) {
       if (s->decays == decays) ordered.push_back(s), attrs.decay_count += decays;
   Device device = ordered[0]->parameter->value().device();
   auto scalar = [&](double x) {
-    Array a = Array::empty({}, f32, device);
+    Array a = Array::empty({}, f64, device);
     fill(a, x);
     return a;
   };

@@ -62,7 +62,7 @@ TEST_CASE("fill, assign and update ops count as writes and name the writer's lin
   int line = 0, written = 0;
   using Writer = std::function<void(Array&)>;
   const AdamWAttrs attrs{0.9, 0.999, 1e-8, 0, 0};
-  Array like = full({4}, 7.0).array(), one = full({}, 1.0).array();
+  Array like = full({4}, 7.0).array(), one = full({}, 1.0, {f64}).array();
   for (const Writer& write : {
            Writer([&](Array& a) { written = __LINE__, assign(a, like); }),
            Writer([&](Array& a) { written = __LINE__, fill(a, 7); }),

@@ -30,14 +30,14 @@ template <class Kernel> State train(const std::vector<int64_t>& lengths, Kernel 
   }
   AdamWAttrs a{0.9, 0.95, 1e-8, 0.1, 2};
   for (int step = 1; step <= 3; step++) {
-    float lr = 6e-4f, count = float(step), scale = 0.5f;
+    double lr = 6e-4, count = step, scale = 0.5;
     std::vector<std::unique_ptr<Strided>> views;
     auto view = [&](std::vector<float>& x) {
       views.push_back(
           std::make_unique<Strided>(x.data(), f32, std::vector<int64_t>{int64_t(x.size())}, std::vector<int64_t>{1}));
       return static_cast<const View*>(&views.back()->view);
     };
-    Strided l(&lr, f32, {}, {}), c(&count, f32, {}, {}), f(&scale, f32, {}, {});
+    Strided l(&lr, f64, {}, {}), c(&count, f64, {}, {}), f(&scale, f64, {}, {});
     std::vector<const View*> in = {&l.view, &c.view, &f.view}, out;
     for (auto& x : g) in.push_back(view(x));
     for (auto* list : {&s.p, &s.m, &s.v})

@@ -75,7 +75,7 @@ TEST_CASE("AdamW follows the paper, with decay on matrices only") {
   manual_seed(1);
   One net;
   net.to(f64);
-  optim::AdamWOptions o{.lr = 0.0625, .beta1 = 0.8, .beta2 = 0.95, .weight_decay = 0.25};
+  optim::AdamWOptions o{.lr = 0.1, .beta1 = 0.8, .beta2 = 0.95, .weight_decay = 0.25};
   optim::AdamW adam(net, o);
   CHECK(adam.slots()[0].decays);
   CHECK(!adam.slots()[1].decays);
