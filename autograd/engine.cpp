@@ -62,8 +62,11 @@ class Sinks {
 
 // First meeting of a node. Nothing is touched yet, so a graph that cannot be run is refused whole.
 [[gnu::always_inline]] inline void Engine::open(Node* n, Node*& stack) {
-  if (n->flags & Node::freed) [[unlikely]]
-    fail_at(n, "the graph was freed by an earlier backward (pass retain_graph to keep it), or what it saved is gone");
+  if (n->flags & (Node::freed | Node::unsaved)) [[unlikely]]
+    fail_at(
+        n, n->flags & Node::unsaved
+               ? "it lies inside a checkpoint() that runs its function without saving: differentiate outside of it"
+               : "the graph was freed by an earlier backward (pass retain_graph to keep it), or what it saved is gone");
   n->pending = 0;
   n->next = stack;
   stack = n;
@@ -100,7 +103,7 @@ void Engine::count_edges(std::span<const Tensor> roots) {
 void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> cotangents) {
   while ((id_ = runs.fetch_add(1, std::memory_order_relaxed) + 1) == 0) {
   }
-  ModeScope mode(state_, create_graph_ ? uint32_t(kGrad) : 0u, create_graph_ ? 0u : uint32_t(kGrad));
+  ModeScope mode(state_, create_graph_ ? uint32_t(kGrad) : 0u, create_graph_ ? 0u : uint32_t(kGrad | kUnsaved));
   try {
     count_edges(roots);
     // Cotangents first, then the roots that no other root leads to.

@@ -38,6 +38,21 @@ const OpDef& def_of(const std::string& name) {
   return op_def(id);
 }
 
+}  // namespace
+
+void detail::record_host_code(ThreadState& s, const std::string& name, const Recorded& r,
+                              std::function<void(Backward&)> rule, bool twice) {
+  auto hooks = std::make_unique<Hooks>();
+  hooks->function = std::move(rule);
+  hooks->function_twice = twice;
+  Node* n = record_node(s, def_of(name), r);
+  bool kept = false;  // all outputs may be integers
+  for (int k = 0; k < r.outputs; k++) kept |= bool(r.out[k].edge());
+  if (kept) n->hooks = hooks.release();
+}
+
+namespace {
+
 std::vector<Tensor> run_forward(const Function& f, const std::vector<Tensor>& inputs) {
   ModeScope no_grad(state(), 0, kGrad);
   std::vector<Tensor> plain;
@@ -74,15 +89,9 @@ std::vector<Tensor> Function::operator()(const std::vector<Tensor>& inputs, std:
     for (const Tensor& t : inputs) in.push_back(&t), recording |= bool(t.edge());
     for (Tensor& t : out) t = t.detach();
     if (!recording || !(s.mode & kGrad)) return out;
-    const OpDef& def = def_of(name);
-    auto hooks = std::make_unique<Hooks>();
-    hooks->function = backward;
-    hooks->function_twice = differentiable_twice;
-    Node* n = detail::record_node(
-        s, def, {in.data(), int(in.size()), 0, saves, nullptr, 0, where, out.data(), int(out.size())});
-    bool kept = false;  // all outputs may be integers
-    for (const Tensor& t : out) kept |= bool(t.edge());
-    if (kept) n->hooks = hooks.release();
+    detail::record_host_code(s, name,
+                             {in.data(), int(in.size()), 0, saves, nullptr, 0, where, out.data(), int(out.size())},
+                             backward, differentiable_twice);
     return out;
   } catch (Error& e) {
     e.locate(name.empty() ? "function" : name.c_str(), s.where ? *s.where : where, s.module ? s.module : "");

@@ -1,5 +1,5 @@
 // What few nodes have, and dies with them: hooks of a tensor, called with its gradient when that is complete, in the
-// order of registration; the backward of a Function.
+// order of registration; the backward of a Function or a checkpoint.
 #pragma once
 #include <functional>
 #include <vector>
@@ -19,5 +19,34 @@ struct Hooks {
   std::function<void(Backward&)> function;
   bool function_twice = false;
 };
+
+namespace detail {
+
+struct Recorded;
+// A node whose rule is host code, `twice`: it can be differentiated itself. Rows have the names of such functions.
+void record_host_code(ThreadState& s, const std::string& name, const Recorded& r, std::function<void(Backward&)> rule,
+                      bool twice);
+
+// While one is open on this thread, nodes are recorded without what their rules need, and tensors whose history began
+// before are listed: what the function that runs has captured. For checkpoint().
+class UnsavedTape {
+ public:
+  UnsavedTape();
+  ~UnsavedTape();
+  UnsavedTape(const UnsavedTape&) = delete;
+  UnsavedTape& operator=(const UnsavedTape&) = delete;
+  Tensor leaf(const Tensor& x);   // x with a history that begins here
+  void capture(const Tensor& x);  // unless its history is of this tape, or it is listed already
+  const std::vector<Tensor>& captured() const { return captured_; }
+  static void note(const Recorded& r, Node* n);  // a node made under the innermost tape
+
+ private:
+  const int32_t id_;
+  UnsavedTape* const outer_;
+  ModeScope mode_;
+  std::vector<Tensor> captured_;
+};
+
+}  // namespace detail
 
 }  // namespace fovea

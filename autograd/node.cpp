@@ -60,6 +60,7 @@ Node* detail::record_node(ThreadState& s, const OpDef& def, const Recorded& r) {
   const size_t bytes = Node::bytes(inputs, outputs, size_t(r.attrs_size)) + metas * sizeof(int64_t);
   if (inputs > 0xffff || bytes > 0xffff * kLine)
     throw ValueError(std::to_string(inputs) + " inputs (expected fewer when recording)");
+  const uint32_t keep = s.mode & kUnsaved ? 0 : r.keep;
   Node* n = new (allocate_block(s.blocks, bytes)) Node;
   n->def = &def;
   n->where = s.where ? *s.where : r.where;
@@ -72,7 +73,7 @@ Node* detail::record_node(ThreadState& s, const OpDef& def, const Recorded& r) {
   for (int i = 0; i < inputs; i++) {
     const Tensor& t = *r.in[i];
     const int bit = i < 16 ? i : 15;
-    const bool wants = t.edge() && !(r.no_gradient >> bit & 1), kept = t.defined() && (r.keep >> bit & 1);
+    const bool wants = t.edge() && !(r.no_gradient >> bit & 1), kept = t.defined() && (keep >> bit & 1);
     new (n->edges() + i) Edge(wants ? t.edge() : Edge());
     new (n->saved_inputs() + i) Array(kept ? t.array() : Array());
     n->versions()[i] = kept ? t.array().version() : 0;
@@ -81,13 +82,14 @@ Node* detail::record_node(ThreadState& s, const OpDef& def, const Recorded& r) {
     for (int k = 0; t.defined() && k < t.dim(); k++) *meta++ = t.array().view().shape[k];
   }
   for (int k = 0; k < outputs; k++) {
-    const bool kept = r.keep >> (16 + k) & 1;
+    const bool kept = keep >> (16 + k) & 1;
     new (n->saved_outputs() + k) Array(kept ? r.out[k].array() : Array());
     n->versions()[inputs + k] = kept ? r.out[k].array().version() : 0;
     new (n->gradients() + k) TensorBase;
   }
   if (r.attrs_size) std::memcpy(n->attrs(), r.attrs, size_t(r.attrs_size));
   Edge hold = Edge::adopt(n, 0);
+  if (s.mode & kUnsaved) UnsavedTape::note(r, n);
   for (int k = 0; k < outputs; k++)
     if (!(def.fixed_outputs >> k & 1) && is_floating(r.out[k].dtype())) r.out[k] = Tensor(r.out[k].array(), Edge(n, k));
   return n;

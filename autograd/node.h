@@ -79,6 +79,7 @@ struct alignas(64) Node {
   enum Flag : uint8_t {
     same_shape = 1,  // every input has the dtype and shape of output 0
     freed = 2,       // backward has used and dropped what it saved
+    unsaved = 4,     // recorded under kUnsaved by the tape whose number is in `pending`
   };
   uint8_t flags = 0;
 

@@ -161,6 +161,21 @@ void Tensor::copy_out(void* to, DType t, const Where& w) const try { copy_to_hos
   throw;
 }
 
+Tensor detail::over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,
+                                const std::source_location& where) try {
+  const bool empty = numel(shape) == 0;
+  if (!data && !empty) throw ValueError("the memory of " + to_string(shape) + " " + name_of(t) + " is null");
+  if (reinterpret_cast<uintptr_t>(data) % uintptr_t(size_of(t)))
+    throw ValueError(std::string("the memory is not aligned for ") + name_of(t) + " (expected a multiple of " +
+                     std::to_string(size_of(t)) + " as its address)");
+  const Device d = on_host(default_device()) ? default_device() : fovea::device("cpu");
+  return Tensor(Array::adopt(data, shape, {}, t, d, release, context));
+} catch (Error& e) {
+  release(context);
+  locate(e, "tensor", where);
+  throw;
+}
+
 double Tensor::item_as_real(const Where& w) const {
   if (numel(w) != 1) not_single(array_, w);
   double v = 0;

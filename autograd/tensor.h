@@ -54,8 +54,15 @@ class Tensor : public TensorBase {
   }
   static Tensor of(const std::vector<bool>& values);
   static Tensor of(const std::vector<bool>& values, const Shape& shape, Where w = Where::current());
-  // Memory of the caller, not copied. `owner` (a shared_ptr to it, say) is kept for as long as a tensor over it lives.
-  template <class T, class Owner> static Tensor borrow(T* data, const Shape& shape, Owner owner);
+  // Memory of the caller, not copied. `owner` (a shared_ptr to it, say; no bare pointer) is kept for as long as a
+  // tensor over it lives. ValueError for null and for what is not aligned for T.
+  template <class T, class Owner>
+  static Tensor borrow(T* data, const Shape& shape, Owner owner, Where w = Where::current());
+  // A container moved in: its numbers are not copied, and live as long as a tensor over them. ShapeError unless shape
+  // holds just these.
+  template <HostData R>
+  requires(!std::is_lvalue_reference_v<R>) static Tensor
+      adopt(R&& values, const Shape& shape, Where w = Where::current());
 
   // ValueError for an undefined tensor.
   DType dtype(Where w = Where::current()) const { return made(w).dtype(); }
@@ -207,7 +214,10 @@ void copy_to_host(const Array& from, void* to, DType t);
 Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
 namespace detail {
 void check_count(int64_t numbers, const Shape& shape, const std::source_location& where);  // ShapeError
-}
+// release(context) is called when the last tensor dies, or when this throws.
+Tensor over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,
+                        const std::source_location& where);
+}  // namespace detail
 
 template <class T> T Tensor::item(Where w) const {
   if constexpr (std::is_same_v<T, bool>) return item_as_bool(w);
@@ -241,9 +251,21 @@ template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, Whe
 template <HostData R> Tensor Tensor::of(const R& values) {
   return of(values, {int64_t(std::size(values))}, TensorOptions{});
 }
-template <class T, class Owner> Tensor Tensor::borrow(T* data, const Shape& shape, Owner owner) {
+template <class T, class Owner> Tensor Tensor::borrow(T* data, const Shape& shape, Owner owner, Where w) {
+  static_assert(!std::is_pointer_v<Owner> && !std::is_integral_v<Owner>,
+                "the owner keeps the memory: a shared_ptr, or the container itself");
   auto release = [](void* kept) { delete static_cast<Owner*>(kept); };
-  return Tensor(Array::adopt(data, shape, {}, dtype_of<T>(), default_device(), release, new Owner(std::move(owner))));
+  return detail::over_host_memory(data, shape, dtype_of<T>(), release, new Owner(std::move(owner)), w);
+}
+template <HostData R>
+requires(!std::is_lvalue_reference_v<R>) Tensor Tensor::adopt(R&& values, const Shape& shape, Where w) {
+  using T = std::remove_reference_t<decltype(*std::data(values))>;
+  static_assert(!std::is_const_v<T> && !std::is_trivially_copyable_v<R>,
+                "adopt takes a container that owns its numbers");
+  detail::check_count(int64_t(std::size(values)), shape, w);
+  auto* kept = new R(std::move(values));  // moving may move the numbers
+  auto release = [](void* p) { delete static_cast<R*>(p); };
+  return detail::over_host_memory(std::data(*kept), shape, dtype_of<T>(), release, kept, w);
 }
 
 }  // namespace fovea

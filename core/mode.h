@@ -18,6 +18,7 @@ enum Mode : uint32_t {
   kNanChecks = 4,      // the first op that makes a NaN or infinity out of finite inputs throws
   kDeterministic = 8,  // same bits for any thread count, also where it costs
   kNoKernels = 16,     // kernels of composed ops are skipped: proofs, FOVEA_COMPOSE
+  kUnsaved = 32,       // what is recorded keeps no arrays: the forward of checkpoint(), which runs it again later
 };
 
 struct TraceSink;

@@ -62,7 +62,8 @@ class DrawTape {
   ~DrawTape();
   DrawTape(const DrawTape&) = delete;
   DrawTape& operator=(const DrawTape&) = delete;
-  static Generator next(Generator& from);  // {seed, counter} of one draw
+  static Generator next(Generator& from);                 // {seed, counter} of one draw
+  bool finished() const { return at_ == draws_.size(); }  // of a replay: all were read
 
  private:
   std::vector<Generator>& draws_;

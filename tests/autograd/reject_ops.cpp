@@ -65,3 +65,9 @@ void enrol(Kernels& table) { table.set<op::softmax, fills>(); }
 
 // reject: an argument changed in place: discards qualifiers
 void grow(const Tensor& x) { x += 1; }
+
+// reject: memory borrowed without an owner: the owner keeps the memory
+Tensor borrowed(float* data) { return Tensor::borrow(data, {2}, data); }
+
+// reject: a container adopted that somebody else still has: no matching function
+Tensor adopted(const std::vector<float>& v) { return Tensor::adopt(v, {2}); }
