@@ -187,6 +187,31 @@ struct LayerNormAttrs {
   }
 };
 
+struct GroupNormAttrs {
+  int64_t num_groups = 1;
+  double eps = 1e-5;
+  static constexpr auto fields() {
+    return Fields{Field{"num_groups", &GroupNormAttrs::num_groups}, Field{"eps", &GroupNormAttrs::eps}};
+  }
+};
+
+// Pairs of the first `dims` channels turn by position * scale * base^(-2 pair / dims).
+struct RopeAttrs {
+  int64_t dims = 0;  // even
+  double base = 10000, scale = 1;
+  bool interleaved = false;   // pairs are neighbours, else a channel of the first half and one of the second
+  bool heads_inside = false;  // x is [..., T, H, D] in place of [..., T, D]
+  bool inverse = false;       // by minus the angle: the gradient
+  static constexpr auto fields() {
+    return Fields{Field{"dims", &RopeAttrs::dims},
+                  Field{"base", &RopeAttrs::base},
+                  Field{"scale", &RopeAttrs::scale},
+                  Field{"interleaved", &RopeAttrs::interleaved},
+                  Field{"heads_inside", &RopeAttrs::heads_inside},
+                  Field{"inverse", &RopeAttrs::inverse}};
+  }
+};
+
 struct EmbeddingAttrs {
   int64_t padding_idx = -1;  // this row gets no gradient; -1: none
   static constexpr auto fields() { return Fields{Field{"padding_idx", &EmbeddingAttrs::padding_idx}}; }

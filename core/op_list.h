@@ -200,6 +200,7 @@ struct OpRow {
   X(atan2,         NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::atan2), .inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(hypot,          NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1) | out(), in(0) | in(1) | out()}}) \
   X(logaddexp,      NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
+  X(swiglu,         NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0)}}) \
   X(lerp,           NoAttrs,        {.inputs = 3, .elementwise = true, .needs = {in(2), in(2), in(0) | in(1)}}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
@@ -250,6 +251,10 @@ struct OpRow {
   X(logsumexp,      ReduceAttrs,    {.needs = {in(0) | out()}}) \
   X(layer_norm,     LayerNormAttrs, {.inputs = 3, .outputs = 3, .optional = in(1) | in(2), .needs = {in(0) | in(1) | out(1) | out(2), in(0) | in(1) | out(1) | out(2)}}) \
   X(layer_norm_backward, LayerNormAttrs, {.inputs = 5, .outputs = 3, .optional = in(2), .statistic = in(3) | in(4), .no_gradient = in(3) | in(4)}) \
+  X(rms_norm,       LayerNormAttrs, {.inputs = 2, .outputs = 2, .optional = in(1), .needs = {in(0) | in(1) | out(1), in(0) | out(1)}}) \
+  X(rms_norm_backward, LayerNormAttrs, {.inputs = 4, .outputs = 2, .optional = in(2), .statistic = in(3), .no_gradient = in(3)}) \
+  X(group_norm,     GroupNormAttrs, {.inputs = 3, .optional = in(1) | in(2)}) \
+  X(rope,           RopeAttrs,      {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \
   X(cross_entropy_backward, CrossEntropyAttrs, {.inputs = 5, .dispatch = 1, .optional = in(3), .statistic = in(4), .no_gradient = in(2) | in(3) | in(4)}) \
   X(attention,      AttentionAttrs, {.inputs = 6, .outputs = 2, .optional = in(3) | in(4) | in(5), .no_gradient = in(3) | in(4) | in(5), .needs = {in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1)}}) \

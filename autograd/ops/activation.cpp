@@ -3,6 +3,7 @@
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
+#include "autograd/ops/view.h"
 
 namespace fovea {
 namespace {
@@ -60,6 +61,13 @@ void define_activation_ops() {
         b.add(0, where(x <= -3, 0.0, where(x >= 3, b.g(), b.g() * (x / 3 + 0.5))));
       });
   activation(
+      op::swiglu, "silu(gate) up", [](Compose& c) { c.out[0] = silu(c.x(0)) * c.x(1); },
+      [](Backward& b) {
+        Tensor gate = b.x(0), s = sigmoid(gate);
+        if (b.needs(0)) b.add(0, b.g() * b.x(1) * s * (gate * (1 - s) + 1));
+        if (b.needs(1)) b.add(1, b.g() * gate * s);
+      });
+  activation(
       op::softplus, "log(1 + e^(beta x)) / beta",
       [](Compose& c) {
         auto [beta, threshold] = c.attrs<SoftplusAttrs>();
@@ -87,6 +95,16 @@ void define_activation_ops() {
       });
 }
 
+Tensor swiglu(const Operand& gate, const Operand& up) {
+  if (up.is_number() || up.tensor().defined()) return apply_binary(op::swiglu, gate, up);
+  return detail::called("swiglu", gate.where(), [&] {
+    const Tensor& x = detail::tensor_of(gate, "swiglu");
+    if (x.dim() < 1 || x.size(-1) % 2)
+      throw ShapeError("x is " + to_string(x.shape()) + " (expected an even size of the last axis: gate, then up)");
+    const int64_t n = x.size(-1) / 2;
+    return swiglu(narrow(gate, -1, 0, n), narrow(gate, -1, n, n));
+  });
+}
 Tensor softplus(const Operand& x, double beta, double threshold) {
   return detail::apply_to_one<op::softplus>(x, {beta, threshold});
 }

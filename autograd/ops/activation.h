@@ -18,6 +18,8 @@ inline Tensor hardswish(const Operand& x) {
   return apply_unary(op::hardswish, x);
 }  // x relu6(x + 3) / 6 (Howard et al., 2019)
 
+// silu(gate) up (Shazeer, 2020); of one tensor: its last axis is the gate's half, then up's.
+Tensor swiglu(const Operand& gate, const Operand& up = Tensor());
 // log(1 + e^(beta x)) / beta, which is x itself where beta x > threshold.
 Tensor softplus(const Operand& x, double beta = 1, double threshold = 20);
 // x for x > 0, else negative_slope x.

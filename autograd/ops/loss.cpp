@@ -224,6 +224,55 @@ Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) {
                         [&]() -> Tensor { return reduced(abs(sub(input, target)), o.reduction); });
 }
 
+Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
+  return detail::called("kl_div", input.where(), [&]() -> Tensor {
+    const Tensor &x = detail::tensor_of(input, "kl_div"), &t = detail::tensor_of(target, "kl_div");
+    detail::check_floating(x.array().view(), "input"), detail::check_floating(t.array().view(), "target");
+    Tensor terms;
+    if (o.log_target) {
+      terms = exp(t) * (t - x);
+    } else {
+      Tensor none = eq(t, 0);
+      terms = where(none, 0.0, t * log(where(none, 1.0, t))) - t * x;
+    }
+    if (o.reduction != KlReduction::batchmean)
+      return reduced(terms, o.reduction == KlReduction::none  ? Reduction::none
+                            : o.reduction == KlReduction::sum ? Reduction::sum
+                                                              : Reduction::mean);
+    return x.dim() == 0 ? sum(terms) : sum(terms) / double(x.size(0));
+  });
+}
+
+namespace {
+
+// max(|x|, eps) along an axis, in units of the largest number, so that squares neither overflow nor vanish.
+Tensor clamped_norm(const Tensor& x, int64_t dim, double eps) {
+  if (x.size(dim) == 0) return maximum(sum(abs(x), {dim}, {.keepdim = true}), eps);
+  Tensor unit = amax(abs(x.detach()), {dim}, {.keepdim = true});
+  unit = where(logical_and(isfinite(unit), unit > 0), unit, 1.0);
+  Tensor squares = sum(square(x / unit), {dim}, {.keepdim = true}),
+         none = eq(squares, 0);  // 0 has no slope under a root
+  return maximum(where(none, 0.0, sqrt(where(none, 1.0, squares))) * unit, eps);
+}
+
+}  // namespace
+
+Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim, CosineSimilarityOptions o) {
+  return detail::called("cosine_similarity", x1.where(), [&] {
+    const Tensor &a = detail::tensor_of(x1, "cosine_similarity"), &b = detail::tensor_of(x2, "cosine_similarity");
+    if (!(o.eps > 0)) throw ValueError("eps is " + std::to_string(o.eps) + " (expected more than 0)");
+    const Tensor* both[2] = {&a, &b};
+    const DType own = result_type(both, 2), t = acc_dtype(own);
+    if (!is_floating(own))
+      throw DTypeError(std::string("x1 and x2 are ") + name_of(own) + " (expected a floating dtype)");
+    Shape shape = broadcast(a.shape(), b.shape());
+    const int axis = wrap_dim(dim, shape.rank);
+    if (shape.rank == 0) shape = {1};
+    Tensor u = expand(a.to(t), shape), v = expand(b.to(t), shape);
+    return sum(u / clamped_norm(u, axis, o.eps) * (v / clamped_norm(v, axis, o.eps)), {axis}).to(own);
+  });
+}
+
 // min(d, delta) (d - min(d, delta) / 2): one formula for both parts, and no branch that overflows.
 Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) {
   return detail::called("huber_loss", input.where(), [&]() -> Tensor {

@@ -31,6 +31,22 @@ struct LossOptions {
 Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o = {});
 Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o = {});
 
+// Of distributions, input as logarithms: the divergence of target from input, target (log(target) - input), or with
+// log_target exp(target) (target - input). batchmean divides the sum by the first size (0-dim: by 1); mean, PyTorch's
+// default, divides by the number of elements. The shapes broadcast. Where target is 0 the term is 0, and so is the
+// gradient of target but for -input, its part that is finite.
+enum class KlReduction : int32_t { none, mean, sum, batchmean };
+struct KlDivOptions {
+  KlReduction reduction = KlReduction::mean;
+  bool log_target = false;
+};
+Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o = {});
+// x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along an axis that goes; the shapes broadcast.
+struct CosineSimilarityOptions {
+  double eps = 1e-8;
+};
+Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim = 1, CosineSimilarityOptions o = {});
+
 // With d = |input - target|: d^2 / 2 up to delta, then delta (d - delta / 2). delta > 0.
 struct HuberLossOptions {
   Reduction reduction = Reduction::mean;

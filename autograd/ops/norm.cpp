@@ -104,6 +104,107 @@ void layer_norm_backward_compose(Compose& c) {
   c.out[2] = sum_rows(cast(g, t)).to(x.dtype());
 }
 
+// y like x; rstd: the leading axes, in the accumulator's dtype.
+void infer_rms_norm(Infer& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  const View& x = c.x(0);
+  check_layer_norm(x, a);
+  if (c.has(1)) check_affine(c.x(1), "weight", x, a);
+  c.like(0, x);
+  c.set(1, acc_dtype(x.dtype), leading(shape_of(x), a.normalized_dims));
+}
+
+// Inputs g, x, weight, rstd; outputs dx, dweight, which has the normalised shape also where there is no weight.
+void infer_rms_norm_backward(Infer& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  const View& x = c.x(1);
+  check_layer_norm(x, a);
+  detail::check_shape(c.x(0), "the gradient", shape_of(x));
+  detail::check_dtype(c.x(0), "the gradient", x.dtype);
+  if (c.has(2)) check_affine(c.x(2), "weight", x, a);
+  detail::check_shape(c.x(3), "the statistic", leading(shape_of(x), a.normalized_dims));
+  c.like(0, x);
+  c.set(1, x.dtype, trailing(shape_of(x), a.normalized_dims));
+}
+
+// The axes that are normalised (`last`), or the others.
+Shape axes_of(const Tensor& x, const LayerNormAttrs& a, bool last) {
+  Shape axes;
+  for (int i = 0; i < x.dim(); i++)
+    if ((i >= x.dim() - a.normalized_dims) == last) axes.push_back(i);
+  return axes;
+}
+
+// 1 / sqrt(mean(x^2) + eps) over the last axes, which stay with size 1. Squares in units of the largest number, as
+// above; an infinity among them makes it 0.
+Tensor rms_rstd(const Tensor& x, const LayerNormAttrs& a) {
+  Shape axes = axes_of(x, a, true);
+  if (x.numel() == 0) return rsqrt(mean(square(x), axes, {.keepdim = true}) + a.eps);
+  Tensor unit = maximum(amax(abs(x.detach()), axes, {.keepdim = true}), 1.0);
+  unit = where(isfinite(unit), unit, 1.0);
+  return rsqrt(mean(square(x / unit), axes, {.keepdim = true}) + a.eps / unit / unit) / unit;
+}
+
+void rms_norm_compose(Compose& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  DType t = acc_dtype(c.x(0).dtype());
+  Tensor x = c.x(0).to(t), rstd = rms_rstd(x, a), y = x * rstd;
+  if (c.has(1)) y = y * c.x(1).to(t);
+  c.out[0] = y.to(c.x(0).dtype());
+  c.out[1] = view(rstd, leading(x.shape(), a.normalized_dims));
+}
+
+// With h = x rstd and gw = g weight: dx = rstd (gw - h mean(gw h)), dweight = sum of g h over the leading axes.
+void rms_norm_backward_compose(Compose& c) {
+  const auto& a = c.attrs<LayerNormAttrs>();
+  DType own = c.x(1).dtype(), t = acc_dtype(own);
+  Tensor x = c.x(1).to(t), rstd = rms_rstd(x, a), h = x * rstd, g = c.x(0).to(t);
+  Tensor gw = c.has(2) ? g * c.x(2).to(t) : g;
+  c.out[0] = ((gw - h * mean(gw * h, axes_of(x, a, true), {.keepdim = true})) * rstd).to(own);
+  Shape rows = axes_of(x, a, false);
+  c.out[1] = (rows.rank ? sum(g * h, rows) : g * h).to(own);
+}
+
+void rms_norm_backward(Backward& b) {
+  Tensor x = b.x(0), weight = b.x(1), rstd = b.y(1), out[2];
+  const Tensor* in[4] = {&b.g(), &x, &weight, &rstd};
+  detail::apply_any(state(), op::rms_norm_backward, in, 4, &b.attrs<LayerNormAttrs>(), std::source_location::current(),
+                    out);
+  for (int i = 0; i < 2; i++)
+    if (b.has(i) && b.needs(i)) b.add(i, out[i]);
+}
+
+void infer_group_norm(Infer& c) {
+  const auto& a = c.attrs<GroupNormAttrs>();
+  const View& x = c.x(0);
+  detail::check_floating(x, "input");
+  if (x.rank < 2) throw ShapeError("input is " + to_string(shape_of(x)) + " (expected [N, C, ...])");
+  if (a.num_groups < 1 || x.shape[1] % a.num_groups)
+    throw ShapeError("input " + to_string(shape_of(x)) + " has " + std::to_string(x.shape[1]) +
+                     " channels, num_groups is " + std::to_string(a.num_groups) + " (expected a divisor)");
+  for (int i : {1, 2}) {
+    if (!c.has(i)) continue;
+    detail::check_shape(c.x(i), i == 1 ? "weight" : "bias", {x.shape[1]});
+    detail::check_dtype(c.x(i), i == 1 ? "weight" : "bias", x.dtype);
+  }
+  c.like(0, x);
+}
+
+// A group is a row of layer_norm; weight and bias are per channel.
+void group_norm_compose(Compose& c) {
+  const auto& a = c.attrs<GroupNormAttrs>();
+  const Tensor& x = c.x(0);
+  DType t = acc_dtype(x.dtype());
+  const int64_t n = x.size(0) * a.num_groups, m = x.numel() == 0 ? 0 : x.numel() / n;
+  Tensor y = x.to(t), channels;
+  if (x.numel() > 0) y = reshape(layer_norm(reshape(y, {n, m}), {m}, Tensor(), Tensor(), {a.eps}), x.shape());
+  Shape across;
+  for (int i = 1; i < x.dim(); i++) across.push_back(i == 1 ? x.size(1) : 1);
+  if (c.has(1)) y = y * reshape(c.x(1).to(t), across);
+  if (c.has(2)) y = y + reshape(c.x(2).to(t), across);
+  c.out[0] = cast(y, x.dtype());
+}
+
 void layer_norm_backward(Backward& b) {
   const auto& a = b.attrs<LayerNormAttrs>();
   if (!b.needs(0) && !b.needs(1)) {  // the bias alone: x was not kept
@@ -131,20 +232,61 @@ void define_norm_ops() {
                                    .infer = infer_layer_norm_backward,
                                    .compose = layer_norm_backward_compose,
                                    .gradient = Gradient::derived});
+  define(op::rms_norm, {.doc = "x / sqrt(mean(x^2) + eps) * weight over the last axes; also 1 / sqrt(...)",
+                        .infer = infer_rms_norm,
+                        .compose = rms_norm_compose,
+                        .gradient = Gradient::backward,
+                        .backward = rms_norm_backward,
+                        .fixed_outputs = 0b10});
+  define(op::rms_norm_backward, {.doc = "the gradients of x and weight",
+                                 .infer = infer_rms_norm_backward,
+                                 .compose = rms_norm_backward_compose,
+                                 .gradient = Gradient::derived});
+  define(op::group_norm, {.doc = "layer_norm of groups of channels, * weight + bias per channel",
+                          .infer = infer_group_norm,
+                          .compose = group_norm_compose,
+                          .gradient = Gradient::derived});
 }
+
+namespace {
+
+// The count of normalised axes.
+int check_norm(const char* op, const Operand& x, const Shape& normalized_shape, double eps) {
+  const Tensor& t = detail::tensor_of(x, op);
+  const int n = normalized_shape.rank;
+  if (n < 1 || n > t.dim() || !(trailing(t.shape(), n) == normalized_shape))
+    detail::fail<ShapeError>(op, x.where(),
+                             "x " + to_string(t.shape()) + " does not end in normalized_shape " +
+                                 to_string(normalized_shape) + " (expected the sizes of x's last axes)");
+  if (!(eps >= 0)) detail::fail<ValueError>(op, x.where(), "eps is " + std::to_string(eps) + " (expected 0 or more)");
+  return n;
+}
+
+}  // namespace
 
 Tensor layer_norm(const Operand& x, const Shape& normalized_shape, const Operand& weight, const Operand& bias,
                   LayerNormOptions o) {
-  const Tensor& t = detail::tensor_of(x, "layer_norm");
-  int n = normalized_shape.rank;
-  if (n < 1 || n > t.dim() || !(trailing(t.shape(), n) == normalized_shape))
-    detail::fail<ShapeError>("layer_norm", x.where(),
-                             "x " + to_string(t.shape()) + " does not end in normalized_shape " +
-                                 to_string(normalized_shape) + " (expected the sizes of x's last axes)");
-  if (!(o.eps >= 0))
-    detail::fail<ValueError>("layer_norm", x.where(), "eps is " + std::to_string(o.eps) + " (expected 0 or more)");
+  const int n = check_norm("layer_norm", x, normalized_shape, o.eps);
   return apply<op::layer_norm, 3>(
-      {&t, detail::optional_of(weight, "layer_norm"), detail::optional_of(bias, "layer_norm")}, {n, o.eps}, x.where());
+      {x.pointer(), detail::optional_of(weight, "layer_norm"), detail::optional_of(bias, "layer_norm")}, {n, o.eps},
+      x.where());
+}
+
+Tensor rms_norm(const Operand& x, const Shape& normalized_shape, const Operand& weight, RmsNormOptions o) {
+  const int n = check_norm("rms_norm", x, normalized_shape, o.eps.value_or(0));
+  const double smallest = x.tensor().dtype() == f64 ? 0x1p-52 : 0x1p-23;
+  return apply<op::rms_norm, 2>({x.pointer(), detail::optional_of(weight, "rms_norm")}, {n, o.eps.value_or(smallest)},
+                                x.where());
+}
+
+Tensor group_norm(const Operand& input, int64_t num_groups, const Operand& weight, const Operand& bias,
+                  GroupNormOptions o) {
+  const Tensor& x = detail::tensor_of(input, "group_norm");
+  if (!(o.eps >= 0))
+    detail::fail<ValueError>("group_norm", input.where(), "eps is " + std::to_string(o.eps) + " (expected 0 or more)");
+  return apply<op::group_norm, 3>(
+      {&x, detail::optional_of(weight, "group_norm"), detail::optional_of(bias, "group_norm")}, {num_groups, o.eps},
+      input.where());
 }
 
 }  // namespace fovea

@@ -114,7 +114,7 @@ const std::deque<Sample>& all_samples() {
     for (auto family :
          {detail::elementwise_samples, detail::view_samples, detail::reduce_samples, detail::matmul_samples,
           detail::index_samples, detail::softmax_samples, detail::norm_samples, detail::loss_samples,
-          detail::attention_samples, detail::random_samples, detail::function_samples})
+          detail::attention_samples, detail::random_samples, detail::function_samples, detail::nn_samples})
       family(s);
     seen = op::count;
   }

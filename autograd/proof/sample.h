@@ -132,6 +132,7 @@ void loss_samples(Samples& s);
 void attention_samples(Samples& s);
 void random_samples(Samples& s);
 void function_samples(Samples& s);
+void nn_samples(Samples& s);
 }  // namespace detail
 
 }  // namespace fovea::proof

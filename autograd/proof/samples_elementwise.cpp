@@ -166,6 +166,7 @@ void detail::elementwise_samples(Samples& s) {
       .up_to(1, "1 / y^2 overflows");
   binary<op::logaddexp>(s, anywhere, anywhere);
   s.add<op::logaddexp>({exactly({3}, {1, -2, 300}), exactly({3}, {1, 500, -300})}).named("ties and tails");
+  binary<op::swiglu>(s, anywhere, anywhere);
   s.add<op::lerp>({reals({3, 4}), reals({4}), reals({3, 1})});
   s.add<op::lerp>({reals({2, 0}), reals({1, 1}), reals({})});
   s.add<op::lerp>({reals({}), reals({1}), reals({1, 1})});

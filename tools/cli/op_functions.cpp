@@ -326,10 +326,11 @@ OpFunction op_function(const std::string& name) {
   for (auto& [alias, real] : kAliases)
     if (wanted == alias) wanted = real;
   std::vector<std::string_view> known;
-  for (const OpFunction& f : kForms) {
-    if (wanted == f.name) return f;
-    known.push_back(f.name);
-  }
+  for (std::span<const OpFunction> forms : {std::span<const OpFunction>(kForms), nn_functions()})
+    for (const OpFunction& f : forms) {
+      if (wanted == f.name) return f;
+      known.push_back(f.name);
+    }
   for (int id : all_ops()) {
     const OpRow& r = row(id);
     if (std::string_view(r.name).ends_with("_backward")) continue;  // gradients are asked for by --grad

@@ -1,6 +1,7 @@
 // What `fovea op` runs, by name: every row of the table of ops with the attributes that its fields() name, users' ops
 // included, and in PyTorch's form what is no row, or takes other attributes than its row.
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct OpFunction {
 
   std::vector<Tensor> call(const OpInputs& in, Attributes& a) const;
 };
+
+// Those of op_functions_nn.cpp.
+std::span<const OpFunction> nn_functions();
 
 // By name, aliases and "linalg.x" included; UsageError naming the nearest.
 OpFunction op_function(const std::string& name);

@@ -1,0 +1,203 @@
+#include "autograd/ops/convolution.h"
+
+#include <algorithm>
+#include <string>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+// Of a dilation, a kernel or a padding, so that no product of two overflows; strides stop at the end of the input.
+constexpr int64_t kMost = int64_t(1) << 31, kMostStride = int64_t(1) << 62;
+
+// How windows lie on one axis.
+struct Axis {
+  int64_t size, kernel, stride, dilation, before, after, windows = 0;
+
+  int64_t span() const { return dilation * (kernel - 1) + 1; }
+  void count() { windows = (size + before + after - span()) / stride + 1; }
+};
+
+void check_number(const char* name, int64_t v, int64_t least, int64_t most = kMost) {
+  if (v < least || v > most)
+    throw ValueError(std::string(name) + " is " + std::to_string(v) + " (expected " + std::to_string(least) + " to " +
+                     std::to_string(most) + ")");
+}
+
+int64_t at(const Shape& s, int i, const char* name, int axes) {
+  if (s.rank != 1 && s.rank != axes)
+    throw ValueError(std::string(name) + " is " + to_string(s) + " (expected 1 or " + std::to_string(axes) +
+                     " numbers)");
+  return s[s.rank == 1 ? 0 : i];
+}
+
+// x with `before` and `after` more elements of `value` at the ends of an axis.
+Tensor padded(const Tensor& x, int dim, int64_t before, int64_t after, double value) {
+  if (before == 0 && after == 0) return x;
+  auto edge = [&](int64_t n) {
+    Shape s = x.shape();
+    s[dim] = n;
+    return full(s, value, {.like = x.detach()});
+  };
+  std::vector<Tensor> parts;
+  if (before) parts.push_back(edge(before));
+  parts.push_back(x);
+  if (after) parts.push_back(edge(after));
+  return cat(parts, dim);
+}
+
+// Element k of every window along an axis.
+Tensor window_element(const Tensor& x, int dim, const Axis& a, int64_t k) {
+  const int64_t start = k * a.dilation;
+  return slice(x, dim, {.start = start, .stop = start + (a.windows - 1) * a.stride + 1, .step = a.stride});
+}
+
+Tensor convolution(const Operand& input, const Operand& weight, const Operand& bias, const ConvOptions& o, int axes,
+                   const char* op) {
+  Tensor x = detail::tensor_of(input, op), w = detail::tensor_of(weight, op), b = *detail::optional_of(bias, op);
+  const std::string form = axes == 1 ? "C, L]" : "C, H, W]";
+  if (x.dim() != axes + 2 && x.dim() != axes + 1)
+    throw ShapeError("input is " + to_string(x.shape()) + " (expected [N, " + form + " or [" + form + ")");
+  if (w.dim() != axes + 2)
+    throw ShapeError("weight is " + to_string(w.shape()) + " (expected [O, C / groups, " +
+                     (axes == 1 ? "K])" : "KH, KW])"));
+  if (x.dtype() != w.dtype() || (b.defined() && b.dtype() != x.dtype()))
+    throw DTypeError(std::string("input is ") + name_of(x.dtype()) + ", weight " + name_of(w.dtype()) +
+                     (b.defined() ? std::string(", bias ") + name_of(b.dtype()) : "") + " (expected one dtype)");
+  const bool batched = x.dim() == axes + 2;
+  if (!batched) x = unsqueeze(x, 0);
+  const int64_t N = x.size(0), C = x.size(1), O = w.size(0), G = o.groups;
+  check_number("groups", G, 1);
+  if (w.size(1) * G != C || O % G)
+    throw ShapeError("input " + to_string(x.shape()) + " has " + std::to_string(C) + " channels, weight is " +
+                     to_string(w.shape()) + " for " + std::to_string(G) +
+                     " groups (expected weight [O, C / groups, ...] and groups that divide O)");
+  if (b.defined()) detail::check_shape(b.array().view(), "bias", {O});
+  std::vector<Axis> a;
+  int64_t elements = 1, places = N;
+  Shape out{O, N};
+  for (int i = 0; i < axes; i++) {
+    Axis& d = a.emplace_back(
+        Axis{x.size(2 + i), w.size(2 + i), at(o.stride, i, "stride", axes), at(o.dilation, i, "dilation", axes), 0, 0});
+    check_number("stride", d.stride, 1, kMostStride), check_number("dilation", d.dilation, 1);
+    check_number("the kernel's size", d.kernel, 1);
+    if (o.same) {
+      if (d.stride != 1) throw ValueError("stride is " + std::to_string(d.stride) + " (expected 1 with same)");
+      d.before = (d.span() - 1) / 2, d.after = d.span() - 1 - d.before;
+    } else {
+      d.before = d.after = at(o.padding, i, "padding", axes);
+      check_number("padding", d.before, 0);
+    }
+    if (d.size + d.before + d.after < d.span())
+      throw ShapeError("a window of " + std::to_string(d.span()) + " on axis " + std::to_string(x.dim() - axes + i) +
+                       " of " + to_string(x.shape()) + " with padding " + std::to_string(d.before) +
+                       " (expected a window that fits)");
+    d.count();
+    elements *= d.kernel, places *= d.windows;
+    out.push_back(d.windows);
+  }
+  for (int i = 0; i < axes; i++) x = padded(x, 2 + i, a[size_t(i)].before, a[size_t(i)].after, 0);
+  // Columns [C, K, N, L']: what each element of a kernel meets, over all windows.
+  x = transpose(x, 0, 1);
+  std::vector<Tensor> columns;
+  const int64_t inner = axes == 2 ? a[1].kernel : 1;
+  for (int64_t k = 0; k < elements; k++) {
+    Tensor part = window_element(x, 2, a[0], k / inner);
+    columns.push_back(axes == 2 ? window_element(part, 3, a[1], k % inner) : part);
+  }
+  Tensor all = reshape(elements == 1 ? columns[0] : stack(columns, 1), {G, C / G * elements, places});
+  Tensor y = reshape(matmul(reshape(w, {G, O / G, C / G * elements}), all), out);
+  if (b.defined()) {
+    Shape s = out;
+    for (int i = 1; i < s.rank; i++) s[i] = 1;
+    y = y + reshape(b, s);
+  }
+  y = contiguous(transpose(y, 0, 1));
+  return batched ? y : squeeze(y, 0);
+}
+
+// The windows of a pool: [N, C, K, L'], or [C, K, L'], and how many places of each are on the input or, with `pad`,
+// its padding.
+Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, int64_t padding, int64_t dilation,
+               bool ceil) {
+  if (x.dim() != 2 && x.dim() != 3)
+    throw ShapeError("input is " + to_string(x.shape()) + " (expected [N, C, L] or [C, L])");
+  detail::check_floating(x.array().view(), "input");
+  check_number("kernel_size", kernel, 1), check_number("stride", stride.value_or(kernel), 1, kMostStride);
+  check_number("dilation", dilation, 1), check_number("padding", padding, 0);
+  if (padding > kernel / 2)
+    throw ValueError("padding is " + std::to_string(padding) + " (expected at most half of kernel_size " +
+                     std::to_string(kernel) + ")");
+  Axis a{x.size(-1), kernel, stride.value_or(kernel), dilation, padding, padding};
+  if (a.size + 2 * padding < a.span())
+    throw ShapeError("a window of " + std::to_string(a.span()) + " on the last axis of " + to_string(x.shape()) +
+                     " with padding " + std::to_string(padding) + " (expected a window that fits)");
+  a.count();
+  if (ceil) {  // one more, unless it would begin behind the input
+    const int64_t left = (a.size + 2 * padding - a.span()) % a.stride;
+    if (left && a.windows * a.stride < a.size + padding) a.windows++;
+    a.after = std::max(a.after, (a.windows - 1) * a.stride + a.span() - a.size - a.before);
+  }
+  return a;
+}
+
+Tensor windows_of(const Tensor& x, const Axis& a, double value) {
+  Tensor wide = padded(x, x.dim() - 1, a.before, a.after, value);
+  std::vector<Tensor> parts;
+  for (int64_t k = 0; k < a.kernel; k++) parts.push_back(window_element(wide, x.dim() - 1, a, k));
+  return stack(parts, -2);
+}
+
+}  // namespace
+
+Tensor conv1d(const Operand& input, const Operand& weight, const Operand& bias, const ConvOptions& o) {
+  return detail::called("conv1d", input.where(), [&] { return convolution(input, weight, bias, o, 1, "conv1d"); });
+}
+
+Tensor conv2d(const Operand& input, const Operand& weight, const Operand& bias, const ConvOptions& o) {
+  return detail::called("conv2d", input.where(), [&] { return convolution(input, weight, bias, o, 2, "conv2d"); });
+}
+
+Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o) {
+  return detail::called("max_pool1d", input.where(), [&] {
+    const Tensor& x = detail::tensor_of(input, "max_pool1d");
+    Axis a = pool_axis(x, kernel_size, o.stride, o.padding, o.dilation, o.ceil_mode);
+    Tensor windows = windows_of(x, a, -std::numeric_limits<double>::infinity());
+    Tensor best = argmax(windows.detach(), -2, {.keepdim = true});
+    if (o.padding > 0) {  // of nothing but -inf the first that is no padding
+      std::vector<int64_t> first;
+      for (int64_t i = 0; i < a.windows; i++)
+        first.push_back(std::max<int64_t>(0, (a.before - i * a.stride + a.dilation - 1) / a.dilation));
+      best = maximum(best, tensor_from_host(first.data(), i64, {a.windows}, {.like = best}));
+    }
+    return squeeze(gather(windows, -2, best), -2);
+  });
+}
+
+Tensor avg_pool1d(const Operand& input, int64_t kernel_size, AvgPoolOptions o) {
+  return detail::called("avg_pool1d", input.where(), [&] {
+    const Tensor& x = detail::tensor_of(input, "avg_pool1d");
+    Axis a = pool_axis(x, kernel_size, o.stride, o.padding, 1, o.ceil_mode);
+    Tensor windows = windows_of(x, a, 0);
+    const bool whole = (a.windows - 1) * a.stride + a.kernel <= a.size + 2 * o.padding;
+    if (whole && (o.count_include_pad || o.padding == 0)) return mean(windows, -2);
+    // Places of a window that are on the input, or with count_include_pad on the padding that was asked for.
+    std::vector<double> divisors;
+    for (int64_t i = 0; i < a.windows; i++) {
+      const int64_t begin = i * a.stride - o.padding, end = std::min(begin + a.kernel, a.size + o.padding);
+      divisors.push_back(
+          double(o.count_include_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0)));
+    }
+    const DType t = acc_dtype(x.dtype());
+    return (sum(windows.to(t), -2) / tensor_from_host(divisors.data(), f64, {a.windows}, {.like = x.detach()}).to(t))
+        .to(x.dtype());
+  });
+}
+
+}  // namespace fovea
