@@ -56,7 +56,10 @@ void detail::install_ops() {
   define_elementwise_ops();
   define_activation_ops();
   define_reduce_ops();
+  define_scan_ops();
+  define_moment_ops();
   define_view_ops();
+  define_arrange_ops();
   define_matmul_ops();
   define_softmax_ops();
   define_norm_ops();

@@ -289,6 +289,21 @@ Array Array::diagonal(int64_t offset, int64_t dim1, int64_t dim2) const {
   return alias(shape, strides, first);
 }
 
+Array Array::unfold(int64_t dim, int64_t size, int64_t step) const {
+  int d = wrap_dim(dim, rank());
+  const View& v = view();
+  int64_t extent = v.rank ? v.shape[d] : 1, stride = v.rank ? v.strides[d] : 1;
+  if (size < 0 || size > extent || step < 1)
+    throw ShapeError("size " + std::to_string(size) + ", step " + std::to_string(step) + " for axis " +
+                     std::to_string(d) + " of " + to_string(this->shape()) +
+                     " (expected 0 <= size <= " + std::to_string(extent) + ", step >= 1)");
+  Shape shape = this->shape(), strides(v.strides, size_t(v.rank));
+  if (v.rank) shape[d] = (extent - size) / step + 1, strides[d] = shape[d] > 1 ? stride * step : stride;
+  shape.push_back(size);
+  strides.push_back(stride);
+  return alias(shape, strides);
+}
+
 Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) const {
   int d = wrap_dim(dim, rank());
   if (rank() == 0) throw ShapeError("a 0-dim array has no axis to slice");

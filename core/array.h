@@ -118,6 +118,8 @@ class Array {
   // The elements whose places on dim1 and dim2 differ by offset (above the main diagonal where it is positive), as a
   // new last axis in the place of both.
   Array diagonal(int64_t offset, int64_t dim1, int64_t dim2) const;
+  // Windows of `size` elements along an axis, `step` from each other, as a new last axis: they overlap in memory.
+  Array unfold(int64_t dim, int64_t size, int64_t step) const;
   Array narrow(int64_t dim, int64_t start, int64_t length) const { return slice(dim, start, length); }
 
  private:

@@ -71,6 +71,27 @@ struct ReduceAttrs {
   }
 };
 
+// Variance: the sum of squared deviations over max(0, count - correction).
+struct VarAttrs {
+  Shape dim;
+  double correction = 1;
+  bool keepdim = false;
+  static constexpr auto fields() {
+    return Fields{Field{"dim", &VarAttrs::dim}, Field{"correction", &VarAttrs::correction},
+                  Field{"keepdim", &VarAttrs::keepdim}};
+  }
+};
+// The order of a norm may be an infinity.
+struct VectorNormAttrs {
+  double ord = 2;
+  Shape dim;
+  bool keepdim = false;
+  static constexpr auto fields() {
+    return Fields{Field{"ord", &VectorNormAttrs::ord}, Field{"dim", &VectorNormAttrs::dim},
+                  Field{"keepdim", &VectorNormAttrs::keepdim}};
+  }
+};
+
 // One axis: scan, softmax, gather, scatter, cat, ...
 struct DimAttrs {
   int64_t dim = -1;
@@ -147,6 +168,22 @@ struct DiagonalBackwardAttrs {
   static constexpr auto fields() {
     return Fields{Field{"shape", &DiagonalBackwardAttrs::shape}, Field{"offset", &DiagonalBackwardAttrs::offset},
                   Field{"dim1", &DiagonalBackwardAttrs::dim1}, Field{"dim2", &DiagonalBackwardAttrs::dim2}};
+  }
+};
+// Windows of `size` elements along an axis, `step` from each other, as a new last axis.
+struct UnfoldAttrs {
+  int64_t dimension = 0, size = 1, step = 1;
+  static constexpr auto fields() {
+    return Fields{Field{"dimension", &UnfoldAttrs::dimension}, Field{"size", &UnfoldAttrs::size},
+                  Field{"step", &UnfoldAttrs::step}};
+  }
+};
+// The gradient of unfold: windows added into zeros, `extent` long on the axis.
+struct UnfoldBackwardAttrs {
+  int64_t dimension = 0, extent = 0, step = 1;
+  static constexpr auto fields() {
+    return Fields{Field{"dimension", &UnfoldBackwardAttrs::dimension}, Field{"extent", &UnfoldBackwardAttrs::extent},
+                  Field{"step", &UnfoldBackwardAttrs::step}};
   }
 };
 // A copy on another device. Devices are {backend, index} of this process.

@@ -224,6 +224,10 @@ struct OpRow {
   X(any,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::any), .result = Result::boolean}) \
   X(all,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::all), .result = Result::boolean}) \
   X(cumsum,         DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::sum)}) \
+  X(cumprod,        DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::prod), .needs = {in(0)}}) \
+  X(logcumsumexp,   DimAttrs,       {}) \
+  X(var_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0)}}) \
+  X(vector_norm,    VectorNormAttrs, {.needs = {in(0) | out()}}) \
   X(argmax,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::max), .result = Result::index}) \
   X(argmin,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::min), .result = Result::index}) \
   X(scatter,        ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::assign), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
@@ -239,6 +243,8 @@ struct OpRow {
   X(slice,          SliceAttrs,     {.form = Form::view}) \
   X(diagonal,       DiagonalAttrs,  {.form = Form::view}) \
   X(diagonal_backward, DiagonalBackwardAttrs, {}) \
+  X(unfold,         UnfoldAttrs,    {.form = Form::view}) \
+  X(unfold_backward, UnfoldBackwardAttrs, {}) \
   X(to_device,      ToDeviceAttrs,  {}) \
   X(slice_backward, SliceBackwardAttrs, {}) \
   X(sum_to,         ShapeAttrs,     {}) \

@@ -6,7 +6,10 @@ namespace fovea {
 void define_elementwise_ops();
 void define_activation_ops();
 void define_reduce_ops();
+void define_scan_ops();
+void define_moment_ops();
 void define_view_ops();
+void define_arrange_ops();
 void define_matmul_ops();
 void define_softmax_ops();
 void define_norm_ops();

@@ -88,6 +88,19 @@ Tensor high_product(const Tensor& u, uint64_t n) {
   return u1 * n1 + high(middle) + high(u0 * n1 + low(middle));
 }
 
+// Places by odds p [rows, n] in f64: how many running sums a uniform part of the whole has passed. [rows, count]
+Tensor drawn_by_odds(const Tensor& p, int64_t count, const Tensor& draw) {
+  const int64_t rows = p.size(0), n = p.size(1);
+  Tensor passed = cumsum(p, 1), u = uniform_from(bits_of(draw, {rows, count}), f64) * narrow(passed, 1, n - 1, 1);
+  return sum(unsqueeze(passed, 1) <= unsqueeze(u, 2), 2);
+}
+
+// Different places: each waits for a time that is exponential with its odds as rate, and the first ones are taken.
+Tensor drawn_in_a_race(const Tensor& p, int64_t count, const Tensor& draw) {
+  Tensor wait = -log1p(-uniform_from(bits_of(draw, p.shape()), f64));
+  return topk(where(eq(p, 0), -1.0, p / wait), count, 1).second;
+}
+
 void infer_dropout(Infer& c) {
   double p = c.attrs<DropoutAttrs>().p;
   detail::check_floating(c.x(0), "x");
@@ -247,6 +260,47 @@ Tensor bernoulli(const Operand& p, Generator* generator) {
   Tensor draw = (generator ? *generator : default_generator()).draw(odds.device());
   DType t = odds.dtype() == f64 ? f64 : f32;
   return cast(uniform_from(bits_of(draw, odds.shape()), t) < odds.to(t), odds.dtype());
+}
+
+Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) {
+  return detail::called("multinomial", p.where(), [&] {
+    NoGrad guard;
+    const Tensor& t = detail::tensor_of(p, "multinomial");
+    detail::check_floating(t.array().view(), "p");
+    if (t.dim() < 1 || t.dim() > 2 || t.size(-1) == 0)
+      throw ShapeError("p is " + to_string(t.shape()) + " (expected [n] or [rows, n], n above 0)");
+    const int64_t n = t.size(-1);
+    if (num_samples < 1 || (!o.replacement && num_samples > n))
+      throw ValueError("num_samples is " + std::to_string(num_samples) + " (expected 1 " +
+                       (o.replacement ? "or more)" : "to " + std::to_string(n) + ", without replacement)"));
+    Tensor odds = reshape(t, {t.numel() / n, n}).to(f64);
+    if (on_host(t.device()) && !t.array().is_shape_only()) {
+      if (!all(logical_and(odds >= 0, isfinite(odds))).item<bool>())
+        throw ValueError("an element of p is negative, infinite or NaN");
+      const int64_t least = o.replacement ? 1 : num_samples;
+      if (any(sum(odds > 0, 1) < least).item<bool>())
+        throw ValueError("a row of p has too few elements above 0 (expected " + std::to_string(least) + " or more)");
+    }
+    Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
+    Tensor places = (o.replacement ? drawn_by_odds : drawn_in_a_race)(odds, num_samples, draw);
+    return t.dim() == 1 ? reshape(places, num_samples) : places;
+  });
+}
+
+Tensor categorical(const Operand& logits, Generator* generator) {
+  return detail::called("categorical", logits.where(), [&] {
+    NoGrad guard;
+    const Tensor& t = detail::tensor_of(logits, "categorical");
+    detail::check_floating(t.array().view(), "logits");
+    if (t.dim() < 1 || t.size(-1) == 0)
+      throw ShapeError("logits are " + to_string(t.shape()) + " (expected [..., n], n above 0)");
+    Shape rows(t.shape().dims, size_t(t.dim() - 1));
+    Tensor x = reshape(t, {numel(rows), t.size(-1)}).to(f64), largest = amax(x, 1, {.keepdim = true});
+    if (on_host(t.device()) && !t.array().is_shape_only() && !all(isfinite(largest)).item<bool>())
+      throw ValueError("a row of logits has NaN or inf, or nothing above -inf");
+    Tensor draw = (generator ? *generator : default_generator()).draw(t.device());
+    return reshape(drawn_by_odds(exp(x - largest), 1, draw), rows);
+  });
 }
 
 Tensor dropout(const Operand& x, double p, DropoutOptions o) {

@@ -44,6 +44,16 @@ Tensor random_bits(const Shape& shape, const RandomOptions& o = {},
                    std::source_location where = std::source_location::current());
 // 1 with probability p, else 0, of p's dtype. ValueError where p is not in [0, 1] (seen on host devices). No gradient.
 Tensor bernoulli(const Operand& p, Generator* generator = nullptr);
+// Places 0 to n-1, i64 [num_samples] or [rows, num_samples], drawn with odds p [n] or [rows, n], which need not add up
+// to 1. Without replacement they differ, and ValueError tells of fewer than num_samples odds above 0; so it does of
+// odds that are negative or not finite, and of rows of zeros (seen on host devices). No gradient.
+struct MultinomialOptions {
+  bool replacement = false;
+  Generator* generator = nullptr;
+};
+Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o = {});
+// One place for each row of logits [..., n], i64 [...]: with probabilities softmax(logits).
+Tensor categorical(const Operand& logits, Generator* generator = nullptr);
 
 // Zeroes elements with probability p and scales the others by 1/(1-p); x itself where not training or p = 0. Element i
 // stays if the top 24 of its 64 random bits, times 2^-24, are at least p.

@@ -3,6 +3,7 @@
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/view.h"
 
 namespace fovea {
@@ -46,15 +47,6 @@ Tensor spread(Backward& b, const Tensor& reduced) {
   return a.keepdim ? reduced : view(reduced, reduced_shape(b.shape(0), a.dim, true));
 }
 
-int64_t reduced_count(Backward& b) {
-  Shape x = b.shape(0);
-  uint32_t axes = axes_of(b.attrs<ReduceAttrs>().dim, x.rank);
-  int64_t n = 1;
-  for (int i = 0; i < x.rank; i++)
-    if (axes >> i & 1) n *= x[i];
-  return n;
-}
-
 // amax, amin: the gradient is shared evenly among the elements that attain the extremum.
 void extremum_backward(Backward& b) {
   Tensor hit = cast(eq(b.x(0), spread(b, b.y())), b.dtype(0));
@@ -92,6 +84,25 @@ void infer_sum_to(Infer& c) {
   c.set(0, c.x(0).dtype, to);
 }
 
+template <op::Id id> Tensor place_op(const char* name, const Operand& x, std::optional<int64_t> dim, bool keepdim) {
+  if (dim) return apply<id, 1>({x.pointer()}, {*dim, keepdim}, x.where());
+  return detail::called(name, x.where(), [&] {
+    const Tensor& t = detail::tensor_of(x, name);
+    Tensor flat = reshape(t, -1), place = apply<id, 1>({&flat}, {0, false}, x.where());
+    return keepdim ? view(place, detail::reduced_shape(t.shape(), {}, true)) : place;
+  });
+}
+
+template <op::Id id>
+std::pair<Tensor, Tensor> extremum_op(const char* name, const Operand& x, int64_t dim, bool keepdim) {
+  return detail::called(name, x.where(), [&]() -> std::pair<Tensor, Tensor> {
+    const Tensor& t = detail::tensor_of(x, name);
+    Tensor places = apply<id, 1>({&t}, {dim, true}, x.where()), values = gather(t, dim, places);
+    if (keepdim) return {values, places};
+    return {squeeze(values, dim), squeeze(places, dim)};
+  });
+}
+
 template <op::Id id> Tensor reduce_op(const Operand& x, const Shape& dim, ReduceOptions o) {
   Tensor number = x.is_number() ? x.number_beside(f32, default_device()) : Tensor();
   return apply<id, 1>({x.is_number() ? &number : x.pointer()}, {dim, o.keepdim}, x.where());
@@ -109,21 +120,32 @@ Shape detail::reduced_shape(const Shape& x, const Shape& dim, bool keepdim) {
   return out;
 }
 
+int64_t detail::reduced_count(const Shape& x, const Shape& dim) {
+  uint32_t axes = axes_of(dim, x.rank);
+  int64_t n = 1;
+  for (int i = 0; i < x.rank; i++)
+    if (axes >> i & 1) n *= x[i];
+  return n;
+}
+
 void define_reduce_ops() {
   define(op::sum, {.doc = "sum over axes",
                    .infer = infer_reduce<true>,
                    .gradient = Gradient::backward,
                    .backward = [](Backward& b) { b.add(0, expand(spread(b, b.g()), b.shape(0))); }});
-  define(op::mean,
-         {.doc = "mean over axes",
-          .infer =
-              [](Infer& c) {
-                infer_reduce<false>(c);
-                if (!is_floating(c.out[0].dtype)) c.out[0].dtype = f32;
-              },
-          .gradient = Gradient::backward,
-          .backward =
-              [](Backward& b) { b.add(0, expand(spread(b, b.g()) * (1.0 / double(reduced_count(b))), b.shape(0))); }});
+  define(op::mean, {.doc = "mean over axes",
+                    .infer =
+                        [](Infer& c) {
+                          infer_reduce<false>(c);
+                          if (!is_floating(c.out[0].dtype)) c.out[0].dtype = f32;
+                        },
+                    .gradient = Gradient::backward,
+                    .backward =
+                        [](Backward& b) {
+                          b.add(0, expand(spread(b, b.g()) * (1.0 / double(detail::reduced_count(
+                                                                        b.shape(0), b.attrs<ReduceAttrs>().dim))),
+                                          b.shape(0)));
+                        }});
   define(op::prod, {.doc = "product over axes",
                     .infer = infer_reduce<true>,
                     .gradient = Gradient::backward,
@@ -180,11 +202,28 @@ Tensor amax(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce
 Tensor amin(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::amin>(x, dim, o); }
 Tensor any(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::any>(x, dim, o); }
 Tensor all(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::all>(x, dim, o); }
-Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o) {
-  return apply<op::argmax, 1>({x.pointer()}, {dim, o.keepdim}, x.where());
+Tensor count_nonzero(const Operand& x, const Shape& dim) {
+  return detail::called("count_nonzero", x.where(), [&] { return sum(ne(x, 0), dim); });
 }
-Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o) {
-  return apply<op::argmin, 1>({x.pointer()}, {dim, o.keepdim}, x.where());
+Tensor argmax(const Operand& x, std::optional<int64_t> dim, ReduceOptions o) {
+  return place_op<op::argmax>("argmax", x, dim, o.keepdim);
+}
+Tensor argmin(const Operand& x, std::optional<int64_t> dim, ReduceOptions o) {
+  return place_op<op::argmin>("argmin", x, dim, o.keepdim);
+}
+Tensor max(const Operand& x) {
+  return detail::called("max", x.where(), [&] { return amax(x); });
+}
+Tensor min(const Operand& x) {
+  return detail::called("min", x.where(), [&] { return amin(x); });
+}
+Tensor max(const Operand& a, const Tensor& b) { return maximum(a, Operand(b, a.where())); }
+Tensor min(const Operand& a, const Tensor& b) { return minimum(a, Operand(b, a.where())); }
+std::pair<Tensor, Tensor> max(const Operand& x, int64_t dim, ReduceOptions o) {
+  return extremum_op<op::argmax>("max", x, dim, o.keepdim);
+}
+std::pair<Tensor, Tensor> min(const Operand& x, int64_t dim, ReduceOptions o) {
+  return extremum_op<op::argmin>("min", x, dim, o.keepdim);
 }
 Tensor cumsum(const Operand& x, int64_t dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
 Tensor sum_to(const Operand& x, const Shape& shape) {

@@ -1,6 +1,9 @@
 // Reductions and scans. `dim` lists axes (negative ones count from the right); an empty list means all. keepdim leaves
 // them with size 1.
 #pragma once
+#include <optional>
+#include <utility>
+
 #include "autograd/apply.h"
 
 namespace fovea {
@@ -16,8 +19,17 @@ Tensor amax(const Operand& x, const Shape& dim = {},
 Tensor amin(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor any(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor all(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
-Tensor argmax(const Operand& x, int64_t dim, ReduceOptions o = {});  // i64; the first of ties, the first NaN
-Tensor argmin(const Operand& x, int64_t dim, ReduceOptions o = {});
+Tensor count_nonzero(const Operand& x, const Shape& dim = {});
+// Where the largest (smallest) is, i64: the first of ties, the first NaN. Without an axis: in x flattened.
+Tensor argmax(const Operand& x, std::optional<int64_t> dim = {}, ReduceOptions o = {});
+Tensor argmin(const Operand& x, std::optional<int64_t> dim = {}, ReduceOptions o = {});
+// Values along an axis and their i64 places, as argmax finds them: each gradient goes to that place.
+std::pair<Tensor, Tensor> max(const Operand& x, int64_t dim, ReduceOptions o = {});
+std::pair<Tensor, Tensor> min(const Operand& x, int64_t dim, ReduceOptions o = {});
+Tensor max(const Operand& x);  // of all; gradient: shared evenly among ties
+Tensor min(const Operand& x);
+Tensor max(const Operand& a, const Tensor& b);  // maximum, minimum
+Tensor min(const Operand& a, const Tensor& b);
 Tensor cumsum(const Operand& x, int64_t dim);
 // Sums what was broadcast until the shape is `shape`: the transpose of expand.
 Tensor sum_to(const Operand& x, const Shape& shape);
@@ -25,6 +37,7 @@ Tensor sum_to(const Operand& x, const Shape& shape);
 namespace detail {
 // The shape that a reduction over `dim` leaves; ShapeError for an axis that is not there.
 Shape reduced_shape(const Shape& x, const Shape& dim, bool keepdim);
+int64_t reduced_count(const Shape& x, const Shape& dim);  // how many elements go into one
 }  // namespace detail
 
 }  // namespace fovea

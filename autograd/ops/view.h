@@ -16,6 +16,7 @@ Tensor transpose(const Operand& x, int64_t dim0, int64_t dim1);
 Tensor expand(const Operand& x, const Shape& shape);  // -1 keeps a size
 Tensor unsqueeze(const Operand& x, int64_t dim);
 Tensor squeeze(const Operand& x, int64_t dim);
+Tensor squeeze(const Operand& x);  // every axis of size 1
 // Slice is in autograd/tensor.h.
 Tensor slice(const Operand& x, int64_t dim, const Slice& s);
 Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length);

@@ -135,7 +135,8 @@ std::vector<const Sample*> samples_of(std::string_view name) {
 std::vector<std::string> sampled_functions() {
   std::vector<std::string> names;
   for (const Sample& s : all_samples())
-    if (s.function && std::find(names.begin(), names.end(), s.function_name) == names.end())
+    if (s.function && s.order > 0 && has_floating_input(s) &&
+        std::find(names.begin(), names.end(), s.function_name) == names.end())
       names.push_back(s.function_name);
   return names;
 }

@@ -53,6 +53,7 @@ struct Sample {
   double condition = 1;         // stated condition number where the sample is ill-conditioned
   int order = 2;                // highest derivative that exists here
   bool kink = false;            // lies on a kink: the gradient must be one of the subgradients
+  bool reads = false;           // reads numbers to know its shapes: refuses shape-only inputs
   bool large = false;           // big enough that kernels take to threads; derivatives along directions only
   DTypeSet dtypes = kFloating;  // in which it makes sense
   std::string why;              // why an order or a dtype is left out
@@ -66,6 +67,7 @@ struct Sample {
   Sample& only(DTypeSet t, std::string_view reason);
   Sample& completed(void (*f)(const void*, std::vector<Tensor>&)) { return complete = f, *this; }
   Sample& threaded() { return large = true, *this; }
+  Sample& reading() { return reads = true, *this; }
 
   std::string subject() const;    // the op's name, or the function's
   bool without_gradient() const;  // an op of integer and boolean results
@@ -103,7 +105,7 @@ class Samples {
 const std::deque<Sample>& all_samples();
 std::vector<const Sample*> samples_of(int op);
 std::vector<const Sample*> samples_of(std::string_view name);
-std::vector<std::string> sampled_functions();  // those that are no ops, by name
+std::vector<std::string> sampled_functions();  // with gradients: those that are no ops, by name
 
 // What the sample calls, on these inputs, recorded where one wants a gradient.
 std::vector<Tensor> call(const Sample& s, const std::vector<Tensor>& inputs,

@@ -2,9 +2,13 @@
 // be the right one.
 #include <limits>
 
+#include "autograd/ops/advanced_index.h"
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
+#include "autograd/ops/moments.h"
+#include "autograd/ops/view.h"
 #include "autograd/proof/sample.h"
 
 namespace fovea::proof {
@@ -14,6 +18,7 @@ using In = const std::vector<Tensor>&;
 using Out = std::vector<Tensor>;
 
 constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr const char *kForwardOnly = "NaN and infinities: the forward only", *kPlaces = "the results are integers";
 
 Out both(const std::pair<Tensor, Tensor>& p) { return {p.first, p.second}; }
 
@@ -50,16 +55,14 @@ void elements(Samples& s) {
   auto clamped = [](In x) -> Out { return {clamp(x[0], -1.0, 1.5)}; };
   s.add("clamp", {apart({3, 5})}, clamped);
   s.add("clamp", {reals({0, 2})}, clamped).named("empty");
-  s.add("clamp", {exactly({4}, {kNan, kInf, -kInf, 1})}, clamped)
-      .named("special")
-      .up_to(0, "NaN and infinities: the forward only");
+  s.add("clamp", {exactly({4}, {kNan, kInf, -kInf, 1})}, clamped).named("special").up_to(0, kForwardOnly);
   auto product = [](In x) -> Out { return {addcmul(x[0], x[1], x[2], 0.5)}; };
   s.add("addcmul", {reals({3, 4}), reals({4}), reals({3, 1})}, product).sums(4);
   s.add("addcmul", {reals({0}), reals({1}), reals({1})}, product).named("empty");
   s.add("nan_to_num", {reals({3, 4})}, [](In x) -> Out { return {nan_to_num(x[0])}; });
   s.add("nan_to_num", {exactly({4}, {kNan, kInf, -kInf, 1})}, [](In x) -> Out { return {nan_to_num(x[0], 3, 4, -5)}; })
       .named("special")
-      .up_to(0, "NaN and infinities: the forward only");
+      .up_to(0, kForwardOnly);
 }
 
 void places(Samples& s) {
@@ -75,12 +78,132 @@ void places(Samples& s) {
   s.add("index_select", {reals({2, 4}), ids({0}, 4)}, chosen).named("nothing");
 }
 
+void statistics(Samples& s) {
+  auto deviation = [](In x) -> Out { return {std(x[0], 1)}; };
+  s.add("std", {reals({3, 5})}, deviation).sums(5).conditioned(2);
+  s.add("std", {reals({0, 3})}, deviation).named("of no rows");
+  s.add("std", {exactly({2, 2}, {1, 1, 1, kNan})}, deviation).named("special").up_to(0, kForwardOnly);
+  s.add("std_mean", {reals({2, 3, 4})},
+        [](In x) -> Out {
+          return both(std_mean(x[0], {0, -1}, {.correction = 0, .keepdim = true}));
+        })
+      .sums(8)
+      .conditioned(2);
+  auto unit = [](In x) -> Out { return {normalize(x[0], 2, -1)}; };
+  s.add("normalize", {nonzero({3, 5})}, unit).sums(5).conditioned(2);
+  s.add("normalize", {exactly({2, 3}, {0, 0, 0, 1, 2, 2})}, unit).named("of 0").up_to(0, "the slope is 1 / eps");
+  s.add("normalize", {reals({0, 3})}, unit).named("of no rows");
+  s.add("normalize", {apart({2, 3, 2})}, [](In x) -> Out { return {normalize(x[0], 1)}; })
+      .named("order 1")
+      .sums(3)
+      .conditioned(4);
+  auto count = [](In x) -> Out { return {count_nonzero(x[0], 1)}; };
+  s.add("count_nonzero", {exactly({2, 3}, {0, 1, kNan, 0, 0, -1})}, count).up_to(0, kPlaces);
+  for (bool keepdim : {false, true}) {
+    auto largest = keepdim ? [](In x) -> Out { return both(max(x[0], 1, {.keepdim = true})); }
+                           : [](In x) -> Out { return both(max(x[0], 1)); };
+    s.add("max", {apart({3, 5})}, largest);
+    s.add("max", {exactly({2, 3}, {1, 3, 3, kNan, 5, kNan})}, largest).named("ties and NaN").up_to(0, "ties");
+    s.add("max", {reals({0, 2})}, largest).named("of no rows");
+  }
+  s.add("max", {apart({2, 3})}, [](In x) -> Out { return {max(x[0])}; }).named("all");
+  s.add("min", {apart({4, 3})}, [](In x) -> Out { return both(min(x[0], 0)); });
+  s.add("min", {apart({})}, [](In x) -> Out { return both(min(x[0], -1)); }).named("0-dim");
+  auto place = [](In x) -> Out { return {argmax(x[0], {}, {.keepdim = true}), argmax(x[0])}; };
+  s.add("argmax of all", {apart({3, 4})}, place).up_to(0, kPlaces);
+}
+
+template <PadMode mode> Out padded(In x) { return {pad(x[0], {2, 1, -1, 2}, {.mode = mode})}; }
+
+void arrangements(Samples& s) {
+  auto reversed = [](In x) -> Out { return {flip(x[0], {0, -1})}; };
+  s.add("flip", {reals({3, 4, 2})}, reversed);
+  s.add("flip", {reals({0, 2})}, reversed).named("empty");
+  auto rolled = [](In x) -> Out { return {roll(x[0], {5, -1}, {1, 0}), roll(x[0], -2)}; };
+  s.add("roll", {reals({3, 4})}, rolled);
+  s.add("roll", {reals({0, 1})}, rolled).named("empty");
+  auto triangles = [](In x) -> Out { return {tril(x[0], -1), triu(x[0], 1)}; };
+  s.add("tril", {reals({2, 3, 4})}, triangles);
+  s.add("tril", {reals({0, 2})}, triangles).named("empty");
+  s.add("tril", {exactly({2, 2}, {kNan, kInf, -kInf, 1})}, triangles).named("special").up_to(0, kForwardOnly);
+  s.add("pad", {reals({3, 4})}, padded<PadMode::constant>);
+  s.add("pad", {reals({3, 4})}, padded<PadMode::reflect>).named("reflect").sums(3);
+  s.add("pad", {reals({3, 4})}, padded<PadMode::replicate>).named("replicate").sums(4);
+  s.add("pad", {reals({2, 3, 4})}, padded<PadMode::circular>).named("circular").sums(4);
+  s.add("pad", {reals({1, 0})}, padded<PadMode::constant>).named("of nothing");
+  auto tiled = [](In x) -> Out { return {repeat(x[0], {2, 1, 3})}; };
+  s.add("repeat", {reals({3, 2})}, tiled).sums(6);
+  s.add("repeat", {reals({})}, tiled).named("0-dim").sums(6);
+  s.add("repeat", {reals({2, 0, 1})}, tiled).named("empty");
+  auto each = [](In x) -> Out { return {repeat_interleave(x[0], 2, 1), repeat_interleave(x[0], 3)}; };
+  s.add("repeat_interleave", {reals({3, 2})}, each).sums(3);
+  s.add("repeat_interleave", {reals({2, 0})}, each).named("empty");
+  auto given = [](In x) -> Out { return {repeat_interleave(x[0], x[1], 0)}; };
+  s.add("repeat_interleave", {reals({4, 2}), exactly({4}, {2, 0, 3, 0}, i64)}, given)
+      .named("each its own")
+      .sums(3)
+      .reading();
+  s.add("repeat_interleave", {reals({2, 2}), exactly({2}, {0, 0}, i32)}, given).named("to nothing").reading();
+  s.add("movedim", {reals({2, 3, 4})}, [](In x) -> Out { return {movedim(x[0], {0, 1}, {-1, 0})}; });
+  s.add("unflatten", {reals({2, 6})}, [](In x) -> Out { return {unflatten(x[0], 1, {-1, 3})}; });
+  s.add("squeeze", {reals({1, 3, 1})}, [](In x) -> Out { return {squeeze(x[0])}; });
+}
+
+void places_by_tensors(Samples& s) {
+  auto rows = [](In x) -> Out { return {index(x[0], {x[1]})}; };
+  auto apart_axes = [](In x) -> Out { return {index(x[0], {x[1], {}, x[2]})}; };
+  auto masked = [](In x) -> Out { return {index(x[0], {{}, x[1]})}; };
+  s.add("index", {reals({4, 3}), integers({2, 3}, -4, 4)}, rows).sums(6);
+  s.add("index", {reals({4, 3}), ids({0}, 4)}, rows).named("nothing");
+  s.add("index", {reals({4}), integers({}, -4, 4, i32)}, rows).named("0-dim");
+  s.add("index", {reals({2, 3, 4}), integers({3, 1}, -2, 2), integers({2}, -4, 4)}, apart_axes)
+      .named("axes apart")
+      .sums(4);
+  s.add("index", {reals({2, 3, 4}), integers({2}, -3, 3), integers({2}, -4, 4)},
+        [](In x) -> Out {
+          return {index(x[0], {{}, x[1], x[2]})};
+        })
+      .named("axes together")
+      .sums(2);
+  s.add("index", {reals({2, 3, 4}), truths({3, 4})}, masked).named("mask").reading();
+  s.add("index", {reals({2, 3}), exactly({3}, {0, 0, 0}, boolean)}, masked).named("nothing true").reading();
+  auto put = [](In x) -> Out { return {index_put(x[0], {x[1]}, x[2])}; };
+  auto added = [](In x) -> Out { return {index_put(x[0], {x[1], {}, x[2]}, x[3], {.accumulate = true})}; };
+  s.add("index_put", {reals({4, 3}), integers({5}, -4, 4), reals({5, 1})}, put).sums(3);
+  s.add("index_put", {reals({4, 3}), truths({4, 3}), reals({})}, put).named("mask").sums(12).reading();
+  s.add("index_put", {reals({2, 3}), ids({0}, 2), reals({3})}, put).named("nothing");
+  s.add("index_put", {reals({2, 3, 4}), integers({3, 1}, -2, 2), integers({2}, -4, 4), reals({3})}, added)
+      .named("added")
+      .sums(6);
+  auto selected = [](In x) -> Out { return {masked_select(x[0], x[1])}; };
+  s.add("masked_select", {reals({3, 4}), truths({4})}, selected).reading();
+  s.add("masked_select", {reals({}), truths({2, 3})}, selected).named("0-dim").sums(6).reading();
+  auto where_not_0 = [](In x) -> Out { return {nonzero(x[0])}; };
+  s.add("nonzero", {exactly({2, 3}, {0, 1, kNan, 0, 0, -1})}, where_not_0).up_to(0, kPlaces).reading();
+  s.add("nonzero", {exactly({}, {2})}, where_not_0).named("0-dim").up_to(0, kPlaces).reading();
+  auto filled = [](In x) -> Out { return {masked_fill(x[0], x[1], x[2]), masked_fill(x[0], x[1], 3)}; };
+  s.add("masked_fill", {reals({3, 4}), truths({3, 1}), reals({})}, filled).sums(12);
+  s.add("masked_fill", {exactly({3}, {kNan, kInf, 1}), exactly({3}, {1, 1, 0}, boolean), reals({})}, filled)
+      .named("behind the mask")
+      .sums(3);
+  auto taken = [](In x) -> Out { return {take_along_dim(x[0], x[1], 1)}; };
+  s.add("take_along_dim", {reals({3, 4}), integers({1, 5}, -4, 4)}, taken).sums(5);
+  s.add("take_along_dim", {reals({1, 4}), integers({2, 2}, -4, 4, i32)}, taken).named("x broadcasts").sums(4);
+  auto accumulated = [](In x) -> Out { return {index_add(x[0], 1, x[1], x[2], 0.5)}; };
+  s.add("index_add", {reals({2, 4}), ids({5}, 4), reals({2, 5})}, accumulated).sums(5);
+  s.add("index_add", {reals({2, 4}), ids({0}, 4), reals({2, 0})}, accumulated).named("nothing");
+  s.add("one_hot", {ids({2, 3}, 4)}, [](In x) -> Out { return {one_hot(x[0], 4)}; });
+}
+
 }  // namespace
 
 void detail::function_samples(Samples& s) {
   products(s);
   elements(s);
   places(s);
+  statistics(s);
+  arrangements(s);
+  places_by_tensors(s);
 }
 
 }  // namespace fovea::proof

@@ -7,6 +7,7 @@ namespace fovea::proof {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr const char* kForwardOnly = "NaN and infinities: the forward only";
 
 Input anywhere(const Shape& s) { return reals(s); }
 Input lattice(const Shape& s) { return apart(s); }
@@ -24,7 +25,7 @@ template <op::Id id> void reduction(Samples& s, Input (*in)(const Shape&), bool 
   if (of_nothing) s.add<id>({in({2, 0})}, {{1}}).named("of nothing");
   s.add<id>({exactly({4, 3}, {1, kNan, 2, kInf, 1, 2, kInf, -kInf, 0, -kInf, -1, -2})}, {{1}})
       .named("special")
-      .up_to(0, "NaN and infinities: the forward only");
+      .up_to(0, kForwardOnly);
 }
 
 template <op::Id id> void scan(Samples& s, const char* name) {
@@ -33,6 +34,44 @@ template <op::Id id> void scan(Samples& s, const char* name) {
   s.add<id>({reals({2, 1})}, {-1}).named("single");
   s.add<id>({reals({})}, {-1}).named("0-dim");
   s.add<id>({reals({2, 0})}, {-1}).named("empty");
+}
+
+void moments(Samples& s) {
+  for (double correction : {1.0, 0.0, 0.5}) {
+    s.add<op::var_mean>({reals({3, 5})}, {{1}, correction}).named("rows").sums(5).conditioned(2);
+    s.add<op::var_mean>({reals({2, 3, 4})}, {{0, -1}, correction, true})
+        .named("outer and inner, kept")
+        .sums(8)
+        .conditioned(2);
+  }
+  s.add<op::var_mean>({reals({4})}, {}).named("all").sums(4).conditioned(2);
+  s.add<op::var_mean>({reals({0, 3})}, {{1}}).named("of no rows");
+  s.add<op::var_mean>({reals({1, 1})}, {{1}, 0}).named("single");
+  s.add<op::var_mean>({exactly({4}, {1000, 1001, 1002, 1004})}, {})
+      .named("mean far from 0")
+      .conditioned(1000)
+      .only(dtypes(f32, f64), "halves cannot hold these numbers apart");
+  s.add<op::var_mean>({exactly({3, 2}, {1, 2, kNan, 1, kInf, 1})}, {{1}}).named("special").up_to(0, kForwardOnly);
+  s.add<op::var_mean>({reals({2, 0})}, {{1}}).named("of nothing").up_to(0, "NaN");
+  s.add<op::var_mean>({reals({})}, {}).named("0-dim: no freedom left").up_to(0, "0 / 0");
+  for (double ord : {2.0, 1.0, 0.0, 3.0, 1.5, 0.5, -1.0, kInf, -kInf}) {
+    s.add<op::vector_norm>({apart({3, 5})}, {ord, {1}}).named("rows").sums(5).conditioned(8);
+    s.add<op::vector_norm>({apart({2, 3, 2})}, {ord, {0, -1}, true})
+        .named("outer and inner, kept")
+        .sums(4)
+        .conditioned(8);
+    s.add<op::vector_norm>({apart({3})}, {ord}).named("all").sums(3).conditioned(8);
+    s.add<op::vector_norm>({apart({1, 1})}, {ord, {0}}).named("single").conditioned(4);
+    s.add<op::vector_norm>({apart({0, 3})}, {ord, {1}}).named("of no rows");
+    s.add<op::vector_norm>({exactly({4, 2}, {1, kNan, kInf, 1, -kInf, 0, kInf, -kInf})}, {ord, {1}})
+        .named("special")
+        .up_to(0, kForwardOnly);
+  }
+  for (double ord : {2.0, 1.0, 0.0, 3.0, 0.5})
+    s.add<op::vector_norm>({apart({2, 0})}, {ord, {1}}).named("of nothing").up_to(0, "a root at 0");
+  for (double ord : {2.0, 3.0, 1.5, kInf, 1.0})
+    s.add<op::vector_norm>({exactly({2}, {0, 0})}, {ord}).at_kink("a norm at 0");
+  s.add<op::vector_norm>({exactly({3}, {0, 2, -1})}, {3}).named("with a zero").sums(3);
 }
 
 template <op::Id id> void best(Samples& s) {
@@ -75,6 +114,19 @@ void detail::reduce_samples(Samples& s) {
   best<op::argmax>(s);
   best<op::argmin>(s);
   scan<op::cumsum>(s, "rows");
+  scan<op::cumprod>(s, "rows");
+  scan<op::logcumsumexp>(s, "rows");
+  s.add<op::cumprod>({exactly({3, 5}, {2, 0, 3, -1, 5, 0, 1, 2, 0, 3, 1, 2, 3, 4, 0})}, {1}).named("zeros").sums(60);
+  s.add<op::cumprod>({reals({2, 9})}, {1}).named("longer").sums(9);
+  s.add<op::cumprod>({exactly({4}, {1, kNan, kInf, 0})}, {0}).named("special").up_to(0, kForwardOnly);
+  s.add<op::cumprod>({integers({5}, -3, 4, i32)}, {0}).named("integers");
+  s.add<op::logcumsumexp>({exactly({2, 5}, {60, -60, 59.5, -500, 500, -700, 1, 2, 3, 700})}, {1})
+      .named("far apart")
+      .sums(5);
+  s.add<op::logcumsumexp>({exactly({2, 4}, {-kInf, -kInf, 1, kInf, 1, kNan, 2, 3})}, {1})
+      .named("special")
+      .up_to(0, kForwardOnly);
+  moments(s);
   s.add<op::cumsum>({integers({5}, -9, 9, i32)}, {0}).named("integers");
 }
 

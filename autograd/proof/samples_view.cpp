@@ -39,6 +39,18 @@ void detail::view_samples(Samples& s) {
   s.add<op::diagonal_backward>({reals({2, 3})}, {{2, 3, 5}, 1, 1, 2});
   s.add<op::diagonal_backward>({reals({1})}, {{1, 1}, 0, 0, 1}).named("single");
   s.add<op::diagonal_backward>({reals({0})}, {{2, 3}, 3, 0, 1}).named("of nothing");
+  s.add<op::unfold>({reals({7, 2})}, {0, 3, 1}).named("overlapping").sums(3);
+  s.add<op::unfold>({reals({2, 7})}, {-1, 2, 3}).named("apart");
+  s.add<op::unfold>({reals({2, 5, 2})}, {1, 3, 2}).named("middle").sums(2);
+  s.add<op::unfold>({reals({3})}, {0, 0, 1}).named("windows of nothing");
+  s.add<op::unfold>({reals({0, 3})}, {1, 2, 1}).named("of nothing");
+  s.add<op::unfold>({reals({1})}, {0, 1, 1}).named("single");
+  s.add<op::unfold>({reals({})}, {0, 1, 1}).named("0-dim");
+  s.add<op::unfold_backward>({reals({5, 2, 3})}, {0, 7, 1}).named("overlapping").sums(3);
+  s.add<op::unfold_backward>({reals({2, 2, 2})}, {1, 7, 3}).named("apart");
+  s.add<op::unfold_backward>({reals({4, 0})}, {0, 3, 1}).named("windows of nothing");
+  s.add<op::unfold_backward>({reals({1, 1})}, {0, 1, 1}).named("single");
+  s.add<op::unfold_backward>({reals({1})}, {0, 1, 1}).named("of 0-dim");
   s.add<op::sum_to>({reals({2, 3, 4})}, {{3, 1}}).sums(8);
   s.add<op::sum_to>({reals({2, 3})}, {Shape{}}).named("to 0-dim").sums(6);
   s.add<op::sum_to>({reals({0, 3})}, {{1, 3}}).named("empty");

@@ -8,6 +8,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
 #include "core/parallel.h"
 #include "core/random.h"
 
@@ -40,7 +41,8 @@ TEST_CASE("each draw takes the next counter; element i depends on seed, counter 
   RandomOptions o{.generator = &g};
   rand({3}, o), randn({3}, o), uniform({3}, 0, 1, o), normal(0, 1, {3}, o), randint(0, 9, {3}, o), randperm(5, o);
   bernoulli(full({3}, 0.5), &g), dropout(ones({3}), 0.5, {.generator = &g});
-  CHECK(g.counter == 8);
+  multinomial(ones({3}), 2, {.generator = &g}), categorical(zeros({2, 3}), &g);
+  CHECK(g.counter == 10);
 }
 
 TEST_CASE(
@@ -117,6 +119,37 @@ TEST_CASE("numbers are spread as they should be") {
   CHECK(mean(flips, {0})[0].item() == 0);
   CHECK(mean(flips, {0})[1].item() == doctest::Approx(0.25).epsilon(0.05));
   CHECK(mean(flips, {0})[2].item() == 1);
+}
+
+TEST_CASE("places are drawn with their odds, and without replacement each once") {
+  Generator g{11, 0};
+  const int64_t n = 20000;
+  auto shares = [&](const Tensor& places) {
+    std::vector<double> share(4);
+    for (int64_t k : places.to_vector<int64_t>()) share.at(size_t(k)) += 1.0 / double(places.numel());
+    return share;
+  };
+  auto close = [&](const std::vector<double>& got, const std::vector<double>& expected) {
+    for (size_t k = 0; k < 4; k++) CHECK(std::abs(got[k] - expected[k]) < 5 * std::sqrt(0.25 / double(n)));
+  };
+  const Tensor odds = Tensor({1, 0, 3, 4});  // need not add up to 1
+  const std::vector<double> expected = {0.125, 0, 0.375, 0.5};
+  close(shares(multinomial(odds, n, {.replacement = true, .generator = &g})), expected);
+  close(shares(categorical(expand(log(odds) - 500, {n, 4}), &g)), expected);
+  Tensor rows = multinomial(expand(odds, {n, 4}), 3, {.generator = &g});
+  CHECK(rows.shape() == Shape{n, 3});
+  close(shares(select(rows, 1, 0)), expected);
+  // The second, given the first: 3/8 of (1/5, 4/5), 1/2 of (1/4, 3/4), 1/8 of (3/7, 4/7).
+  close(shares(select(rows, 1, 1)), {3.0 / 40 + 1.0 / 8, 0, 3.0 / 8 + 3.0 / 56, 3.0 / 10 + 1.0 / 14});
+  const std::vector<int64_t> all = rows.to_vector<int64_t>();
+  for (size_t i = 0; i < all.size(); i += 3) REQUIRE(all[i] + all[i + 1] + all[i + 2] == 5);  // 0, 2 and 3
+  CHECK(categorical(zeros({2, 3, 5}), &g).shape() == Shape{2, 3});
+  CHECK(categorical(Tensor({-INFINITY, 0}), &g).item<int64_t>() == 1);
+  CHECK_THROWS_AS(categorical(Tensor({NAN, 0})), ValueError);
+  CHECK_THROWS_AS(categorical(Tensor({-INFINITY, -INFINITY})), ValueError);
+  CHECK_THROWS_AS(multinomial(Tensor({1, 0}), 2), ValueError);
+  CHECK_THROWS_AS(multinomial(Tensor({1, -1}), 1), ValueError);
+  CHECK_THROWS_AS(multinomial(zeros({2, 2, 2}), 1), ShapeError);
 }
 
 TEST_CASE("a generator's state is two numbers: put back, it draws the same") {

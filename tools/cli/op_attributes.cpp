@@ -1,5 +1,7 @@
 #include "tools/cli/op_attributes.h"
 
+#include <cmath>
+
 #include "core/edit_distance.h"
 #include "tools/cli/verb.h"
 
@@ -47,6 +49,8 @@ int64_t Attributes::integer(const char* name) {
 double Attributes::real(const char* name, double otherwise) {
   const Json* j = find(name);
   if (!j) return otherwise;
+  if (j->is_string() && (j->as_string() == "inf" || j->as_string() == "-inf"))  // JSON has no infinities
+    return j->as_string() == "inf" ? HUGE_VAL : -HUGE_VAL;
   if (!j->is_number()) fail(std::string(name) + " is " + j->dump() + " (expected a number)");
   return j->as_real();
 }

@@ -86,13 +86,6 @@ template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reductio
   Shape dim = a.list("dim");
   return {f(in[0], dim, {a.flag("keepdim", false)})};
 }
-template <Tensor (*f)(const Operand&, int64_t, ReduceOptions)> Out best(In in, At a) {
-  bool keep = a.flag("keepdim", false);
-  if (a.has("dim")) return {f(in[0], a.integer("dim"), {keep})};
-  a.json("dim");
-  Tensor y = f(flatten(in[0]), 0, {});
-  return {keep ? reshape(y, Shape(std::vector<int64_t>(size_t(in[0].dim()), 1))) : y};
-}
 template <Tensor (*f)(const Operand&, int64_t)> Out along(In in, At a) { return {f(in[0], a.integer("dim"))}; }
 
 Shape sizes(At a) {
@@ -107,9 +100,7 @@ Out slice_of(In in, At a) {
 Out squeeze_of(In in, At a) {
   if (a.has("dim")) return {squeeze(in[0], a.integer("dim"))};
   a.json("dim");
-  Tensor y = in[0];
-  for (int d = y.dim() - 1; d >= 0; d--) y = squeeze(y, d);
-  return {y};
+  return {squeeze(in[0])};
 }
 template <Tensor (*f)(const Operand&, int64_t, const Operand&, const Operand&)> Out scatter_of(In in, At a) {
   int64_t dim = a.integer("dim");
@@ -215,8 +206,6 @@ const OpFunction kForms[] = {
      }},
     {"mean", 1, reduction<mean>},
     {"logsumexp", 1, reduction<logsumexp>},
-    {"argmax", 1, best<argmax>},
-    {"argmin", 1, best<argmin>},
     {"cumsum", 1, along<cumsum>},
     {"softmax", 1, along<softmax>},
     {"log_softmax", 1, along<log_softmax>},
@@ -311,6 +300,7 @@ const std::pair<const char*, const char*> kAliases[] = {
     {"swapaxes", "transpose"},  {"to", "cast"},
     {"special.erf", "erf"},     {"special.expm1", "expm1"},
     {"special.log1p", "log1p"}, {"special.logsumexp", "logsumexp"},
+    {"tile", "repeat"},         {"moveaxis", "movedim"},
 };
 
 }  // namespace
@@ -326,7 +316,7 @@ OpFunction op_function(const std::string& name) {
   for (auto& [alias, real] : kAliases)
     if (wanted == alias) wanted = real;
   std::vector<std::string_view> known;
-  for (std::span<const OpFunction> forms : {std::span<const OpFunction>(kForms), nn_functions()})
+  for (std::span<const OpFunction> forms : {std::span<const OpFunction>(kForms), arranging_functions(), nn_functions()})
     for (const OpFunction& f : forms) {
       if (wanted == f.name) return f;
       known.push_back(f.name);

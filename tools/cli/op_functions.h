@@ -29,7 +29,8 @@ struct OpFunction {
   std::vector<Tensor> call(const OpInputs& in, Attributes& a) const;
 };
 
-// Those of op_functions_nn.cpp.
+// Those of op_functions_arranging.cpp and op_functions_nn.cpp.
+std::span<const OpFunction> arranging_functions();
 std::span<const OpFunction> nn_functions();
 
 // By name, aliases and "linalg.x" included; UsageError naming the nearest.

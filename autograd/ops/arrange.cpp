@@ -1,0 +1,342 @@
+#include "autograd/ops/arrange.h"
+
+#include <algorithm>
+#include <string>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+using detail::called;
+using detail::tensor_of;
+using std::source_location;
+
+Tensor count_up(int64_t n, Device d) { return arange(n, {.dtype = i64, .device = d}); }
+
+// [outer, n, inner]: axis d alone, what is before it, what is behind it.
+Shape around(const Shape& s, int d) {
+  Shape three{1, s[d], 1};
+  for (int i = 0; i < s.rank; i++)
+    if (i != d) three[i < d ? 0 : 2] *= s[i];
+  return three;
+}
+
+// Each slice along d `n` times: the whole axis again and again, or slice by slice.
+Tensor repeated(const Tensor& x, int d, int64_t n, bool interleave) {
+  if (n < 0) throw ShapeError("repeats is " + std::to_string(n) + " (expected 0 or more)");
+  if (n == 1) return x;
+  Shape shape = x.shape(), s = around(shape, d);
+  Shape before = interleave ? Shape{s[0] * s[1], 1, s[2]} : Shape{s[0], 1, s[1] * s[2]}, wide = before;
+  wide[1] = n;
+  if (__builtin_mul_overflow(shape[d], n, &shape[d]))
+    throw ShapeError("axis " + std::to_string(d) + " of " + to_string(x.shape()) + ", " + std::to_string(n) +
+                     " times, exceeds 2^63");
+  numel(shape);  // ShapeError for too many
+  return reshape(expand(reshape(x, before), wide), shape);
+}
+
+// The axis that is meant, and x, flattened where none is.
+std::pair<Tensor, int> along(const Tensor& x, std::optional<int64_t> dim) {
+  if (!dim || x.dim() == 0) {
+    if (dim) wrap_dim(*dim, 0);
+    return {reshape(x, -1), 0};
+  }
+  return {x, wrap_dim(*dim, x.dim())};
+}
+
+Tensor triangle(const char* name, const Operand& x, int64_t diagonal, bool lower) {
+  return called(name, x.where(), [&] {
+    const Tensor& t = tensor_of(x, name);
+    if (t.dim() < 2) throw ShapeError("x is " + to_string(t.shape()) + " (expected two axes or more)");
+    const int64_t rows = t.size(-2), columns = t.size(-1), k = std::clamp(diagonal, -rows - 1, columns + 1);
+    Tensor row = reshape(count_up(rows, t.device()), {rows, 1}) + k, column = count_up(columns, t.device());
+    return where(lower ? column <= row : column >= row, t, zeros({}, {.like = t}));
+  });
+}
+
+std::string on_axis(int64_t before, int64_t behind, int d, const Tensor& x) {
+  return std::to_string(before) + ", " + std::to_string(behind) + " on axis " + std::to_string(d) + " of " +
+         to_string(x.shape());
+}
+
+Tensor cut(const Tensor& x, int d, int64_t before, int64_t behind) {  // negative numbers only count
+  const int64_t start = std::max<int64_t>(-before, 0), n = x.size(d) - start - std::max<int64_t>(-behind, 0);
+  if (n < 0) throw ShapeError("pad cuts off more than there is: " + on_axis(before, behind, d, x));
+  return narrow(x, d, start, n);
+}
+
+// What goes in front of axis d of x, or behind it, n elements long.
+Tensor margin(const Tensor& x, int d, int64_t n, bool front, const PadOptions& o) {
+  const int64_t size = x.size(d);
+  Shape shape = x.shape();
+  shape[d] = n;
+  switch (o.mode) {
+    case PadMode::constant: return full(shape, o.value, {.dtype = x.dtype(), .device = x.device()});
+    case PadMode::reflect: return flip(narrow(x, d, front ? 1 : size - 1 - n, n), d);
+    case PadMode::replicate: return expand(narrow(x, d, front ? 0 : size - 1, 1), shape);
+    case PadMode::circular: return narrow(x, d, front ? size - n : 0, n);
+  }
+  return x;
+}
+
+Tensor padded(Tensor x, int d, int64_t before, int64_t behind, const PadOptions& o) {
+  constexpr int64_t kMost = int64_t(1) << 62;
+  if (std::max(before, behind) > kMost || std::min(before, behind) < -kMost)
+    throw ShapeError("pad is out of range: " + on_axis(before, behind, d, x));
+  // Mirrors show what is cut off, too.
+  const bool late = o.mode == PadMode::reflect;
+  if (!late) x = cut(x, d, before, behind);
+  const int64_t most = std::max({before, behind, int64_t(0)}), size = x.size(d);
+  const bool fits = o.mode == PadMode::constant || most == 0 ||
+                    (o.mode == PadMode::reflect     ? most < size
+                     : o.mode == PadMode::replicate ? size > 0
+                                                    : most <= size);
+  if (!fits)
+    throw ShapeError("pad is larger than what it is made from: " + on_axis(before, behind, d, x) + " (expected " +
+                     (o.mode == PadMode::reflect    ? "less than its size)"
+                      : o.mode == PadMode::circular ? "at most its size)"
+                                                    : "at least one element)"));
+  std::vector<Tensor> parts{x};
+  if (before > 0) parts.insert(parts.begin(), margin(x, d, before, true, o));
+  if (behind > 0) parts.push_back(margin(x, d, behind, false, o));
+  if (parts.size() > 1) x = cat(parts, d);
+  return late ? cut(x, d, before, behind) : x;
+}
+
+void infer_unfold_backward(Infer& c) {
+  const auto& a = c.attrs<UnfoldBackwardAttrs>();
+  Shape g = shape_of(c.x(0)), s(g.dims, size_t(g.rank - 1));
+  if (s.rank == 0) return c.set(0, c.x(0).dtype, s);
+  s[wrap_dim(a.dimension, s.rank)] = a.extent;
+  c.set(0, c.x(0).dtype, s);
+}
+
+// The windows' places along the axis, as an index that g, flattened to match, is added by.
+void unfold_backward_compose(Compose& c) {
+  const auto& a = c.attrs<UnfoldBackwardAttrs>();
+  const Tensor& g = c.x(0);
+  const int64_t size = g.size(-1);
+  if (g.dim() == 1) {  // of a 0-dim tensor
+    c.out[0] = sum(g);
+    return;
+  }
+  const int d = wrap_dim(a.dimension, g.dim() - 1);
+  const int64_t windows = g.size(d);
+  Shape shape = g.shape(), spread;
+  shape.rank--;
+  for (int i = 0; i < shape.rank; i++) spread.push_back(i == d ? windows * size : 1);
+  Tensor first = reshape(count_up(windows, g.device()) * a.step, {windows, 1});
+  Tensor places = reshape(first + count_up(size, g.device()), spread);
+  Tensor flat = movedim(g, -1, d + 1);
+  shape[d] = windows * size;
+  flat = reshape(flat, shape);
+  Shape whole = shape;
+  whole[d] = a.extent;
+  c.out[0] = scatter_add(zeros(whole, {.like = g}), d, expand(places, shape), flat);
+}
+
+}  // namespace
+
+void define_arrange_ops() {
+  define(op::unfold, {.doc = "windows along an axis as a new last axis",
+                      .view =
+                          [](const Array& x, const void* a) {
+                            const auto& u = *static_cast<const UnfoldAttrs*>(a);
+                            return x.unfold(u.dimension, u.size, u.step);
+                          },
+                      .gradient = Gradient::backward,
+                      .backward =
+                          [](Backward& b) {
+                            const auto& u = b.attrs<UnfoldAttrs>();
+                            Shape x = b.shape(0);
+                            const int64_t extent = x.rank ? x[wrap_dim(u.dimension, x.rank)] : 1;
+                            b.add(0, apply<op::unfold_backward, 1>({&b.g()}, {u.dimension, extent, u.step},
+                                                                   source_location::current()));
+                          }});
+  define(op::unfold_backward, {.doc = "windows added into zeros",
+                               .infer = infer_unfold_backward,
+                               .compose = unfold_backward_compose,
+                               .gradient = Gradient::backward,
+                               .backward = [](Backward& b) {
+                                 const auto& a = b.attrs<UnfoldBackwardAttrs>();
+                                 Shape g = b.shape(0);
+                                 b.add(0, unfold(b.g(), a.dimension, g[g.rank - 1], a.step));
+                               }});
+}
+
+Tensor unfold(const Operand& x, int64_t dimension, int64_t size, int64_t step) {
+  return apply<op::unfold, 1>({&tensor_of(x, "unfold")}, {dimension, size, step}, x.where());
+}
+
+Tensor flip(const Operand& x, const Shape& dims) {
+  return called("flip", x.where(), [&] {
+    Tensor y = tensor_of(x, "flip");
+    detail::reduced_shape(y.shape(), dims, true);  // ShapeError for an axis that is not there, or there twice
+    for (int64_t d : dims)
+      if (y.dim() > 0) y = slice(y, d, {.step = -1});
+    return y;
+  });
+}
+
+Tensor roll(const Operand& x, const Shape& shifts, const Shape& dims) {
+  return called("roll", x.where(), [&] {
+    const Tensor& t = tensor_of(x, "roll");
+    if (shifts.rank != (dims.rank ? dims.rank : 1))
+      throw ShapeError("shifts " + to_string(shifts) + ", dims " + to_string(dims) + " (expected one shift an axis" +
+                       (dims.rank ? ")" : ", and one alone where no axis is given)"));
+    Tensor y = dims.rank ? t : reshape(t, -1);
+    for (int i = 0; i < shifts.rank; i++) {
+      if (dims.rank && y.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to roll along");
+      const int d = dims.rank ? wrap_dim(dims[i], y.dim()) : 0;
+      const int64_t n = y.size(d), by = n ? shifts[i] % n : 0, head = by < 0 ? -by : n - by;
+      if (by != 0) y = cat({narrow(y, d, head, n - head), narrow(y, d, 0, head)}, d);
+    }
+    return dims.rank ? y : reshape(y, t.shape());
+  });
+}
+
+Tensor movedim(const Operand& x, const Shape& source, const Shape& destination) {
+  return called("movedim", x.where(), [&] {
+    const Tensor& t = tensor_of(x, "movedim");
+    const int rank = t.dim();
+    if (source.rank != destination.rank)
+      throw ShapeError("source " + to_string(source) + ", destination " + to_string(destination) +
+                       " (expected as many axes)");
+    detail::reduced_shape(t.shape(), source, true), detail::reduced_shape(t.shape(), destination, true);
+    int64_t order[kMaxRank];
+    bool taken[kMaxRank] = {}, moved[kMaxRank] = {};
+    if (rank == 0) return t;
+    for (int i = 0; i < source.rank; i++) {
+      const int from = wrap_dim(source[i], rank), to = wrap_dim(destination[i], rank);
+      order[to] = from, taken[to] = moved[from] = true;
+    }
+    for (int to = 0, from = 0; to < rank; to++) {
+      if (taken[to]) continue;
+      while (moved[from]) from++;
+      order[to] = from++;
+    }
+    return permute(t, Shape(order, size_t(rank)));
+  });
+}
+
+Tensor unflatten(const Operand& x, int64_t dim, const Shape& sizes) {
+  return called("unflatten", x.where(), [&] {
+    const Tensor& t = tensor_of(x, "unflatten");
+    const int d = wrap_dim(dim, t.dim());
+    if (t.dim() == 0 || sizes.rank == 0)
+      throw ShapeError("x " + to_string(t.shape()) + ", sizes " + to_string(sizes) +
+                       " (expected at least one axis each)");
+    int64_t known = 1, unknown = 0;
+    for (int64_t s : sizes) s == -1 ? unknown++ : known *= s;
+    Shape shape;
+    for (int i = 0; i < t.dim(); i++) {
+      if (i != d) shape.push_back(t.size(i));
+      for (int k = 0; i == d && k < sizes.rank; k++)
+        shape.push_back(sizes[k] == -1 && unknown == 1 && known > 0 ? t.size(d) / known : sizes[k]);
+    }
+    return reshape(t, shape);
+  });
+}
+
+Tensor squeeze(const Operand& x) {
+  return called("squeeze", x.where(), [&] {
+    const Tensor& t = tensor_of(x, "squeeze");
+    Shape s;
+    for (int64_t n : t.shape())
+      if (n != 1) s.push_back(n);
+    return s.rank == t.dim() ? t : view(t, s);
+  });
+}
+
+Tensor tril(const Operand& x, int64_t diagonal) { return triangle("tril", x, diagonal, true); }
+Tensor triu(const Operand& x, int64_t diagonal) { return triangle("triu", x, diagonal, false); }
+
+Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o) {
+  return called("pad", x.where(), [&] {
+    Tensor y = tensor_of(x, "pad");
+    if (pad.size() % 2 != 0 || pad.size() > 2 * size_t(y.dim()))
+      throw ShapeError(std::to_string(pad.size()) + " numbers for x " + to_string(y.shape()) +
+                       " (expected two for each of at most " + std::to_string(y.dim()) + " axes)");
+    if (o.mode != PadMode::constant && o.value.real() != 0)
+      throw ValueError("value is " + std::to_string(o.value.real()) + ", which only the mode constant takes");
+    for (size_t i = 0; i < pad.size() / 2; i++)
+      if (pad[2 * i] != 0 || pad[2 * i + 1] != 0) y = padded(y, y.dim() - 1 - int(i), pad[2 * i], pad[2 * i + 1], o);
+    return y;
+  });
+}
+
+Tensor repeat(const Operand& x, const Shape& repeats) {
+  return called("repeat", x.where(), [&] {
+    Tensor y = tensor_of(x, "repeat");
+    if (repeats.rank < y.dim())
+      throw ShapeError("repeats " + to_string(repeats) + " for x " + to_string(y.shape()) +
+                       " (expected a number for each axis at least)");
+    Shape shape;
+    for (int i = 0; i < repeats.rank; i++) {
+      const int own = i - (repeats.rank - y.dim());
+      shape.push_back(own < 0 ? 1 : y.size(own));
+    }
+    y = reshape(y, shape);
+    for (int d = repeats.rank - 1; d >= 0; d--) y = repeated(y, d, repeats[d], false);
+    return y;
+  });
+}
+
+Tensor repeat_interleave(const Operand& x, int64_t repeats, std::optional<int64_t> dim) {
+  return called("repeat_interleave", x.where(), [&] {
+    auto [y, d] = along(tensor_of(x, "repeat_interleave"), dim);
+    return repeated(y, d, repeats, true);
+  });
+}
+
+// Slice i begins at the sum of the repeats before it; counting those beginnings at every place tells whose place it is.
+Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<int64_t> dim) {
+  return called("repeat_interleave", x.where(), [&] {
+    auto [y, d] = along(tensor_of(x, "repeat_interleave"), dim);
+    const Tensor& given = tensor_of(Operand(repeats, x.where()), "repeat_interleave");
+    detail::check_index(given.array().view(), "repeats");
+    const int64_t n = y.size(d);
+    if (given.dim() > 1 || (given.numel() != 1 && given.numel() != n))
+      throw ShapeError("repeats is " + to_string(given.shape()) + " (expected [" + std::to_string(n) + "], as axis " +
+                       std::to_string(d) + " of " + to_string(y.shape()) + ")");
+    if (given.numel() == 1) return repeated(y, d, given.item<int64_t>(), true);
+    if (n == 0) return y;
+    if (any(given < 0).item<bool>()) throw ValueError("a repeat is negative (expected 0 or more)");
+    Tensor ends = cumsum(given.to(i64), 0);
+    const int64_t total = ends[-1].item<int64_t>();
+    Tensor begun = zeros(total + 1, {.dtype = i64, .device = y.device()});
+    begun = scatter_add(begun, 0, narrow(ends, 0, 0, n - 1), 1);
+    return index_select(y, d, narrow(cumsum(begun, 0), 0, 0, total));
+  });
+}
+
+Tensor linspace(Number start, Number end, int64_t steps, const TensorOptions& o, source_location where) {
+  return called("linspace", where, [&] {
+    if (steps < 0) throw ValueError("steps is " + std::to_string(steps) + " (expected 0 or more)");
+    const double a = start.real(), b = end.real(), step = steps > 1 ? (b - a) / double(steps - 1) : 0;
+    // From the nearer end, so that both are exact.
+    Tensor i = arange(steps, {.dtype = f64, .device = o.the_device()});
+    Tensor x = fovea::where(i < double(steps) / 2, i * step + a, (i - double(steps - 1)) * step + b);
+    x = x.to(o.the_dtype());
+    return o.requires_grad ? x.requires_grad_() : x;
+  });
+}
+
+Tensor eye(int64_t n, std::optional<int64_t> m, const TensorOptions& o, source_location where) {
+  return called("eye", where, [&] {
+    const int64_t columns = m.value_or(n);
+    if (n < 0 || columns < 0)
+      throw ShapeError(std::to_string(n) + " rows, " + std::to_string(columns) + " columns (expected 0 or more)");
+    numel({n, columns});
+    Tensor x = eq(reshape(count_up(n, o.the_device()), {n, 1}), count_up(columns, o.the_device())).to(o.the_dtype());
+    return o.requires_grad ? x.requires_grad_() : x;
+  });
+}
+
+}  // namespace fovea

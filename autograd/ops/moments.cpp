@@ -1,0 +1,163 @@
+#include "autograd/ops/moments.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/checks.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/view.h"
+
+namespace fovea {
+namespace {
+
+Tensor wide(const Tensor& x) { return x.to(acc_dtype(x.dtype())); }
+
+// What was reduced over `dim`, in x's rank again, so that it broadcasts against x.
+Tensor spread(const Tensor& reduced, const Shape& x, const Shape& dim) {
+  return wide(view(reduced, detail::reduced_shape(x, dim, true)));
+}
+
+double degrees_of_freedom(const Shape& x, const VarAttrs& a) {
+  return std::max(0.0, double(detail::reduced_count(x, a.dim)) - a.correction);
+}
+
+void infer_var_mean(Infer& c) {
+  const auto& a = c.attrs<VarAttrs>();
+  detail::check_floating(c.x(0), "x");
+  if (a.correction != a.correction) throw ValueError("correction is NaN (expected a number)");
+  for (int k = 0; k < 2; k++) c.set(k, c.x(0).dtype, detail::reduced_shape(shape_of(c.x(0)), a.dim, a.keepdim));
+}
+
+void var_mean_compose(Compose& c) {
+  const auto& a = c.attrs<VarAttrs>();
+  Tensor x = wide(c.x(0)), center = mean(x, a.dim, {.keepdim = true});
+  Tensor v = sum(square(x - center), a.dim, {.keepdim = true}) / degrees_of_freedom(x.shape(), a);
+  Shape shape = detail::reduced_shape(x.shape(), a.dim, a.keepdim);
+  c.out[0] = view(v.to(c.x(0).dtype()), shape);
+  c.out[1] = view(center.to(c.x(0).dtype()), shape);
+}
+
+void var_mean_backward(Backward& b) {
+  const auto& a = b.attrs<VarAttrs>();
+  Shape shape = b.shape(0);
+  Tensor x = wide(b.x(0)), dx;
+  if (b.g(0).defined()) {
+    Tensor scale = spread(b.g(0), shape, a.dim) * (2 / degrees_of_freedom(shape, a));
+    dx = scale * (x - mean(x, a.dim, {.keepdim = true}));
+  }
+  if (b.g(1).defined()) {
+    Tensor even = spread(b.g(1), shape, a.dim) * (1.0 / double(detail::reduced_count(shape, a.dim)));
+    dx = dx.defined() ? dx + even : expand(even, shape);
+  }
+  b.add(0, dx.to(b.dtype(0)));
+}
+
+void infer_vector_norm(Infer& c) {
+  const auto& a = c.attrs<VectorNormAttrs>();
+  detail::check_floating(c.x(0), "x");
+  Shape x = shape_of(c.x(0)), y = detail::reduced_shape(x, a.dim, a.keepdim);
+  if (a.ord != a.ord) throw ValueError("the order is NaN (expected a number or an infinity)");
+  if ((a.ord < 0 || std::isinf(a.ord)) && numel(x) == 0 && numel(y) != 0)
+    throw ShapeError("a norm of order " + std::to_string(a.ord) + " of nothing: " + to_string(x) +
+                     " (expected at least one element along the axes)");
+  c.set(0, c.x(0).dtype, y);
+}
+
+void vector_norm_compose(Compose& c) {
+  const auto& a = c.attrs<VectorNormAttrs>();
+  Tensor x = wide(c.x(0)), y;
+  ReduceOptions o{a.keepdim};
+  if (a.ord == 0) y = sum(cast(ne(x, 0), x.dtype()), a.dim, o);
+  else if (a.ord == 1) y = sum(abs(x), a.dim, o);
+  else if (a.ord == 2) y = sqrt(sum(square(x), a.dim, o));
+  else if (std::isinf(a.ord)) y = a.ord > 0 ? amax(abs(x), a.dim, o) : amin(abs(x), a.dim, o);
+  else y = pow(sum(pow(abs(x), a.ord), a.dim, o), 1 / a.ord);
+  c.out[0] = y.to(c.x(0).dtype());
+}
+
+// g sign(x) (|x| / y)^(ord - 1), and 0 where x or y is 0. Of an infinite order, the elements that attain it share g.
+void vector_norm_backward(Backward& b) {
+  const auto& a = b.attrs<VectorNormAttrs>();
+  if (a.ord == 0) return b.zero(0);
+  Shape shape = b.shape(0);
+  Tensor x = wide(b.x(0)), g = spread(b.g(), shape, a.dim), dx;
+  if (a.ord == 1) {
+    dx = g * sign(x);
+  } else {
+    Tensor y = spread(b.y(), shape, a.dim), nothing = eq(y, 0);
+    if (a.ord == 2) {
+      dx = g * (x / where(nothing, 1.0, y));
+    } else if (std::isinf(a.ord)) {
+      Tensor hit = logical_or(eq(abs(x), y), isnan(x));
+      dx = where(hit, sign(x) * (g / sum(cast(hit, x.dtype()), a.dim, {.keepdim = true})), 0.0);
+    } else {
+      Tensor zero = logical_or(eq(x, 0), nothing);
+      Tensor ratio = where(zero, 1.0, abs(x)) / where(nothing, 1.0, y);
+      dx = where(zero, 0.0, g * sign(x) * pow(ratio, a.ord - 1));
+    }
+  }
+  b.add(0, dx.to(b.dtype(0)));
+}
+
+std::pair<Tensor, Tensor> var_and_mean(const Operand& x, const Shape& dim, VarOptions o, const char* name) {
+  const Tensor* in[1] = {&detail::tensor_of(x, name)};
+  VarAttrs a{dim, o.correction, o.keepdim};
+  Tensor out[2];
+  detail::apply_any(state(), op::var_mean, in, 1, &a, x.where(), out);
+  return {out[0], out[1]};
+}
+
+// The root of the variance, taken before it is rounded: in f16 the variance of thousands overflows, their deviation
+// does not.
+std::pair<Tensor, Tensor> std_and_mean(const Operand& x, const Shape& dim, VarOptions o, const char* name) {
+  return detail::called(name, x.where(), [&]() -> std::pair<Tensor, Tensor> {
+    const Tensor& t = detail::tensor_of(x, name);
+    auto [v, m] = var_and_mean(wide(t), dim, o, name);
+    Tensor none = eq(v, 0);
+    return {where(none, 0.0, sqrt(where(none, 1.0, v))).to(t.dtype()), m.to(t.dtype())};
+  });
+}
+
+}  // namespace
+
+void define_moment_ops() {
+  define(op::var_mean, {.doc = "variance and mean over axes",
+                        .infer = infer_var_mean,
+                        .compose = var_mean_compose,
+                        .gradient = Gradient::backward,
+                        .backward = var_mean_backward});
+  define(op::vector_norm, {.doc = "(sum |x|^ord)^(1/ord) over axes",
+                           .infer = infer_vector_norm,
+                           .compose = vector_norm_compose,
+                           .gradient = Gradient::backward,
+                           .backward = vector_norm_backward});
+}
+
+Tensor var(const Operand& x, const Shape& dim, VarOptions o) {
+  return detail::called("var", x.where(), [&] { return var_and_mean(x, dim, o, "var").first; });
+}
+std::pair<Tensor, Tensor> var_mean(const Operand& x, const Shape& dim, VarOptions o) {
+  return var_and_mean(x, dim, o, "var_mean");
+}
+Tensor std(const Operand& x, const Shape& dim, VarOptions o) { return std_and_mean(x, dim, o, "std").first; }
+std::pair<Tensor, Tensor> std_mean(const Operand& x, const Shape& dim, VarOptions o) {
+  return std_and_mean(x, dim, o, "std_mean");
+}
+
+Tensor vector_norm(const Operand& x, double ord, const Shape& dim, ReduceOptions o) {
+  return apply<op::vector_norm, 1>({&detail::tensor_of(x, "vector_norm")}, {ord, dim, o.keepdim}, x.where());
+}
+Tensor norm(const Operand& x, double p, const Shape& dim, ReduceOptions o) {
+  return detail::called("norm", x.where(), [&] { return vector_norm(x, p, dim, o); });
+}
+
+Tensor normalize(const Operand& x, double p, const Shape& dim, NormalizeOptions o) {
+  return detail::called("normalize", x.where(), [&] {
+    const Tensor& t = detail::tensor_of(x, "normalize");
+    Tensor w = wide(t);
+    return (w / clamp(vector_norm(w, p, dim, {.keepdim = true}), o.eps)).to(t.dtype());
+  });
+}
+
+}  // namespace fovea

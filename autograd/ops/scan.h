@@ -1,0 +1,10 @@
+// Running products and log-sum-exps along an axis; cumsum is in reduce.h.
+#pragma once
+#include "autograd/apply.h"
+
+namespace fovea {
+
+Tensor cumprod(const Operand& x, int64_t dim);       // integers and booleans give i64
+Tensor logcumsumexp(const Operand& x, int64_t dim);  // log of the running sum of e^x; integers become f32
+
+}  // namespace fovea
