@@ -18,8 +18,8 @@ class CpuBackend final : public HostBackend {
     table.set<op::copy, cpu::copy>();
     table.set<op::fill, cpu::fill>();
     table.set<op::iota, cpu::iota>();
-    table.set<op::unary, cpu::unary>({.dtypes = kFloats});
-    table.set<op::binary, cpu::binary>({.dtypes = kFloats});
+    table.set<op::unary, cpu::unary>({.dtypes = kFloats | only(boolean)});
+    table.set<op::binary, cpu::binary>({.dtypes = kFloats | dtypes(i32, i64, boolean)});
     table.set<op::select, cpu::select>();
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backends/common/formulas.h"
 #include "backends/common/loops.h"
 #include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
@@ -23,7 +24,11 @@ constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwis
 template <>
 constexpr const ElementwiseKernels<double>* kTables<double>[kIsaLevels] = {
     &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>};
-template <class T> const ElementwiseKernels<T>& kernels() { return *kTables<T>[int(isa())]; }
+// Whole numbers are as fast as memory at any level.
+template <class T> const ElementwiseKernels<T>& kernels() {
+  if constexpr (std::is_integral_v<T>) return sse2::kWholeTable<T>;
+  else return *kTables<T>[int(isa())];
+}
 
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
 constexpr int64_t kChunk = 256;                       // elements of the buffers for strided rows
@@ -126,6 +131,11 @@ template <class F> Status by_type(DType t, F&& f) {
   if (t == f16) return f.template operator()<float, Float16>(), Status{};
   return {Status::unsupported, "no kernel for this dtype"};
 }
+// Whether by_type finds a kernel: of f64 there are fewer, where lane by lane through the C library would gain nothing.
+template <class Of> bool has(DType t, const Of& of) {
+  if (t == f64) return of(kernels<double>());
+  return (t == f32 || contains(kHalves, t)) && of(kernels<float>());
+}
 template <class F> Status f32_or_f64(DType t, F&& f) {
   if (t == f32) return f.template operator()<float>(), Status{};
   if (t == f64) return f.template operator()<double>(), Status{};
@@ -133,34 +143,65 @@ template <class F> Status f32_or_f64(DType t, F&& f) {
 }
 
 constexpr bool is_cheap(Unary k) {
-  return k == Unary::neg || k == Unary::abs || k == Unary::sign || k == Unary::square || k == Unary::relu;
+  return k == Unary::neg || k == Unary::abs || k == Unary::sign || k == Unary::square || k == Unary::relu ||
+         (k >= Unary::floor && k <= Unary::trunc);
 }
 
 }  // namespace
+
+float by_library(Unary k, float x) {
+  double v = x;
+  return float(k == Unary::sin ? std::sin(v) : k == Unary::cos ? std::cos(v) : std::tan(v));
+}
+float by_library(Binary k, float a, float b) {
+  double x = a, y = b;
+  if (k == Binary::pow) return float(std::pow(x, y));
+  if (k == Binary::fmod) return float(std::fmod(x, y));
+  return k == Binary::remainder ? float(formulas::remainder(x, y)) : float(formulas::floor_divide(x, y));
+}
 
 template <> const ElementwiseKernels<float>& elementwise_kernels(Isa level) { return *kTables<float>[int(level)]; }
 template <> const ElementwiseKernels<double>& elementwise_kernels(Isa level) { return *kTables<double>[int(level)]; }
 
 Status unary(const Call& c, const NoAttrs& a) {
   const View &x = c.x(0), &y = c.y();
-  if (c.kind >= kUnaries || y.dtype != x.dtype || !kernels<float>().unary[c.kind]) return ref::unary(c, a);
-  return by_type(x.dtype, [&]<class T, class S>() {
-    run1<T, S>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, kernels<T>().unary[c.kind]);
-  });
+  auto one = [&](const auto& t) { return t.unary[c.kind]; };
+  auto test = [&](const auto& t) { return t.test[c.kind]; };
+  if (c.kind >= kUnaries) return ref::unary(c, a);
+  if (x.dtype == boolean && Unary(c.kind) == Unary::logical_not) {
+    run1<uint8_t, uint8_t>(x, y, kCheap, kernels<uint8_t>().unary[c.kind]);
+    return {};
+  }
+  if (y.dtype == x.dtype && has(x.dtype, one))
+    return by_type(x.dtype, [&]<class T, class S>() {
+      run1<T, S>(x, y, is_cheap(Unary(c.kind)) ? kCheap : kDear, one(kernels<T>()));
+    });
+  if (y.dtype == boolean && has(x.dtype, test))
+    return by_type(x.dtype, [&]<class T, class S>() { run2<T, S, bool, bool>(x, x, y, kCheap, test(kernels<T>())); });
+  return ref::unary(c, a);
 }
 
 namespace {
 
 [[gnu::noinline]] Status any_binary(const Call& c, const NoAttrs& attrs) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
-  bool known = c.kind < kBinaries && b.dtype == a.dtype;
-  if (known && y.dtype == a.dtype && kernels<float>().binary[c.kind])
-    return by_type(a.dtype,
-                   [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, kernels<T>().binary[c.kind]); });
-  if (known && y.dtype == boolean && kernels<float>().compare[c.kind])
-    return by_type(a.dtype,
-                   [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, kernels<T>().compare[c.kind]); });
-  return ref::binary(c, attrs);
+  auto same = [&](const auto& t) { return t.binary[c.kind]; };
+  auto compare = [&](const auto& t) { return t.compare[c.kind]; };
+  auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>())); };
+  auto compare_by = [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>())); };
+  if (c.kind >= kBinaries || b.dtype != a.dtype) return ref::binary(c, attrs);
+  if (y.dtype == a.dtype && has(a.dtype, same)) return by_type(a.dtype, same_by);
+  if (y.dtype == boolean && has(a.dtype, compare)) return by_type(a.dtype, compare_by);
+  auto whole = [&]<class T>(const auto& of, const auto& by) {
+    return of(kernels<T>()) ? (by.template operator()<T, T>(), true) : false;
+  };
+  bool done = false;
+  if (y.dtype == a.dtype && a.dtype == i64) done = whole.operator()<int64_t>(same, same_by);
+  else if (y.dtype == a.dtype && a.dtype == i32) done = whole.operator()<int32_t>(same, same_by);
+  else if (y.dtype == a.dtype && a.dtype == boolean) done = whole.operator()<uint8_t>(same, same_by);
+  else if (y.dtype == boolean && a.dtype == i64) done = whole.operator()<int64_t>(compare, compare_by);
+  else if (y.dtype == boolean && a.dtype == i32) done = whole.operator()<int32_t>(compare, compare_by);
+  return done ? Status{} : ref::binary(c, attrs);
 }
 
 }  // namespace

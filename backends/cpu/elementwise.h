@@ -15,10 +15,16 @@ template <class T> struct ElementwiseKernels {
   void (*unary[kUnaries])(int64_t n, const T* x, T* y);
   void (*binary[kBinaries])(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
   void (*compare[kBinaries])(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, bool* y);
+  void (*test[kUnaries])(int64_t n, const T* x, int64_t step, const T* x_again, int64_t, bool* y);  // isnan and its kin
+  void (*hypot)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
   void (*gelu[2])(int64_t n, const T* x, T* y);  // by fovea::Gelu
   void (*gelu_backward[2])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx);
   void (*select)(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
 };
 template <class T> const ElementwiseKernels<T>& elementwise_kernels(Isa level);
+
+// One element by the C library in f64: for lanes that the vector formulas do not reach.
+float by_library(Unary k, float x);            // sin, cos, tan
+float by_library(Binary k, float a, float b);  // pow, fmod, remainder, floor_divide
 
 }  // namespace fovea::cpu

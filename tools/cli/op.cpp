@@ -1,5 +1,8 @@
 // op: one op on the tensors of a file, with its gradients: in.0, in.1, ... -> out.0, ..., grad.0, ...
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <chrono>
 
 #include "core/dispatch.h"
 #include "models/config.h"
@@ -66,6 +69,19 @@ std::vector<Tensor> gradients(const Case& c, const std::vector<Tensor>& y, const
   return g;
 }
 
+// Median seconds of n calls of f, behind two that warm up.
+template <class F> double median_seconds(int64_t n, const F& f) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> s;
+  for (int64_t i = -2; i < n; i++) {
+    auto begin = Clock::now();
+    f();
+    if (i >= 0) s.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  std::nth_element(s.begin(), s.begin() + n / 2, s.end());
+  return s[size_t(n / 2)];
+}
+
 int run_op(const Args& args) {
   const bool piped = args.text("--out") == "-";
   if (piped) refuse(args, {"--json"}, "and --out - both take standard output");
@@ -115,6 +131,14 @@ int run_op(const Args& args) {
       (piped ? note : print_line)(name + " " + name_of(array.dtype()) + " " + to_string(array.shape()));
     }
   }
+  if (int64_t n = args.integer("--time", 0, 1)) {
+    double seconds = median_seconds(n, [&] {
+      std::vector<Tensor> again = f.call(c.in, attributes);
+      if (!leaves.empty()) gradients(c, again, leaves);
+    });
+    if (args.json()) print_json(io::Json(io::Json::Object{{"median_s", seconds}, {"calls", n}}));
+    else (piped ? note : print_line)(fmt::format("median of {} calls: {:.4g} s", n, seconds));
+  }
   return 0;
 }
 
@@ -128,6 +152,7 @@ const Verb kOp = {
      {"--out", Option::output, "safetensors for out.0, ... and grad.0, ...; - is standard output", true, nullptr, true},
      {"--attrs", Option::text, "its attributes as JSON, by PyTorch's names"},
      {"--grad", Option::flag, "also the gradient of every floating input"},
+     {"--time", Option::integer, "then time that many calls; with --grad, forward and backward"},
      {"--dtype", Option::text, "compute in f32, bf16, f16 or f64 (the file's)", false, kDTypes}},
     true,
     run_op};
