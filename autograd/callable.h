@@ -2,7 +2,6 @@
 // std::vector<Tensor>. Here they become one kind.
 #pragma once
 #include <concepts>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,7 +42,7 @@ class TensorFunction {
  public:
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, TensorFunction>) TensorFunction(F&& f)
-      : f_((void*)std::addressof(f)), call_([](void* g, const std::vector<Tensor>& x) {
+      : f_((void*)&f), call_([](void* g, const std::vector<Tensor>& x) {
           return detail::call_listed(*(std::remove_reference_t<F>*)(g), x);
         }) {}
   std::vector<Tensor> operator()(const std::vector<Tensor>& x) const { return call_(f_, x); }

@@ -60,13 +60,19 @@ using Tensors = std::vector<Tensor>;
 
 // How to run a checkpoint's function again. Its inputs, and then what it captured, are the inputs of the node.
 struct Segment {
-  std::function<Tensors(const Tensors&)> f;
+  TensorFunction f;
+  void* const kept;  // what f refers to
+  void (*const destroy)(void*);
   Tensors captured;  // for their edges
   std::vector<Generator> draws;
   std::vector<size_t> outputs;  // the places of those outputs of f that have a gradient
   size_t all_outputs = 0;
   uint32_t mode = 0;
   bool lent = false;  // the line of the node is that of a module's caller
+
+  Segment(TensorFunction function, void* k, void (*d)(void*)) : f(function), kept(k), destroy(d) {}
+  ~Segment() { destroy(kept); }
+  Segment(const Segment&) = delete;
 };
 
 Tensors call_again(const Segment& s, const Tensors& x, ThreadState& state) {
@@ -128,11 +134,11 @@ void backward_of(const Segment& s, Backward& b) {
 
 }  // namespace
 
-Tensors detail::checkpoint(std::function<Tensors(const Tensors&)> f, const Tensors& inputs,
+Tensors detail::checkpoint(TensorFunction f, void* kept, void (*destroy)(void*), const Tensors& inputs,
                            std::source_location where) try {
+  auto segment = std::make_shared<Segment>(f, kept, destroy);
   ThreadState& s = state();
   if (!(s.mode & kGrad)) return f(inputs);
-  auto segment = std::make_shared<Segment>();
   Tensors y, x = inputs, outputs;
   {
     DrawTape record(segment->draws, false);
@@ -150,7 +156,6 @@ Tensors detail::checkpoint(std::function<Tensors(const Tensors&)> f, const Tenso
   }
   if (outputs.empty()) return y;
   if (outputs.size() > 63) throw ValueError(std::to_string(outputs.size()) + " outputs (expected 63 or fewer)");
-  segment->f = std::move(f);
   segment->all_outputs = y.size();
   segment->mode = s.mode & kDeterministic;
   segment->lent = s.where != nullptr;

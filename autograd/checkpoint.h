@@ -7,19 +7,21 @@
 
 namespace fovea {
 namespace detail {
-std::vector<Tensor> checkpoint(std::function<std::vector<Tensor>(const std::vector<Tensor>&)> f,
-                               const std::vector<Tensor>& inputs, std::source_location where);
-}
+// `kept` is what f refers to; it is destroyed with the graph, or before this returns.
+std::vector<Tensor> checkpoint(TensorFunction f, void* kept, void (*destroy)(void*), const std::vector<Tensor>& inputs,
+                               std::source_location where);
+}  // namespace detail
 
 // f of the inputs: f(x), f(x, y), ... or f(std::vector<Tensor>), returning a Tensor or a std::vector<Tensor>, which
 // checkpoint returns too. Gradients reach the inputs and all that f captures, parameters above all; derivatives of
-// every order are right, and checkpoints nest. f is copied and called again in backward: what it captures by reference
+// every order are right, and checkpoints nest. f is moved and called again in backward: what it captures by reference
 // must live until then, and it must compute the same again. Random draws are replayed, so dropout drops the same. A
 // parameter or input that was overwritten in between is an error.
 template <class F>
 auto checkpoint(F f, const std::vector<Tensor>& inputs, std::source_location where = std::source_location::current()) {
+  F* kept = new F(std::move(f));
   std::vector<Tensor> y = detail::checkpoint(
-      [f = std::move(f)](const std::vector<Tensor>& x) mutable { return detail::call_listed(f, x); }, inputs, where);
+      *kept, kept, [](void* p) { delete static_cast<F*>(p); }, inputs, where);
   if constexpr (std::same_as<detail::ResultOf<F>, Tensor>) return Tensor(std::move(y[0]));
   else return y;
 }

@@ -1,7 +1,6 @@
 // What normalisations, positions, convolutions, pools and recurrent layers promise beyond their samples: angles far
 // out, known layouts, what they refuse.
 #include <cmath>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -97,88 +96,88 @@ TEST_CASE("a pool's gradient goes to the first of equal numbers, and NaN wins") 
 }
 
 TEST_CASE("what these functions refuse, with values and the caller's line") {
-  Tensor x = zeros({2, 4, 6}), w = zeros({3, 4, 2}), v = zeros({4}), n;
-  Tensor in = zeros({5, 2, 3}), h = zeros({1, 2, 4});
-  Tensors gru_params{zeros({12, 3}), zeros({12, 4}), zeros({12}), zeros({12})};
+  static Tensor x = zeros({2, 4, 6}), w = zeros({3, 4, 2}), v = zeros({4}), n;
+  static Tensor in = zeros({5, 2, 3}), h = zeros({1, 2, 4});
+  static Tensors gru_params{zeros({12, 3}), zeros({12, 4}), zeros({12}), zeros({12})};
   struct Case {
     const char* text;
-    std::function<void()> call;
+    void (*call)();
   };
   const std::vector<Case> cases = {
-      {"rms_norm: x [2,4,6] does not end in normalized_shape [4]", [&] { rms_norm(x, {4}); }},
-      {"rms_norm: weight is [4] (expected [6])", [&] { rms_norm(x, {6}, v); }},
-      {"rms_norm: eps is -1", [&] { rms_norm(x, {6}, n, {.eps = -1}); }},
+      {"rms_norm: x [2,4,6] does not end in normalized_shape [4]", [] { rms_norm(x, {4}); }},
+      {"rms_norm: weight is [4] (expected [6])", [] { rms_norm(x, {6}, v); }},
+      {"rms_norm: eps is -1", [] { rms_norm(x, {6}, n, {.eps = -1}); }},
       {"rms_norm: x is [2] i64 (expected a floating dtype)",
-       [&] {
+       [] {
          rms_norm(Tensor::of<int64_t>({1, 2}), 2);
        }},
-      {"group_norm: input [2,4,6] has 4 channels, num_groups is 3", [&] { group_norm(x, 3); }},
-      {"group_norm: input [2,4,6] has 4 channels, num_groups is 0", [&] { group_norm(x, 0); }},
-      {"group_norm: input is [4] (expected [N, C, ...])", [&] { group_norm(v, 2); }},
-      {"group_norm: bias is [3] (expected [4])", [&] { group_norm(x, 2, v, zeros({3})); }},
-      {"swiglu: x is [3] (expected an even size", [&] { swiglu(zeros({3})); }},
-      {"swiglu: shapes do not broadcast: [2,4,6] and [5]", [&] { swiglu(x, zeros({5})); }},
-      {"rope: dims is 5, x is [2,4,6]", [&] { rope(x, {.dims = 5}); }},
-      {"rope: dims is 8, x is [2,4,6]", [&] { rope(x, {.dims = 8}); }},
-      {"rope: x is [4] (expected [..., T, D])", [&] { rope(v); }},
-      {"rope: positions is [3] (expected [4])", [&] { rope(x, {.positions = arange(3)}); }},
-      {"rope: positions is [4] f32 (expected i64 or i32)", [&] { rope(x, {.positions = v}); }},
-      {"rope: base is 0", [&] { rope(x, {.base = 0}); }},
-      {"kl_div: shapes do not broadcast: [5] and [2,4,6]", [&] { kl_div(x, zeros({5})); }},
-      {"kl_div: target is [4] i64", [&] { kl_div(v, arange(4)); }},
-      {"cosine_similarity: axis out of range: 3 (expected -3 to 2)", [&] { cosine_similarity(x, x, 3); }},
-      {"cosine_similarity: axis out of range: -4 (expected -3 to 2)", [&] { cosine_similarity(x, x, -4); }},
-      {"cosine_similarity: eps is 0", [&] { cosine_similarity(x, x, 1, {.eps = 0}); }},
-      {"cosine_similarity: x1 and x2 are i64", [&] { cosine_similarity(arange(4), arange(4), 0); }},
-      {"conv1d: input is [4] (expected [N, C, L] or [C, L])", [&] { conv1d(v, w); }},
-      {"conv1d: weight is [4] (expected [O, C / groups, K])", [&] { conv1d(x, v); }},
-      {"conv1d: input [2,4,6] has 4 channels, weight is [3,4,2] for 2 groups", [&] { conv1d(x, w, n, {.groups = 2}); }},
-      {"conv1d: groups is 0 (expected 1 to 2147483648)", [&] { conv1d(x, w, n, {.groups = 0}); }},
-      {"conv1d: stride is 0", [&] { conv1d(x, w, n, {.stride = 0}); }},
+      {"group_norm: input [2,4,6] has 4 channels, num_groups is 3", [] { group_norm(x, 3); }},
+      {"group_norm: input [2,4,6] has 4 channels, num_groups is 0", [] { group_norm(x, 0); }},
+      {"group_norm: input is [4] (expected [N, C, ...])", [] { group_norm(v, 2); }},
+      {"group_norm: bias is [3] (expected [4])", [] { group_norm(x, 2, v, zeros({3})); }},
+      {"swiglu: x is [3] (expected an even size", [] { swiglu(zeros({3})); }},
+      {"swiglu: shapes do not broadcast: [2,4,6] and [5]", [] { swiglu(x, zeros({5})); }},
+      {"rope: dims is 5, x is [2,4,6]", [] { rope(x, {.dims = 5}); }},
+      {"rope: dims is 8, x is [2,4,6]", [] { rope(x, {.dims = 8}); }},
+      {"rope: x is [4] (expected [..., T, D])", [] { rope(v); }},
+      {"rope: positions is [3] (expected [4])", [] { rope(x, {.positions = arange(3)}); }},
+      {"rope: positions is [4] f32 (expected i64 or i32)", [] { rope(x, {.positions = v}); }},
+      {"rope: base is 0", [] { rope(x, {.base = 0}); }},
+      {"kl_div: shapes do not broadcast: [5] and [2,4,6]", [] { kl_div(x, zeros({5})); }},
+      {"kl_div: target is [4] i64", [] { kl_div(v, arange(4)); }},
+      {"cosine_similarity: axis out of range: 3 (expected -3 to 2)", [] { cosine_similarity(x, x, 3); }},
+      {"cosine_similarity: axis out of range: -4 (expected -3 to 2)", [] { cosine_similarity(x, x, -4); }},
+      {"cosine_similarity: eps is 0", [] { cosine_similarity(x, x, 1, {.eps = 0}); }},
+      {"cosine_similarity: x1 and x2 are i64", [] { cosine_similarity(arange(4), arange(4), 0); }},
+      {"conv1d: input is [4] (expected [N, C, L] or [C, L])", [] { conv1d(v, w); }},
+      {"conv1d: weight is [4] (expected [O, C / groups, K])", [] { conv1d(x, v); }},
+      {"conv1d: input [2,4,6] has 4 channels, weight is [3,4,2] for 2 groups", [] { conv1d(x, w, n, {.groups = 2}); }},
+      {"conv1d: groups is 0 (expected 1 to 2147483648)", [] { conv1d(x, w, n, {.groups = 0}); }},
+      {"conv1d: stride is 0", [] { conv1d(x, w, n, {.stride = 0}); }},
       {"conv1d: stride is [1,2] (expected 1 or 1 numbers)",
-       [&] {
+       [] {
          conv1d(x, w, n, {.stride = {1, 2}});
        }},
-      {"conv1d: padding is 4611686018427387904", [&] { conv1d(x, w, n, {.padding = int64_t(1) << 62}); }},
-      {"conv1d: dilation is -1", [&] { conv1d(x, w, n, {.dilation = -1}); }},
-      {"conv1d: a window of 7 on axis 2 of [2,4,6]", [&] { conv1d(x, w, n, {.dilation = 6}); }},
-      {"conv1d: stride is 2 (expected 1 with same)", [&] { conv1d(x, w, n, {.stride = 2, .same = true}); }},
-      {"conv1d: bias is [4] (expected [3])", [&] { conv1d(x, w, v); }},
-      {"conv1d: input is f32, weight f64 (expected one dtype)", [&] { conv1d(x, w.to(f64)); }},
-      {"conv2d: input is [4] (expected [N, C, H, W] or [C, H, W])", [&] { conv2d(v, w); }},
-      {"max_pool1d: kernel_size is 0", [&] { max_pool1d(x, 0); }},
-      {"max_pool1d: padding is 2 (expected at most half of kernel_size 2)", [&] { max_pool1d(x, 2, {.padding = 2}); }},
-      {"max_pool1d: input is [4] (expected [N, C, L] or [C, L])", [&] { max_pool1d(v, 2); }},
-      {"avg_pool1d: a window of 7 on the last axis of [2,4,6]", [&] { avg_pool1d(x, 7); }},
-      {"gru: input is [4]", [&] { gru(v, n, gru_params); }},
+      {"conv1d: padding is 4611686018427387904", [] { conv1d(x, w, n, {.padding = int64_t(1) << 62}); }},
+      {"conv1d: dilation is -1", [] { conv1d(x, w, n, {.dilation = -1}); }},
+      {"conv1d: a window of 7 on axis 2 of [2,4,6]", [] { conv1d(x, w, n, {.dilation = 6}); }},
+      {"conv1d: stride is 2 (expected 1 with same)", [] { conv1d(x, w, n, {.stride = 2, .same = true}); }},
+      {"conv1d: bias is [4] (expected [3])", [] { conv1d(x, w, v); }},
+      {"conv1d: input is f32, weight f64 (expected one dtype)", [] { conv1d(x, w.to(f64)); }},
+      {"conv2d: input is [4] (expected [N, C, H, W] or [C, H, W])", [] { conv2d(v, w); }},
+      {"max_pool1d: kernel_size is 0", [] { max_pool1d(x, 0); }},
+      {"max_pool1d: padding is 2 (expected at most half of kernel_size 2)", [] { max_pool1d(x, 2, {.padding = 2}); }},
+      {"max_pool1d: input is [4] (expected [N, C, L] or [C, L])", [] { max_pool1d(v, 2); }},
+      {"avg_pool1d: a window of 7 on the last axis of [2,4,6]", [] { avg_pool1d(x, 7); }},
+      {"gru: input is [4]", [] { gru(v, n, gru_params); }},
       {"gru: 3 params (expected 4 for each of 1 layers",
-       [&] {
+       [] {
          gru(in, n, {v, v, v});
        }},
       {"gru: 4 params (expected 4 for each of 2 layers and 2",
-       [&] { gru(in, n, gru_params, {.num_layers = 2, .bidirectional = true}); }},
-      {"gru: num_layers is 0", [&] { gru(in, n, {}, {.num_layers = 0}); }},
+       [] { gru(in, n, gru_params, {.num_layers = 2, .bidirectional = true}); }},
+      {"gru: num_layers is 0", [] { gru(in, n, {}, {.num_layers = 0}); }},
       {"gru: hx is [2,2,4] (expected [1,2,4])",
-       [&] {
+       [] {
          gru(in, zeros({2, 2, 4}), gru_params);
        }},
       {"gru: input [0,2,3] has no steps",
-       [&] {
+       [] {
          gru(zeros({0, 2, 3}), n, gru_params);
        }},
-      {"gru: dropout is 2", [&] { gru(in, h, gru_params, {.dropout = 2}); }},
-      {"lstm: weights of layer 0 are [12,3] f32 and [12,4] f32", [&] { lstm(in, {}, gru_params); }},
+      {"gru: dropout is 2", [] { gru(in, h, gru_params, {.dropout = 2}); }},
+      {"lstm: weights of layer 0 are [12,3] f32 and [12,4] f32", [] { lstm(in, {}, gru_params); }},
       {"gru_cell: biases are [12] f32 and undefined",
-       [&] { gru_cell(in[0], n, gru_params[0], gru_params[1], gru_params[2]); }},
+       [] { gru_cell(in[0], n, gru_params[0], gru_params[1], gru_params[2]); }},
       {"lstm_cell: cx is [2,5] (expected [2,4])",
-       [&] {
+       [] {
          lstm_cell(in[0], {Tensor(), zeros({2, 5})}, zeros({16, 3}), zeros({16, 4}));
        }},
-      {"rnn_tanh_cell: expected a defined tensor", [&] { rnn_tanh_cell(n, n, w, w); }},
+      {"rnn_tanh_cell: expected a defined tensor", [] { rnn_tanh_cell(n, n, w, w); }},
   };
   for (const Case& c : cases) {
     INFO(std::string(c.text));
-    const std::string text = error_of([&] { c.call(); });
+    const std::string text = error_of(c.call);
     CHECK(has(text, c.text));
     CHECK(has(text, "at test_nn_functions.cpp:"));
   }
