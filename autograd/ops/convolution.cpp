@@ -1,8 +1,10 @@
 #include "autograd/ops/convolution.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
@@ -35,21 +37,6 @@ int64_t at(const Shape& s, int i, const char* name, int axes) {
     throw ValueError(std::string(name) + " is " + to_string(s) + " (expected 1 or " + std::to_string(axes) +
                      " numbers)");
   return s[s.rank == 1 ? 0 : i];
-}
-
-// x with `before` and `after` more elements of `value` at the ends of an axis.
-Tensor padded(const Tensor& x, int dim, int64_t before, int64_t after, double value) {
-  if (before == 0 && after == 0) return x;
-  auto edge = [&](int64_t n) {
-    Shape s = x.shape();
-    s[dim] = n;
-    return full(s, value, {.like = x.detach()});
-  };
-  std::vector<Tensor> parts;
-  if (before) parts.push_back(edge(before));
-  parts.push_back(x);
-  if (after) parts.push_back(edge(after));
-  return cat(parts, dim);
 }
 
 // Element k of every window along an axis.
@@ -102,7 +89,9 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
     elements *= d.kernel, places *= d.windows;
     out.push_back(d.windows);
   }
-  for (int i = 0; i < axes; i++) x = padded(x, 2 + i, a[size_t(i)].before, a[size_t(i)].after, 0);
+  std::vector<int64_t> zeros;
+  for (int i = axes - 1; i >= 0; i--) zeros.insert(zeros.end(), {a[size_t(i)].before, a[size_t(i)].after});
+  x = pad(x, zeros);
   // Columns [C, K, N, L']: what each element of a kernel meets, over all windows.
   x = transpose(x, 0, 1);
   std::vector<Tensor> columns;
@@ -148,7 +137,7 @@ Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, i
 }
 
 Tensor windows_of(const Tensor& x, const Axis& a, double value) {
-  Tensor wide = padded(x, x.dim() - 1, a.before, a.after, value);
+  Tensor wide = pad(x, {a.before, a.after}, {.value = value});
   std::vector<Tensor> parts;
   for (int64_t k = 0; k < a.kernel; k++) parts.push_back(window_element(wide, x.dim() - 1, a, k));
   return stack(parts, -2);

@@ -2,12 +2,14 @@
 
 #include <cmath>
 
+#include "autograd/checkpoint.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 #include "nn/block.h"
 #include "nn/embedding.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 
@@ -154,6 +156,29 @@ TEST_CASE("a block's gradient reaches every parameter") {
     CHECK(gradient_report(block.parameters()).unreached.empty());
     CHECK(gradient_report(block.parameters()).non_finite.empty());
   }
+}
+
+TEST_CASE("a block under checkpoint() has the gradients it has without, dropout included") {
+  manual_seed(8);
+  nn::TransformerBlock block(nn::Parent{}, {.dim = 8, .heads = 2, .dropout = 0.3});
+  Tensor ids = randint(0, 5, {2, 4});
+  nn::Embedding tokens(nn::Parent{}, 5, 8);
+  auto gradients = [&](bool recompute) {
+    manual_seed(9);
+    Tensor x = tokens(ids);
+    auto run = [&](const Tensor& h) { return block(h); };
+    sum(square(recompute ? checkpoint(run, x) : run(x))).backward();
+    std::vector<Tensor> all;
+    for (auto& p : block.parameters()) all.push_back(p->value().grad()), p->value().clear_grad();
+    all.push_back(tokens.weight->value().grad());
+    tokens.weight->value().clear_grad();
+    return all;
+  };
+  std::vector<Tensor> plain = gradients(false), again = gradients(true);
+  for (size_t i = 0; i < plain.size(); i++) CHECK(furthest(plain[i], again[i]) == 0);
+  Tensor y = sum(checkpoint([&](const Tensor& h) { return block(h); }, tokens(ids)));
+  block.eval();  // no draws any more
+  CHECK(has(error_of<GradientError>([&] { y.backward(); }), "Is a module in another mode now?"));
 }
 
 }  // namespace
