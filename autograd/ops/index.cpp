@@ -213,7 +213,14 @@ Tensor index_select(const Operand& x, int64_t dim, const Operand& index) {
       throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
                        " (expected at least one axis, and an index [n])");
     int d = wrap_dim(dim, t.dim());
-    return gather(x, d, Operand(along(at, t.shape(), d), x.where()));
+    Shape shape = t.shape();
+    int64_t outer = 1;
+    for (int i = 0; i < d; i++) outer *= shape[i];
+    if (outer != 1 || shape[d] == 0 || !is_floating(t.dtype()) || !t.array().dense())
+      return gather(x, d, Operand(along(at, shape, d), x.where()));
+    Tensor rows = view(t, {shape[d], t.numel() / shape[d]});  // whole rows, for which embedding has a kernel
+    shape[d] = at.numel();
+    return view(embedding(reshape(at, -1), rows), shape);
   });
 }
 

@@ -47,6 +47,8 @@ std::vector<double> numbers(const Input& in, uint64_t seed) {
 
 }  // namespace
 
+Input::~Input() = default;
+
 Input none() { return {}; }
 Input reals(const Shape& s, double low, double high) { return {Input::real, s, low, high}; }
 Input nonzero(const Shape& s, double gap) { return {Input::real, s, -2, 2, gap}; }
@@ -71,6 +73,9 @@ double noise(uint64_t i, uint64_t seed) {
   x ^= x >> 32, x *= 0xd6e8feb86659fd93, x ^= x >> 32;
   return double(x >> 11) * 0x1p-52 - 1;
 }
+
+Sample::Outputs::Outputs(std::initializer_list<Tensor> tensors) : list(tensors) {}
+Sample::Outputs::Outputs(const std::pair<Tensor, Tensor>& two) : list{two.first, two.second} {}
 
 std::string Sample::subject() const { return function ? function_name : row(op).name; }
 bool Sample::without_gradient() const { return !function && op_def(op).gradient == Gradient::not_differentiable; }
@@ -101,7 +106,7 @@ Sample& Samples::append(const std::string& subject, std::initializer_list<Input>
 }
 
 std::vector<Tensor> call(const Sample& s, const std::vector<Tensor>& inputs, std::source_location where) {
-  return s.function ? s.function(inputs) : apply(s.op, inputs, s.attrs.get(), where);
+  return s.function ? s.function(inputs).list : apply(s.op, inputs, s.attrs.get(), where);
 }
 
 const std::deque<Sample>& all_samples() {

@@ -24,6 +24,7 @@ struct Input {
   double gap = 0;                   // real: no closer to 0 than this
   std::vector<double> values = {};  // exact: in row-major order, repeated as needed
   DType dtype = f32;                // of what is not floating; floating inputs take the dtype of the run
+  ~Input();                         // a call, since samples are many
   bool floating() const { return kind == real || kind == apart || (kind == exact && is_floating(dtype)); }
 };
 Input none();
@@ -39,7 +40,12 @@ Input ids(const Shape& s, int64_t below);
 Input truths(const Shape& s);
 
 struct Sample {
-  using Function = std::vector<Tensor> (*)(const std::vector<Tensor>&);
+  struct Outputs {  // one tensor or several
+    std::vector<Tensor> list;
+    Outputs(std::initializer_list<Tensor> tensors);
+    Outputs(const std::pair<Tensor, Tensor>& two);
+  };
+  using Function = Outputs (*)(const std::vector<Tensor>&);
 
   int op = op::none;
   Function function = nullptr;  // made of ops: called in place of an op

@@ -15,12 +15,10 @@ namespace fovea::proof {
 namespace {
 
 using In = const std::vector<Tensor>&;
-using Out = std::vector<Tensor>;
+using Out = Sample::Outputs;
 
 constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr const char *kForwardOnly = "NaN and infinities: the forward only", *kPlaces = "the results are integers";
-
-Out both(const std::pair<Tensor, Tensor>& p) { return {p.first, p.second}; }
 
 void products(Samples& s) {
   auto einsum_bmm = [](In x) -> Out { return {einsum("bij,bjk->kbi", x)}; };
@@ -66,13 +64,11 @@ void elements(Samples& s) {
 }
 
 void places(Samples& s) {
-  auto best = [](In x) -> Out { return both(topk(x[0], 2)); };
+  auto best = [](In x) -> Out { return topk(x[0], 2); };
   s.add("topk", {apart({3, 5})}, best);
   s.add("topk", {apart({0, 2})}, best).named("no rows");
-  s.add("topk", {apart({4, 3})}, [](In x) -> Out {
-     return both(topk(x[0], 3, 0, {.largest = false}));
-   }).named("smallest");
-  s.add("topk", {apart({2, 4})}, [](In x) -> Out { return both(topk(x[0], 0, 1)); }).named("none");
+  s.add("topk", {apart({4, 3})}, [](In x) -> Out { return topk(x[0], 3, 0, {.largest = false}); }).named("smallest");
+  s.add("topk", {apart({2, 4})}, [](In x) -> Out { return topk(x[0], 0, 1); }).named("none");
   auto chosen = [](In x) -> Out { return {index_select(x[0], 1, x[1])}; };
   s.add("index_select", {reals({2, 4, 3}), ids({5}, 4)}, chosen).sums(5);
   s.add("index_select", {reals({2, 4}), ids({0}, 4)}, chosen).named("nothing");
@@ -85,7 +81,7 @@ void statistics(Samples& s) {
   s.add("std", {exactly({2, 2}, {1, 1, 1, kNan})}, deviation).named("special").up_to(0, kForwardOnly);
   s.add("std_mean", {reals({2, 3, 4})},
         [](In x) -> Out {
-          return both(std_mean(x[0], {0, -1}, {.correction = 0, .keepdim = true}));
+          return std_mean(x[0], {0, -1}, {.correction = 0, .keepdim = true});
         })
       .sums(8)
       .conditioned(2);
@@ -100,15 +96,15 @@ void statistics(Samples& s) {
   auto count = [](In x) -> Out { return {count_nonzero(x[0], 1)}; };
   s.add("count_nonzero", {exactly({2, 3}, {0, 1, kNan, 0, 0, -1})}, count).up_to(0, kPlaces);
   for (bool keepdim : {false, true}) {
-    auto largest = keepdim ? [](In x) -> Out { return both(max(x[0], 1, {.keepdim = true})); }
-                           : [](In x) -> Out { return both(max(x[0], 1)); };
+    auto largest = keepdim ? [](In x) -> Out { return max(x[0], 1, {.keepdim = true}); }
+                           : [](In x) -> Out { return max(x[0], 1); };
     s.add("max", {apart({3, 5})}, largest);
     s.add("max", {exactly({2, 3}, {1, 3, 3, kNan, 5, kNan})}, largest).named("ties and NaN").up_to(0, "ties");
     s.add("max", {reals({0, 2})}, largest).named("of no rows");
   }
   s.add("max", {apart({2, 3})}, [](In x) -> Out { return {max(x[0])}; }).named("all");
-  s.add("min", {apart({4, 3})}, [](In x) -> Out { return both(min(x[0], 0)); });
-  s.add("min", {apart({})}, [](In x) -> Out { return both(min(x[0], -1)); }).named("0-dim");
+  s.add("min", {apart({4, 3})}, [](In x) -> Out { return min(x[0], 0); });
+  s.add("min", {apart({})}, [](In x) -> Out { return min(x[0], -1); }).named("0-dim");
   auto place = [](In x) -> Out { return {argmax(x[0], {}, {.keepdim = true}), argmax(x[0])}; };
   s.add("argmax of all", {apart({3, 4})}, place).up_to(0, kPlaces);
 }

@@ -10,7 +10,7 @@ namespace fovea::proof {
 namespace {
 
 using In = const std::vector<Tensor>&;
-using Out = std::vector<Tensor>;
+using Out = Sample::Outputs;
 
 void positions(Samples& s) {
   Input far = exactly({3}, {0, 15962, -7}, i64);
@@ -68,7 +68,7 @@ void convolutions(Samples& s) {
   s.add("avg_pool1d", {reals({2, 6})}, [](In x) -> Out { return {avg_pool1d(x[0], 2)}; }).named("plain").sums(2);
 }
 
-Out params(In x) { return Out(x.begin() + 2, x.end()); }
+std::vector<Tensor> params(In x) { return {x.begin() + 2, x.end()}; }
 
 void recurrent(Samples& s) {
   auto cell = [&](const char* name, int64_t blocks, Sample::Function f) -> Sample& {
