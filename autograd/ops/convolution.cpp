@@ -7,7 +7,6 @@
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
@@ -136,8 +135,8 @@ Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, i
   return a;
 }
 
-Tensor windows_of(const Tensor& x, const Axis& a, double value) {
-  Tensor wide = pad(x, {a.before, a.after}, {.value = value});
+Tensor windows_of(const Tensor& x, const Axis& a) {
+  Tensor wide = pad(x, {a.before, a.after});
   std::vector<Tensor> parts;
   for (int64_t k = 0; k < a.kernel; k++) parts.push_back(window_element(wide, x.dim() - 1, a, k));
   return stack(parts, -2);
@@ -157,15 +156,24 @@ Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o) {
   return detail::called("max_pool1d", input.where(), [&] {
     const Tensor& x = detail::tensor_of(input, "max_pool1d");
     Axis a = pool_axis(x, kernel_size, o.stride, o.padding, o.dilation, o.ceil_mode);
-    Tensor windows = windows_of(x, a, -std::numeric_limits<double>::infinity());
-    Tensor best = argmax(windows.detach(), -2, {.keepdim = true});
-    if (o.padding > 0) {  // of nothing but -inf the first that is no padding
-      std::vector<int64_t> first;
-      for (int64_t i = 0; i < a.windows; i++)
-        first.push_back(std::max<int64_t>(0, (a.before - i * a.stride + a.dilation - 1) / a.dilation));
-      best = maximum(best, tensor_from_host(first.data(), i64, {a.windows}, {.like = best}));
+    Tensor wide = pad(x, {a.before, a.after}, {.value = -std::numeric_limits<double>::infinity()});
+    Tensor best = window_element(wide, -1, a, 0);
+    for (int64_t k = 1; k < a.kernel; k++) {
+      Tensor next = window_element(wide, -1, a, k);
+      Tensor better = logical_or(gt(next, best), isnan(next));
+      // The first that is no padding is better than that, even where it is -inf itself.
+      if ((k - 1) * a.dilation < a.before) {
+        std::vector<uint8_t> first;
+        for (int64_t i = 0; i < a.windows; i++) {
+          const int64_t place = i * a.stride + k * a.dilation - a.before;
+          first.push_back(place >= 0 && place < a.dilation);
+        }
+        better = logical_or(better,
+                            tensor_from_host(first.data(), u8, {a.windows}, {.dtype = boolean, .device = x.device()}));
+      }
+      best = where(better, next, best);
     }
-    return squeeze(gather(windows, -2, best), -2);
+    return best;
   });
 }
 
@@ -173,7 +181,7 @@ Tensor avg_pool1d(const Operand& input, int64_t kernel_size, AvgPoolOptions o) {
   return detail::called("avg_pool1d", input.where(), [&] {
     const Tensor& x = detail::tensor_of(input, "avg_pool1d");
     Axis a = pool_axis(x, kernel_size, o.stride, o.padding, 1, o.ceil_mode);
-    Tensor windows = windows_of(x, a, 0);
+    Tensor windows = windows_of(x, a);
     const bool whole = (a.windows - 1) * a.stride + a.kernel <= a.size + 2 * o.padding;
     if (whole && (o.count_include_pad || o.padding == 0)) return mean(windows, -2);
     // Places of a window that are on the input, or with count_include_pad on the padding that was asked for.

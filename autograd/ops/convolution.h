@@ -26,7 +26,7 @@ struct MaxPoolOptions {
   int64_t padding = 0, dilation = 1;
   bool ceil_mode = false;  // a last window that is not full counts too
 };
-// The largest of each window; of equal ones the first gets the gradient, and NaN wins.
+// The largest of each window; of equal ones the first gets the gradient, of NaN, which win, the last.
 Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o = {});
 struct AvgPoolOptions {
   std::optional<int64_t> stride = {};

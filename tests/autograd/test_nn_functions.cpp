@@ -83,7 +83,7 @@ TEST_CASE("a recurrent layer is its cell, step by step; a step more does not cha
   CHECK(amax(abs(lstm(x, {}, p, {.dropout = 0.5, .train = true}).output - y.output)).item() == 0);
 }
 
-TEST_CASE("a pool's gradient goes to the first of equal numbers, and NaN wins") {
+TEST_CASE("a pool's gradient goes to the first of equal numbers, or the last NaN, and never to padding") {
   Tensor x = Tensor({{1, 1, 1, NAN, 2, NAN}}).requires_grad_();
   Tensor y = max_pool1d(x, 2);
   CHECK(y.to_vector<float>()[0] == 1);
