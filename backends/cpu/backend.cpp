@@ -23,7 +23,8 @@ class CpuBackend final : public HostBackend {
     table.set<op::select, cpu::select>();
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
-    cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(table, {.dtypes = kReal});
+    cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(
+        table, {.dtypes = kReal | only(boolean)});
     cpu::set_with_halves<op::sum_to, cpu::sum_to, cpu::sum_to_accepts, cpu::sum_to_scratch>(table, {.dtypes = kReal});
     cpu::set_with_halves<op::matmul, cpu::matmul, cpu::all_accepted, cpu::matmul_scratch>(
         table, {.dtypes = kReal, .adds = true});
@@ -42,6 +43,14 @@ class CpuBackend final : public HostBackend {
     const SlotOptions whole{.dtypes = kReal, .layout = Layout::contiguous};
     cpu::set_with_halves<op::layer_norm_backward, cpu::layer_norm_backward, cpu::layer_norm_backward_accepts,
                          cpu::layer_norm_backward_scratch>(table, whole);
+    const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
+    cpu::set_with_halves<op::scan, cpu::scan>(table, dense);
+    cpu::set_with_halves<op::arg_reduce, cpu::arg_reduce>(table, dense);
+    cpu::set_with_halves<op::sort, cpu::sort, cpu::all_accepted, cpu::sort_scratch>(table, dense);
+    table.set<op::gather, cpu::gather>();
+    cpu::set_with_halves<op::scatter_kind, cpu::scatter, cpu::all_accepted, cpu::scatter_scratch>(
+        table, {.dtypes = only(f32)});
+    table.set<op::random_bits, cpu::random_bits>();
     table.set<op::embedding, cpu::embedding>({.dtypes = kFloats, .accepts = cpu::embedding_accepts});
     cpu::set_with_halves<op::embedding_backward, cpu::embedding_backward, cpu::embedding_backward_accepts>(table,
                                                                                                            whole);

@@ -1,13 +1,17 @@
-// Slots iota, and copy and fill where nothing is converted: rows by memcpy, transposes tile by tile, with threads.
-// Casts are the reference's.
+// Slots iota, copy and fill: rows by memcpy, transposes tile by tile, with threads; fill where it is zeros. Of the
+// casts those that models have, dense to dense: between f32 and halves, i64, i32 and booleans. The rest is the
+// reference's.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "backends/common/loops.h"
+#include "backends/common/visit.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
+#include "core/random.h"
 
 namespace fovea::cpu {
 namespace {
@@ -76,10 +80,33 @@ template <class T> bool copy_transposed(const View& x, const View& y) {
   return true;
 }
 
+template <class To, class From> void cast_row(int64_t n, const From* x, To* y) {
+  if constexpr (is_half_v<From>) widen(n, x, y);
+  else if constexpr (is_half_v<To>) narrow(n, x, y);
+  else
+    for (int64_t i = 0; i < n; i++) y[i] = convert<To>(x[i]);
+}
+// False where the pair is not among them.
+template <class A, class B> bool cast_pair(const View& x, const View& y) {
+  auto run = [&]<class From, class To>() {
+    if (x.dtype != dtype_of<From>() || y.dtype != dtype_of<To>()) return false;
+    parallel_for(0, y.numel, kGrain / 8,
+                 [&](int64_t b, int64_t e) { cast_row(e - b, x.as<From>() + b, y.as<To>() + b); });
+    return true;
+  };
+  return run.template operator()<A, B>() || run.template operator()<B, A>();
+}
+bool cast_dense(const View& x, const View& y) {
+  return cast_pair<float, BFloat16>(x, y) || cast_pair<float, Float16>(x, y) || cast_pair<float, int64_t>(x, y) ||
+         cast_pair<float, int32_t>(x, y) || cast_pair<float, bool>(x, y) || cast_pair<int64_t, int32_t>(x, y) ||
+         cast_pair<int64_t, bool>(x, y);
+}
+
 }  // namespace
 
 Status copy(const Call& c, const NoAttrs& a) {
   const View &x = c.x(0), &y = c.y();
+  if (x.dense && y.dense && x.dtype != y.dtype && cast_dense(x, y)) return {};
   if (x.dtype != y.dtype || y.numel == 0) return ref::copy(c, a);
   return ref::by_size(y.dtype, [&]<class T>() {
     if (x.dense || !copy_transposed<T>(x, y)) copy_same<T>(x, y);
@@ -93,6 +120,18 @@ Status fill(const Call& c, const FillAttrs& a) {
   if (!zero || !y.dense || is_dual(y.dtype)) return ref::fill(c, a);
   const int64_t bytes = y.numel * size_of(y.dtype);
   parallel_for(0, bytes, kGrain, [&](int64_t b, int64_t e) { std::memset(y.as<char>() + b, 0, size_t(e - b)); });
+  return {};
+}
+
+// Each element's bits are its own, so threads share them as they like.
+Status random_bits(const Call& c, const NoAttrs& a) {
+  const View &x = c.x(0), &y = c.y();
+  if (!y.dense || !x.dense || y.dtype != i64 || x.dtype != i64 || x.rank != 1 || x.numel != 2)
+    return ref::random_bits(c, a);
+  const uint64_t base = uint64_t(x.as<int64_t>()[0]), number = uint64_t(x.as<int64_t>()[1]);
+  parallel_for(0, y.numel, kGrain / 16, [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; i++) y.as<int64_t>()[i] = int64_t(fovea::random_bits(base, number, uint64_t(i)));
+  });
   return {};
 }
 

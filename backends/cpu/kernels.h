@@ -42,6 +42,15 @@ Status layer_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, we
 bool layer_norm_backward_accepts(const Call& c, const void*);
 int64_t layer_norm_backward_scratch(const Call& c, const void* attrs);
 
+Status random_bits(const Call& c, const NoAttrs&);
+Status scan(const Call& c, const DimAttrs& a);
+Status arg_reduce(const Call& c, const DimKeepAttrs& a);
+Status sort(const Call& c, const SortAttrs& a);
+int64_t sort_scratch(const Call& c, const void* attrs);
+Status gather(const Call& c, const DimAttrs& a);       // x, index
+Status scatter(const Call& c, const ScatterAttrs& a);  // base, index, src
+int64_t scatter_scratch(const Call& c, const void* attrs);
+
 Status embedding(const Call& c, const EmbeddingAttrs&);  // ids, weight
 bool embedding_accepts(const Call& c, const void*);
 Status embedding_backward(const Call& c, const EmbeddingBackwardAttrs& a);  // g, ids

@@ -1,13 +1,15 @@
-// Slots reduce and sum_to: sum, mean, amax, amin of f32 and f64 along contiguous rows or down columns; everything else
-// is the reference's. Long ranges are cut into pieces of fixed size, so the bits do not depend on the number of
-// threads.
+// Slots reduce and sum_to: sum, mean, prod, amax, amin of f32 and f64, any and all of booleans along contiguous rows or
+// down columns; everything else is the reference's. Long ranges are cut into pieces of fixed size, so the bits
+// do not depend on the number of threads.
 #include "backends/cpu/reduce.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "backends/common/loops.h"
+#include "backends/cpu/elementwise.h"
 #include "backends/cpu/kernels.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
@@ -27,8 +29,9 @@ template <> const ReduceKernels<double>& reduce_kernels(Isa) { return sse2::kRed
 
 namespace {
 
-constexpr int64_t kLong = 1 << 15;   // elements of a row that are one piece
-constexpr int64_t kTall = 1 << 12;   // rows of a matrix that are one piece
+constexpr int64_t kLong = 1 << 15;  // elements of a row that are one piece
+constexpr int64_t kTall = 1 << 12;  // rows of a matrix that are one piece
+constexpr int64_t kFewColumns = 512;
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
 
 // A reduction as walks over kept axes and one range of `count` elements a `step` apart, and, when the elements of the
@@ -83,20 +86,40 @@ struct Plan {
   }
 };
 
+// Any is the largest of booleans, all the smallest.
+template <bool any> double flag_row(int64_t n, const uint8_t* x) {
+  return (std::memchr(x, any, size_t(n)) != nullptr) == any;
+}
+template <bool any> void flag_down(int64_t rows, int64_t n, const uint8_t* x, int64_t stride, double* acc) {
+  uint64_t all[8], row[8] = {};
+  std::memset(all, any ? 0 : 1, sizeof all);
+  for (int64_t i = 0; i < rows; i++, x += stride) {
+    std::memcpy(row, x, size_t(n));
+    for (int k = 0; k < 8; k++) all[k] = any ? all[k] | row[k] : all[k] & row[k];
+  }
+  uint8_t flags[64];
+  std::memcpy(flags, all, sizeof flags);
+  for (int64_t j = 0; j < n; j++)
+    acc[j] = any ? std::max(acc[j], double(flags[j])) : std::min(acc[j], double(flags[j]));
+}
+
 double join(Fold f, double a, double b) {
   if (f == Fold::sum) return a + b;
+  if (f == Fold::product) return a * b;
   return a != a || (f == Fold::largest ? a > b : a < b) ? a : b;
 }
 double first_of(Fold f) {
   constexpr double inf = std::numeric_limits<double>::infinity();
-  return f == Fold::sum ? 0 : f == Fold::largest ? -inf : inf;
+  return f == Fold::sum ? 0 : f == Fold::product ? 1 : f == Fold::largest ? -inf : inf;
 }
 
 template <class T> struct Reduction {
   const Plan& p;
   Fold fold;
   bool mean;
-  const ReduceKernels<T>& kernels;
+  double (*row)(int64_t n, const T* x);
+  void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, double* acc);
+  int64_t width;    // columns that `down` takes at once
   double* partial;  // [outputs, pieces] where there is more than one piece
 
   void put(T* y, double value) const { *y = T(mean ? value / double(p.count) : value); }
@@ -121,8 +144,7 @@ template <class T> struct Reduction {
   }
 
   void rows(const View& x, const View& y) const {
-    auto whole = kernels.row[int(fold)];
-    if (p.pieces == 1) return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, whole(p.count, from)); });
+    if (p.pieces == 1) return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, row(p.count, from)); });
     // Few long ranges: their pieces are the tasks.
     const int64_t length = (p.count + p.pieces - 1) / p.pieces;
     Loops<2> outer = p.outer();
@@ -130,7 +152,7 @@ template <class T> struct Reduction {
       for (int64_t i = 0; i < n; i++) {
         const T* from = x.as<T>() + at[1] + i * outer.step(1);
         parallel_for(0, p.pieces, 1, [&](int64_t b, int64_t e) {
-          for (int64_t q = b; q < e; q++) partial[q] = whole(std::min(length, p.count - q * length), from + q * length);
+          for (int64_t q = b; q < e; q++) partial[q] = row(std::min(length, p.count - q * length), from + q * length);
         });
         double total = partial[0];
         for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q]);
@@ -139,9 +161,33 @@ template <class T> struct Reduction {
     });
   }
 
+  // Few long rows are folded one into the other by the elementwise kernels, in f32 like the others' 64 rows at a time.
+  void few_rows(const View& x, const View& y) const {
+    const auto& table = elementwise_kernels<T>(isa()).binary;
+    auto two = table[int(fold == Fold::sum       ? Binary::add
+                         : fold == Fold::product ? Binary::mul
+                         : fold == Fold::largest ? Binary::maximum
+                                                 : Binary::minimum)];
+    const T n = T(p.count);
+    Loops<2> outer = p.outer();
+    outer.run([&](const int64_t* at, int64_t m) {
+      for (int64_t i = 0; i < m; i++)
+        parallel_for(0, p.columns, std::max<int64_t>(kGrain / p.count, kFewColumns), [&](int64_t b, int64_t e) {
+          for (int64_t j = b; j < e; j += kFewColumns) {
+            const T* from = x.as<T>() + at[1] + i * outer.step(1) + j;
+            T* to = y.as<T>() + at[0] + i * outer.step(0) + j;
+            const int64_t width = std::min(kFewColumns, e - j);
+            std::copy(from, from + width, to);
+            for (int64_t k = 1; k < p.count; k++) two(width, to, 1, from + k * p.step, 1, to);
+            if (mean) table[int(Binary::div)](width, to, 1, &n, 0, to);
+          }
+        });
+    });
+  }
+
   // Tasks are blocks of columns, or where the matrix is tall, those of each piece of rows.
   void columns(const View& x, const View& y) const {
-    const int64_t width = kernels.columns, blocks = (p.columns + width - 1) / width;
+    const int64_t blocks = (p.columns + width - 1) / width;
     const int64_t height = (p.count + p.pieces - 1) / p.pieces;
     Loops<2> outer = p.outer();
     outer.run([&](const int64_t* at, int64_t n) {
@@ -153,8 +199,7 @@ template <class T> struct Reduction {
             int64_t j = t % blocks * width, piece = t / blocks, m = std::min(width, p.columns - j);
             double acc[64];
             std::fill(acc, acc + m, first_of(fold));
-            kernels.down[int(fold)](std::min(height, p.count - piece * height), m, from + piece * height * p.step + j,
-                                    p.step, acc);
+            down(std::min(height, p.count - piece * height), m, from + piece * height * p.step + j, p.step, acc);
             for (int64_t k = 0; k < m; k++) {
               if (p.pieces == 1) put(to + j + k, acc[k]);
               else partial[piece * p.columns + j + k] = acc[k];
@@ -202,21 +247,39 @@ int64_t scratch_of(const Plan& p) {
   return p.pieces * std::max<int64_t>(p.columns, 1) * int64_t(sizeof(double));
 }
 
+template <class T> void run_by(const Call& c, const Reduction<T>& r) {
+  if constexpr (!std::is_same_v<T, uint8_t>)
+    if (r.p.columns >= kFewColumns && r.p.count <= 64) return r.few_rows(c.x(0), c.y());
+  if (r.p.columns) r.columns(c.x(0), c.y());
+  else r.rows(c.x(0), c.y());
+}
 void run(const Call& c, const Plan& p, Fold fold, bool mean) {
-  auto run = [&]<class T>() {
-    Reduction<T> r{p, fold, mean, reduce_kernels<T>(isa()), static_cast<double*>(c.scratch)};
-    if (p.columns) r.columns(c.x(0), c.y());
-    else r.rows(c.x(0), c.y());
+  double* partial = static_cast<double*>(c.scratch);
+  if (c.x(0).dtype == boolean) {
+    bool any = fold == Fold::largest;
+    return run_by<uint8_t>(c, {p, fold, false, any ? flag_row<true> : flag_row<false>,
+                               any ? flag_down<true> : flag_down<false>, 64, partial});
+  }
+  auto by_kernels = [&]<class T>() {
+    const ReduceKernels<T>& k = reduce_kernels<T>(isa());
+    run_by<T>(c, {p, fold, mean, k.row[int(fold)], k.down[int(fold)], k.columns, partial});
   };
-  if (c.x(0).dtype == f32) run.template operator()<float>();
-  else run.template operator()<double>();
+  if (c.x(0).dtype == f32) by_kernels.operator()<float>();
+  else by_kernels.operator()<double>();
+}
+
+Fold fold_of(Reduce k) {
+  if (k == Reduce::prod) return Fold::product;
+  if (k == Reduce::amax || k == Reduce::any) return Fold::largest;
+  return k == Reduce::amin || k == Reduce::all ? Fold::smallest : Fold::sum;
 }
 
 bool known(const Call& c) {
   const View &x = c.x(0), &y = c.y();
   Reduce k = Reduce(c.kind);
-  return (x.dtype == f32 || x.dtype == f64) && y.dtype == x.dtype && x.numel > 0 &&
-         (k == Reduce::sum || k == Reduce::mean || k == Reduce::amax || k == Reduce::amin);
+  if (y.dtype != x.dtype || x.numel == 0 || c.kind > uint8_t(Reduce::all)) return false;
+  if (k == Reduce::any || k == Reduce::all) return x.dtype == boolean;
+  return x.dtype == f32 || x.dtype == f64;
 }
 
 }  // namespace
@@ -230,8 +293,7 @@ Status reduce(const Call& c, const ReduceAttrs& a) {
   if (!known(c)) return ref::reduce(c, a);
   Plan p = plan(c, a);
   if (!p.ok) return ref::reduce(c, a);
-  Reduce k = Reduce(c.kind);
-  run(c, p, k == Reduce::amax ? Fold::largest : k == Reduce::amin ? Fold::smallest : Fold::sum, k == Reduce::mean);
+  run(c, p, fold_of(Reduce(c.kind)), Reduce(c.kind) == Reduce::mean);
   return {};
 }
 

@@ -7,8 +7,8 @@
 
 namespace fovea::cpu {
 
-enum class Fold : uint8_t { sum, largest, smallest };
-inline constexpr int kFolds = 3;
+enum class Fold : uint8_t { sum, largest, smallest, product };
+inline constexpr int kFolds = 4;
 
 // A NaN among the numbers is the largest and the smallest.
 template <class T> struct ReduceKernels {

@@ -158,7 +158,7 @@ void check_pairs(const cpu::ElementwiseKernels<float>& table) {
       if (!(e <= worst)) worst = e, at[0] = a[i], at[1] = b[i];
       signs += !std::isnan(want) && std::signbit(y[i]) != std::signbit(want);
     }
-    INFO(p.name, " worst at ", at[0], ", ", at[1]);
+    INFO(std::string(p.name), " worst at ", at[0], ", ", at[1]);
     CHECK(worst <= p.bound);
     CHECK(signs == 0);
   }

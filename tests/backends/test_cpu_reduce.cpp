@@ -4,6 +4,7 @@
 
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/reduce.h"
+#include "backends/ref/kernels.h"
 #include "tests/backends/cpu_helpers.h"
 
 #define FOVEA_LOWERED
@@ -36,6 +37,7 @@ const std::vector<Case> kCases = {
     {{33, 65}, {1, 33}, {1}},
     {{33, 65}, {130, 2}, {1}},  // the reference's
     {{9001, 70}, {70, 1}, {0}},
+    {{7, 1300}, {1300, 1}, {0}},
     {{5, 6, 7}, {42, 7, 1}, {1}},
     {{5, 6, 7}, {42, 7, 1}, {0, 2}},
     {{5, 6, 7}, {42, 7, 1}, {0, 1}},
@@ -53,7 +55,9 @@ std::vector<double> naive(const Case& c, const std::vector<float>& x, Reduce kin
   std::vector<int64_t> st = dense(kept_shape);
   int64_t outputs = 1, all = 1;
   for (size_t d = 0; d < c.shape.size(); d++) outputs *= kept_shape[d], all *= c.shape[d];
-  std::vector<double> y(size_t(outputs), kind == Reduce::amax ? -INFINITY : kind == Reduce::amin ? INFINITY : 0);
+  std::vector<double> y(size_t(outputs), kind == Reduce::amax   ? -INFINITY
+                                         : kind == Reduce::amin ? INFINITY
+                                                                : kind == Reduce::prod);
   for (int64_t i = 0; i < all; i++) {
     int64_t rest = i, from = 0, to = 0;
     for (size_t d = c.shape.size(); d-- > 0; rest /= c.shape[d]) {
@@ -63,6 +67,7 @@ std::vector<double> naive(const Case& c, const std::vector<float>& x, Reduce kin
     double v = x[size_t(from)], &t = y[size_t(to)];
     if (kind == Reduce::amax) t = std::isnan(v) || std::isnan(t) ? NAN : std::max(t, v);
     else if (kind == Reduce::amin) t = std::isnan(v) || std::isnan(t) ? NAN : std::min(t, v);
+    else if (kind == Reduce::prod) t *= v;
     else t += v;
   }
   if (kind == Reduce::mean)
@@ -98,14 +103,16 @@ Run reduce(const Case& c, std::vector<float>& x, Reduce kind, bool keepdim) {
 
 TEST_CASE("reductions over every pattern of axes") {
   for (const Case& c : kCases)
-    for (Reduce kind : {Reduce::sum, Reduce::mean, Reduce::amax, Reduce::amin})
+    for (Reduce kind : {Reduce::sum, Reduce::mean, Reduce::prod, Reduce::amax, Reduce::amin})
       for (bool nan : {false, true}) {
         std::vector<float> x = numbers<float>(9001 * 70, 3);
+        if (kind == Reduce::prod)  // neither to 0 nor to infinity
+          for (float& v : x) v = 1 + v / 1024;
         if (nan) x[3] = NAN, x[14] = INFINITY;
         std::vector<double> want = naive(c, x, kind);
         double n = 1;  // of a range, and what rounding its blocks may cost
         for (int64_t d : c.shape) n *= double(d);
-        double size = kind == Reduce::sum ? 4 + 4 * std::sqrt(n / double(want.size())) : 4;
+        double size = kind == Reduce::sum || kind == Reduce::prod ? 4 + 4 * std::sqrt(n / double(want.size())) : 4;
         at_every_isa([&](cpu::Isa) {
           Run r = reduce(c, x, kind, nan);
           CHECK(!r.broken);
@@ -122,6 +129,92 @@ TEST_CASE("reductions over every pattern of axes") {
           CHECK(wrong == 0);
         });
       }
+}
+
+// Each slot beside the reference's on the same views: the axis first, in the middle and last, long enough for threads
+// and for radix, few values so that ties are many, NaN and both zeros among them.
+TEST_CASE("scans, places of the best, sorts, gathers, scatters, any and all are the reference's") {
+  struct Slot {
+    const char* name;
+    Status (*cpu)(const Call&, const void*);
+    Status (*ref)(const Call&, const void*);
+    int64_t (*cpu_scratch)(const Call&, const void*);
+    int64_t (*ref_scratch)(const Call&, const void*);
+    int kinds;
+  };
+#define FOVEA_BOTH(slot, A)                                                                       \
+  [](const Call& c, const void* a) -> Status { return cpu::slot(c, *static_cast<const A*>(a)); }, \
+      [](const Call& c, const void* a) -> Status { return ref::slot(c, *static_cast<const A*>(a)); }
+  auto none = [](const Call&, const void*) -> int64_t { return 0; };
+  const Slot scan{"scan", FOVEA_BOTH(scan, DimAttrs), none, none, 2};
+  const Slot arg{"arg_reduce", FOVEA_BOTH(arg_reduce, DimKeepAttrs), none, none, 2};
+  const Slot sort{"sort", FOVEA_BOTH(sort, SortAttrs), cpu::sort_scratch, ref::sort_scratch, 2};
+  const Slot gather{"gather", FOVEA_BOTH(gather, DimAttrs), none, none, 1};
+  const Slot scatter{"scatter", FOVEA_BOTH(scatter, ScatterAttrs), cpu::scatter_scratch, ref::scatter_scratch, 2};
+  const Slot flags{"any or all", FOVEA_BOTH(reduce, ReduceAttrs), cpu::reduce_scratch, none, 2};
+#undef FOVEA_BOTH
+  for (std::vector<int64_t> shape : {std::vector<int64_t>{3, 700, 5}, {2, 90, 300}, {40, 1, 33}, {1, 9, 4000}})
+    for (int64_t d = 0; d < 3; d++) {
+      const int64_t n = shape[0] * shape[1] * shape[2], size = shape[size_t(d)];
+      std::vector<int64_t> kept = shape, rows = {dense(shape)};
+      kept[size_t(d)] = 1;
+      std::vector<float> x(static_cast<size_t>(n)), src = numbers<float>(n, 5);
+      std::vector<int64_t> index(static_cast<size_t>(n));
+      std::vector<uint8_t> truth(static_cast<size_t>(n));
+      for (uint64_t i = 0; i < uint64_t(n); i++) {
+        double v = number(i, 1);
+        x[i] = v > 0.999 ? NAN : std::round(float(v * 40)) / 8 * (i % 2 ? 1.0f : -1.0f);
+        src[i] = std::round(src[i] * 64);
+        index[i] = std::min(int64_t((number(i, 2) + 1) / 2 * double(size)), size - 1);
+        truth[i] = number(i, 3) > 0.9;
+      }
+      Strided vx(x.data(), f32, shape, rows), vi(index.data(), i64, shape, rows), vs(src.data(), f32, shape, rows);
+      Strided column(index.data(), i64, shape, {d == 0 ? 1 : 0, d == 1 ? 1 : 0, d == 2 ? 1 : 0});
+      Strided vt(truth.data(), boolean, shape, rows);
+      auto agree = [&](const Slot& slot, std::vector<const View*> in, std::vector<DType> types, bool keeps,
+                       const void* attrs) {
+        for (int kind = 0; kind < slot.kinds; kind++) {
+          std::vector<double> bytes[2];
+          for (bool ours : {false, true}) {
+            std::vector<std::unique_ptr<Strided>> views;
+            std::vector<const View*> out;
+            std::vector<double> memory(size_t(n) * types.size());
+            for (size_t k = 0; k < types.size(); k++) {
+              views.push_back(std::make_unique<Strided>(&memory[k * size_t(n)], types[k], keeps ? shape : kept,
+                                                        dense(keeps ? shape : kept)));
+              out.push_back(&views[k]->view);
+            }
+            uint8_t which = uint8_t(slot.name == flags.name ? int(Reduce::any) + kind : kind);
+            Call c{.in = in.data(),
+                   .out = out.data(),
+                   .inputs = int(in.size()),
+                   .outputs = int(out.size()),
+                   .kind = which};
+            Scratch scratch((ours ? slot.cpu_scratch : slot.ref_scratch)(c, attrs));
+            c.scratch = scratch.data();
+            CHECK((ours ? slot.cpu : slot.ref)(c, attrs));
+            CHECK(!scratch.broken());
+            bytes[ours] = memory;
+          }
+          INFO(std::string(slot.name), " kind ", kind, " shape ", to_string(Shape(shape)), " axis ", d);
+          CHECK(same_bits(bytes[0], bytes[1]));
+        }
+      };
+      DimAttrs dim{d};
+      DimKeepAttrs keep{d, true};
+      ReduceAttrs one{{d}, true};
+      ScatterAttrs into{d};
+      SortAttrs up{d}, down{d, true};
+      agree(scan, {&vs.view}, {f32}, true, &dim);
+      agree(arg, {&vx.view}, {i64}, false, &keep);
+      agree(sort, {&vx.view}, {f32, i64}, true, &up);
+      agree(sort, {&vx.view}, {f32, i64}, true, &down);
+      for (const Strided* at : {&vi, &column}) {
+        agree(gather, {&vx.view, &at->view}, {f32}, true, &dim);
+        agree(scatter, {&vx.view, &at->view, &vs.view}, {f32}, true, &into);
+      }
+      agree(flags, {&vt.view}, {boolean}, false, &one);
+    }
 }
 
 TEST_CASE("reduction kernels for 512-bit vectors, lowered to AVX2") {
