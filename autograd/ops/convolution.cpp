@@ -60,7 +60,7 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
   if (!batched) x = unsqueeze(x, 0);
   const int64_t N = x.size(0), C = x.size(1), O = w.size(0), G = o.groups;
   check_number("groups", G, 1);
-  if (w.size(1) * G != C || O % G)
+  if (G > std::max<int64_t>(C, 1) || w.size(1) * G != C || O % G)
     throw ShapeError("input " + to_string(x.shape()) + " has " + std::to_string(C) + " channels, weight is " +
                      to_string(w.shape()) + " for " + std::to_string(G) +
                      " groups (expected weight [O, C / groups, ...] and groups that divide O)");

@@ -122,6 +122,7 @@ TEST_CASE("what these functions refuse, with values and the caller's line") {
       {"rope: x is [4] (expected [..., T, D])", [] { rope(v); }},
       {"rope: positions is [3] (expected [4])", [] { rope(x, {.positions = arange(3)}); }},
       {"rope: positions is [4] f32 (expected i64 or i32)", [] { rope(x, {.positions = v}); }},
+      {"rope: offset is 9223372036854775807", [] { rope(x, {.offset = INT64_MAX}); }},
       {"rope: base is 0", [] { rope(x, {.base = 0}); }},
       {"kl_div: shapes do not broadcast: [5] and [2,4,6]", [] { kl_div(x, zeros({5})); }},
       {"kl_div: target is [4] i64", [] { kl_div(v, arange(4)); }},
@@ -133,6 +134,7 @@ TEST_CASE("what these functions refuse, with values and the caller's line") {
       {"conv1d: weight is [4] (expected [O, C / groups, K])", [] { conv1d(x, v); }},
       {"conv1d: input [2,4,6] has 4 channels, weight is [3,4,2] for 2 groups", [] { conv1d(x, w, n, {.groups = 2}); }},
       {"conv1d: groups is 0 (expected 1 to 2147483648)", [] { conv1d(x, w, n, {.groups = 0}); }},
+      {"conv1d: input [2,4,6] has 4 channels, weight is [3,4,2] for 5 groups", [] { conv1d(x, w, n, {.groups = 5}); }},
       {"conv1d: stride is 0", [] { conv1d(x, w, n, {.stride = 0}); }},
       {"conv1d: stride is [1,2] (expected 1 or 1 numbers)",
        [] {

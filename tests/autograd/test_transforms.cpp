@@ -100,6 +100,7 @@ TEST_CASE("what transforms refuse names the line, and errors inside the function
   check(error_of<ShapeError>([&] { hessian(square_of, x); }), "hessian: the function gave [2]");
   check(error_of<DTypeError>([&] { jacobian(square_of, Tensor::of<int>({1})); }), "jacobian: input 0 is [1] i32");
   check(error_of<ValueError>([&] { hvp(square_of, {x, x}, {x, x}); }), "2 inputs for a function of 1");
+  check(error_of<ShapeError>([&] { jacobian(square_of, zeros({1, 1, 1, 1, 1})); }), "jacobian: ");
   check(error_of<ShapeError>([&] {
           jacobian([&](const Tensor& t) { return matmul(t, t.reshape({1, 2})); }, x);
         }),
