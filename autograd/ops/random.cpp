@@ -282,7 +282,8 @@ Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) 
         throw ValueError("a row of p has too few elements above 0 (expected " + std::to_string(least) + " or more)");
     }
     Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
-    Tensor places = (o.replacement ? drawn_by_odds : drawn_in_a_race)(odds, num_samples, draw);
+    const bool once = o.replacement || num_samples == 1;  // nothing drawn is missed
+    Tensor places = (once ? drawn_by_odds : drawn_in_a_race)(odds, num_samples, draw);
     return t.dim() == 1 ? reshape(places, num_samples) : places;
   });
 }

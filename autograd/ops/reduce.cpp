@@ -1,9 +1,11 @@
 #include "autograd/ops/reduce.h"
 
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/view.h"
 
 namespace fovea {
@@ -54,18 +56,32 @@ void extremum_backward(Backward& b) {
   b.add(0, hit * (spread(b, b.g()) / count));
 }
 
-// d prod / dx_i is the product of the others. Without zeros y / x_i; with zeros, by products with each x_i left out
-// (exclusive from both sides would need scans; zeros are rare), so: no zero: y/x; one zero: only that element gets the
-// product of the rest; more: 0.
+// The product of what comes before each element on the last axis.
+Tensor product_before(const Tensor& x) {
+  Tensor one = ones_like(narrow(x, -1, 0, 1));
+  return x.size(-1) > 1 ? cat({one, cumprod(narrow(x, -1, 0, x.size(-1) - 1), -1)}, -1) : one;
+}
+
+// d prod / dx_i is the product of the others: of those before it and of those behind it. Without a division zeros are
+// no case of their own, in any order of derivative.
 void prod_backward(Backward& b) {
-  const Shape& dim = b.attrs<ReduceAttrs>().dim;
-  Tensor x = b.x(0), zero = eq(x, 0);
-  Tensor zeros = sum(cast(zero, i64), dim, {.keepdim = true});
-  Tensor safe = where(zero, 1.0, x);
-  Tensor rest = prod(safe, dim, {.keepdim = true});  // product of the nonzero elements
-  Tensor none = rest / safe, only = where(zero, rest, 0.0);
-  Tensor slope = where(eq(zeros, 0), none, where(eq(zeros, 1), only, 0.0));
-  b.add(0, spread(b, b.g()) * slope);
+  const Shape shape = b.shape(0);
+  const uint32_t axes = axes_of(b.attrs<ReduceAttrs>().dim, shape.rank);
+  if (numel(shape) == 0) return b.add(0, expand(spread(b, b.g()), shape));
+  Shape order, flat, moved, back = shape;  // the reduced axes as one, the last
+  for (int reduced = 0; reduced < 2; reduced++)
+    for (int i = 0; i < shape.rank; i++)
+      if (int(axes >> i & 1) == reduced) {
+        back[i] = order.rank;
+        order.push_back(i), moved.push_back(shape[i]);
+        if (!reduced) flat.push_back(shape[i]);
+      }
+  const DType t = acc_dtype(b.dtype(0));
+  Tensor x = permute(b.x(0).to(t), order);
+  flat.push_back(detail::reduced_count(shape, b.attrs<ReduceAttrs>().dim));
+  x = reshape(x, flat);
+  Tensor others = product_before(x) * flip(product_before(flip(x, -1)), -1);
+  b.add(0, (spread(b, b.g()).to(t) * permute(reshape(others, moved), back)).to(b.dtype(0)));
 }
 
 void infer_arg(Infer& c) {

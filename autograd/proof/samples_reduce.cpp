@@ -98,9 +98,10 @@ void detail::reduce_samples(Samples& s) {
   s.add<op::sum>({reals({70000})}).named("all, threads").sums(70000).threaded();
   s.add<op::mean>({reals({300, 200})}, {{0}}).named("columns, threads").sums(300).threaded();
   // A product with zeros: its derivative is the product of the others.
-  s.add<op::prod>({exactly({3, 3}, {2, 0, 3, 0, 0, 5, 1, 2, 3})}, {{1}})
-      .named("zeros")
-      .up_to(1, "the rule divides by x");
+  s.add<op::prod>({exactly({3, 3}, {2, 0, 3, 0, 0, 5, 1, 2, 3})}, {{1}}).named("zeros").sums(10);
+  s.add<op::prod>({exactly({2, 3, 2}, {2, 0, 3, 1, 0, 5, 1, 2, 3, 4, 2, 0})}, {{0, -1}})
+      .named("zeros, outer and inner")
+      .sums(30);
   s.add<op::prod>({integers({2, 3}, 1, 5)}, {{1}}).named("integers");
   s.add<op::amax>({exactly({2, 3}, {1, 3, 3, 2, 2, 2})}, {{1}}).at_kink("ties");
   s.add<op::amin>({exactly({2, 3}, {1, 1, 3, 2, 2, 2})}, {{1}}).at_kink("ties");
