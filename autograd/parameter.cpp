@@ -2,11 +2,19 @@
 
 #include <cmath>
 
+#include "autograd/ops/checks.h"
+
 namespace fovea {
 
 const char* name_of(Role role) {
   constexpr const char* names[] = {"weight", "bias", "norm", "embedding", "buffer"};
   return names[int(role)];
+}
+
+Parameter::Parameter(std::string name, Role role, Tensor value, std::source_location where)
+    : name_(std::move(name)), role_(role) {
+  if (!value.defined()) detail::fail<ValueError>("parameter", where, "the value of '" + name_ + "' is undefined");
+  set(std::move(value));
 }
 
 void Parameter::set(Tensor value) {

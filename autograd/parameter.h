@@ -14,7 +14,8 @@ const char* name_of(Role role);
 
 class Parameter : public Counted {
  public:
-  Parameter(std::string name, Role role, Tensor value) : name_(std::move(name)), role_(role) { set(std::move(value)); }
+  // ValueError where `value` is undefined.
+  Parameter(std::string name, Role role, Tensor value, std::source_location where = std::source_location::current());
 
   const std::string& name() const { return name_; }  // dotted path from the model it was made in
   void rename(std::string name) { name_ = std::move(name); }

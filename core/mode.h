@@ -19,6 +19,7 @@ enum Mode : uint32_t {
   kDeterministic = 8,  // same bits for any thread count, also where it costs
   kNoKernels = 16,     // kernels of composed ops are skipped: proofs, FOVEA_COMPOSE
   kUnsaved = 32,       // what is recorded keeps no arrays: the forward of checkpoint(), which runs it again later
+  kEvaluate = 64,      // modules are in eval mode, whatever their flags say: generation, validation
 };
 
 struct TraceSink;
@@ -69,6 +70,11 @@ struct NoGrad : ModeScope {
 // Inside, every result has the same bits for any number of threads.
 struct Deterministic : ModeScope {
   Deterministic() : ModeScope(state(), kDeterministic, 0) {}
+};
+
+// Inside, modules are in eval mode on this thread. Their flags stay as they are, so other threads see nothing of it.
+struct Evaluating : ModeScope {
+  Evaluating() : ModeScope(state(), kEvaluate, 0) {}
 };
 
 // Errors, traces and nodes inside name this line.

@@ -33,6 +33,7 @@ ConfigOption find_option(Config& config, std::string_view key) {
     if (o.key == key) return o;
     if (far(o) < far(*nearest)) nearest = &o;
   }
+  if (far(*nearest) > 1 + last_part(key).size() / 2) fail("unknown key {} (a config as a whole lists them all)", key);
   fail("unknown key {}. Did you mean {}?", key, nearest->key);
 }
 
@@ -50,7 +51,8 @@ std::string range_text(const ConfigOption& o) {
 
 void check_range(const ConfigOption& o, double v, const std::string& given) {
   bool inside = (o.open_least ? v > o.least : v >= o.least) && (o.open_most ? v < o.most : v <= o.most);
-  if (!inside || !std::isfinite(v)) fail("{} is {} (expected {})", o.key, given, range_text(o));
+  if (!inside || !std::isfinite(v))
+    fail("{} is {} (expected {})", o.key, given, std::isfinite(v) ? range_text(o) : "a finite number");
 }
 
 void check_choice(const ConfigOption& o, const std::string& v) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 #include "models/config.h"
@@ -71,7 +72,7 @@ GptConfig GptConfig::from(const ModelConfig& m, int64_t vocab) {
   return c;
 }
 
-GptConfig gpt_preset(const std::string& name) {
+GptConfig gpt_preset(const std::string& name, std::source_location where) {
   struct Preset {
     const char* name;
     int64_t layers, dim, heads;
@@ -82,7 +83,7 @@ GptConfig gpt_preset(const std::string& name) {
     if (name == p.name) return {.layers = p.layers, .dim = p.dim, .heads = p.heads, .context = 1024, .vocab = 50257};
     known += std::string(known.empty() ? "" : ", ") + p.name;
   }
-  throw ValueError("preset: unknown '" + name + "' (expected " + known + ")");
+  detail::fail<ValueError>("preset", where, "unknown '" + name + "' (expected " + known + ")");
 }
 
 const GptConfig& Gpt::checked(const GptConfig& c) const try {

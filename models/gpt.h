@@ -29,7 +29,7 @@ struct GptConfig {
 };
 
 // "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"; ValueError names them.
-GptConfig gpt_preset(const std::string& name);
+GptConfig gpt_preset(const std::string& name, std::source_location where = std::source_location::current());
 
 class Gpt final : public nn::Layer<Gpt> {
  public:

@@ -21,10 +21,12 @@ inline const char* name_of(Activation a) {
   constexpr const char* names[] = {"gelu", "gelu_tanh", "relu"};
   return names[int(a)];
 }
-inline Activation activation_of(const std::string& name) {
+// By name; ValueError for any other.
+inline Activation activation_of(const std::string& name, std::source_location where = std::source_location::current()) {
   for (Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::relu})
     if (name == name_of(a)) return a;
-  throw ValueError("activation: unknown '" + name + "' (expected gelu, gelu_tanh or relu)");
+  at_line(where, [&] { throw ValueError("activation: unknown '" + name + "' (expected gelu, gelu_tanh or relu)"); });
+  return {};
 }
 
 }  // namespace fovea::nn

@@ -13,7 +13,7 @@ class KVCache {
   class Layer {
    public:
     // k, v [B, Hkv, t, D]: stored behind what is there. ShapeError when they do not fit.
-    void append(const Tensor& k, const Tensor& v);
+    void append(const Tensor& k, const Tensor& v, std::source_location where = std::source_location::current());
     Tensor k() const { return seen(k_); }  // [B, Hkv, length, D], views
     Tensor v() const { return seen(v_); }
     int64_t length() const { return length_; }

@@ -77,7 +77,7 @@ class ModuleBase {
 
   void train(bool on = true);
   void eval() { train(false); }
-  bool training() const { return training_; }
+  bool training() const { return training_ && !(state().mode & kEvaluate); }
   // Casts or moves every floating parameter and buffer. What holds the parameters (optimizers, ties) sees the new
   // values.
   void to(DType dtype, Where w = Where::current());

@@ -280,11 +280,11 @@ Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> 
   };
   if (min) {
     Tensor low = bound(*min);
-    y = where(y < low, low, y);
+    y = where(y <= low, low, y);
   }
   if (max) {
     Tensor high = bound(*max);
-    y = where(y > high, high, y);
+    y = where(y >= high, high, y);
   }
   return y;
 }

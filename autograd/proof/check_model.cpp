@@ -70,7 +70,13 @@ class ModelChecker {
  private:
   Tensor evaluate() {
     default_generator() = restore_.generator();
-    Tensor y = loss_();
+    Tensor y;
+    try {
+      y = loss_();
+    } catch (const DTypeError& e) {
+      throw DTypeError(std::string(e.what()) + ". The check runs in f64: what the loss takes beside the parameters " +
+                       "needs their dtype, as in x.to(weight.dtype())");
+    }
     if (!y.defined() || y.numel() != 1)
       throw ValueError("check: the loss is " + (y.defined() ? fovea::to_string(y.shape()) : "undefined") +
                        " (expected one number)");

@@ -33,7 +33,8 @@ using NamedParameters = std::vector<std::pair<std::string, Ref<Parameter>>>;
 
 // `loss` gives a tensor of one element and must be the same function of the parameters each time: it sees the default
 // generator in one state, so dropout draws alike. Parameters are f64, then dual numbers, while it runs, and what they
-// were afterwards, without gradients. ValueError when the loss is no single number.
+// were afterwards, without gradients; so floating data that meet them are cast where the loss is made:
+// `mse_loss(net(x.to(net.weight.dtype())), y)`. ValueError when the loss is no single number.
 ModelReport check_parameters(const NamedParameters& parameters, const std::function<Tensor()>& loss,
                              const ModelCheckOptions& o = {});
 

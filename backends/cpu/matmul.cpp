@@ -55,7 +55,7 @@ template <class T> struct Batch {
 
   static void whole(const Gemm<T>& g, void* scratch, bool deterministic) {
     if constexpr (std::is_same_v<T, float>)
-      if (!deterministic && onednn::is_faster(g) && onednn::gemm(g)) return;
+      if (!deterministic && onednn::is_wanted(g) && onednn::gemm(g)) return;
     gemm(g, scratch);
   }
 

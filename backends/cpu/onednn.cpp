@@ -1,6 +1,7 @@
 #include "backends/cpu/onednn.h"
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 
 #include "core/parallel.h"
@@ -105,6 +106,8 @@ struct Alone {
 #endif
 };
 
+std::atomic<Use> wanted = Use::where_faster;
+
 void alone(const Gemm<float>& g) {
   Alone scope;
   Plans& all = plans();
@@ -118,8 +121,11 @@ void alone(const Gemm<float>& g) {
 
 }  // namespace
 
+void use(Use u) { wanted.store(u, std::memory_order_relaxed); }
+
 // On AVX2 our own kernels are at least level (tools/notes/matmul.md); on AVX-512 nobody has compared them yet.
-bool is_faster(const Gemm<float>& g) {
+bool is_wanted(const Gemm<float>& g) {
+  if (Use u = wanted.load(std::memory_order_relaxed); u != Use::where_faster) return u == Use::always;
   if (isa() != Isa::avx512 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
   const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
   return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
@@ -154,7 +160,8 @@ const char* version() {
 }
 
 #else
-bool is_faster(const Gemm<float>&) { return false; }
+void use(Use) {}
+bool is_wanted(const Gemm<float>&) { return false; }
 bool gemm(const Gemm<float>&) { return false; }
 const char* implementation(const Gemm<float>&) { return nullptr; }
 const char* version() { return ""; }

@@ -6,8 +6,10 @@
 
 namespace fovea::cpu::onednn {
 
-// Whether a product like this goes there.
-bool is_faster(const Gemm<float>& g);
+// Whether a product like this goes there: where it is faster, or as a test asks.
+enum class Use : uint8_t { where_faster, always, never };
+void use(Use u);
+bool is_wanted(const Gemm<float>& g);
 // False: not in this build, or strides it does not know; nothing was done. The bits may depend on the thread count.
 bool gemm(const Gemm<float>& g);
 // What oneDNN calls the kernel it would run ("gemm:jit"); null where gemm() would return false.

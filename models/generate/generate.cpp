@@ -80,12 +80,7 @@ std::vector<int32_t> generate(Gpt& model, const std::vector<int32_t>& prompt, co
   const GptConfig& c = model.config();
   detail::called("generate", where, [&] { check(c, prompt, o); });
   NoGrad guard;
-  struct Eval {
-    Gpt& model;
-    bool was = model.training();
-    explicit Eval(Gpt& m) : model(m) { m.eval(); }
-    ~Eval() { model.train(was); }
-  } eval(model);
+  Evaluating mode;
   Generator& generator = o.generator ? *o.generator : default_generator();
   nn::KVCache cache = model.make_cache();
   std::vector<int32_t> ids = prompt;

@@ -84,8 +84,10 @@ class Trainer {
             .lr = o_.lr, .beta1 = o_.beta1, .beta2 = o_.beta2, .weight_decay = o_.weight_decay, .clip = o_.clip});
     if (before) resume(*before);
     before.reset();
-    if (run.fresh)
+    if (run.fresh) {
       for (const std::string& f : checkpoints()) std::remove(f.c_str());
+      std::remove(metrics_.c_str());
+    }
     out_.emplace(metrics_, step_);
     if (step_ > 0) draw();  // a run that was killed behind its last checkpoint has an older picture, or none
     if (run.config.data.validation > 0 && o_.eval_every > 0) evaluation_ = run.source->evaluation();
@@ -201,9 +203,10 @@ class Trainer {
 
   // The newest checkpoint whose every byte is what was written. A damaged one is told, never passed over in silence.
   std::unique_ptr<nn::checkpoint::File> newest() {
-    if (run_.fresh || !exists(file_)) return nullptr;
-    std::string first;
+    if (run_.fresh || (!exists(file_) && !exists(numbered(1)))) return nullptr;
+    std::string first = exists(file_) ? "" : file_ + " is missing";
     for (const std::string& name : checkpoints()) {
+      if (!exists(name)) continue;
       try {
         auto file = std::make_unique<nn::checkpoint::File>(name);
         if (auto problems = file->verify(); !problems.empty()) throw FileError(name + ": " + problems[0]);
@@ -324,12 +327,7 @@ Tensor lm_loss(Gpt& model, const data::Batch& batch) {
 
 double evaluate(Gpt& model, const std::vector<data::Batch>& batches) {
   NoGrad guard;
-  struct Eval {
-    Gpt& model;
-    bool was = model.training();
-    explicit Eval(Gpt& m) : model(m) { m.eval(); }
-    ~Eval() { model.train(was); }
-  } eval(model);
+  Evaluating mode;
   double total = 0;
   int64_t counted = 0;
   for (const data::Batch& b : batches) {

@@ -50,11 +50,17 @@ MetricsWriter::MetricsWriter(std::string path, int64_t last_step) : path_(std::m
   size_t keep = 0;
   bool kept_all = true;
   std::error_code none;
-  if (last_step > 0 && std::filesystem::exists(path_, none)) {
-    for_each_record(path_, read_all(path_), [&](io::Json& record, size_t behind) {
-      kept_all = kept_all && record["step"].as_int() <= last_step;
-      if (kept_all) keep = behind;
-    });
+  if (std::filesystem::is_regular_file(path_, none)) {
+    try {
+      for_each_record(path_, read_all(path_), [&](io::Json& record, size_t behind) {
+        if (!record.find("loss"))
+          throw FileError(path_ + ": has a record without a loss, so it is none of a training run");
+        kept_all = kept_all && record["step"].as_int() <= last_step;
+        if (kept_all) keep = behind;
+      });
+    } catch (const FileError& e) {
+      throw FileError(std::string(e.what()) + ". Move the file away to go on without the curve so far");
+    }
   }
   file_.reset(std::fopen(path_.c_str(), "ab"));
   if (!file_) fail(path_, "cannot be opened for writing");

@@ -18,7 +18,7 @@ std::vector<io::Json> read_metrics(const std::string& path);
 class MetricsWriter {
  public:
   // Goes on behind the last record whose step is at most `last_step` (0: starts over); the rest of the file is cut off.
-  // FileError when it cannot be written, or is no file of metrics.
+  // FileError when it cannot be written, or has anything that is no record of a training run: nothing is cut off then.
   MetricsWriter(std::string path, int64_t last_step);
 
   // Appends one line and hands it to the system. FileError, for instance on a full disk.

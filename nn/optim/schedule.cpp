@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/error.h"
+#include "autograd/ops/checks.h"
 
 namespace fovea::optim {
 
@@ -17,11 +17,11 @@ double Schedule::operator()(int64_t step) const {
   return min_lr + (lr - min_lr) * rest;
 }
 
-Schedule::Kind schedule_of(const std::string& name) {
+Schedule::Kind schedule_of(const std::string& name, std::source_location where) {
   if (name == "cosine") return Schedule::cosine;
   if (name == "linear") return Schedule::linear;
   if (name == "constant") return Schedule::constant;
-  throw ValueError("schedule: unknown '" + name + "' (expected cosine, linear or constant)");
+  fovea::detail::fail<ValueError>("schedule", where, "unknown '" + name + "' (expected cosine, linear or constant)");
 }
 
 }  // namespace fovea::optim

@@ -17,6 +17,6 @@ struct Schedule {
 };
 
 // By name; ValueError for any other.
-Schedule::Kind schedule_of(const std::string& name);
+Schedule::Kind schedule_of(const std::string& name, std::source_location where = std::source_location::current());
 
 }  // namespace fovea::optim

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <thread>
 
 #include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
@@ -143,6 +144,18 @@ TEST_CASE("text with a cache is the text without one, beyond the context too") {
       CHECK(cached.size() == 40);
     }
   CHECK(model.training());
+}
+
+TEST_CASE("generation leaves the mode of a model to others") {
+  Gpt model(tiny());
+  bool here = true, elsewhere = false;
+  model.blocks[0].on_call([&](nn::ModuleBase& block, std::span<const Tensor* const>) {
+    here = block.training();
+    std::thread([&] { elsewhere = block.training(); }).join();
+  });
+  generate(model, {1}, {.max_new = 1});
+  CHECK(!here);
+  CHECK(elsewhere);
 }
 
 TEST_CASE("sampling: the softmax's frequencies, within the k likeliest") {

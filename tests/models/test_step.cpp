@@ -7,6 +7,7 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/view.h"
+#include "backends/cpu/onednn.h"
 #include "core/allocator.h"
 #include "core/trace.h"
 #include "models/gpt.h"
@@ -60,8 +61,16 @@ size_t heap_from_system() {
 }  // namespace
 
 TEST_CASE("a training step of a GPT runs kernels of the CPU backend only") {
-  for (DType dtype : {f32, bf16, f16}) {
-    INFO(std::string(name_of(dtype)));
+  // With oneDNN for every product, and without it, whatever this machine would choose.
+  struct Choice {
+    ~Choice() { cpu::onednn::use(cpu::onednn::Use::where_faster); }
+  } restore;
+  for (auto [dtype, use] : {std::pair(f32, cpu::onednn::Use::always),
+                            {f32, cpu::onednn::Use::never},
+                            {bf16, cpu::onednn::Use::where_faster},
+                            {f16, cpu::onednn::Use::where_faster}}) {
+    cpu::onednn::use(use);
+    INFO(std::string(name_of(dtype)), ", oneDNN ", int(use));
     manual_seed(1);
     Training t;
     t.model.to(dtype);

@@ -199,7 +199,7 @@ TEST_CASE("the checkpoint before the last is kept, and stands in for a damaged o
   CHECK(nn::checkpoint::File(dir / "whole/checkpoint.1.h5").state().train["step"].as_int() == 8);
   CHECK(!fs::exists(dir / "whole/checkpoint.2.h5"));
   std::string good = content(dir / "whole/checkpoint.h5");
-  for (size_t keep : {good.size() / 2, good.size()}) {
+  for (size_t keep : {good.size() / 2, good.size(), size_t(0)}) {
     std::string bad = good.substr(0, keep);
     if (keep == good.size()) {  // one bit of a weight: only the digest can tell
       auto w = Tensor(nn::checkpoint::File(dir / "whole/checkpoint.h5")
@@ -209,6 +209,7 @@ TEST_CASE("the checkpoint before the last is kept, and stands in for a damaged o
       bad[bad.find(std::string(reinterpret_cast<const char*>(w.data()), 16))] ^= 1;
     }
     std::ofstream(dir / "whole/checkpoint.h5", std::ios::binary) << bad;
+    if (keep == 0) fs::remove(dir / "whole/checkpoint.h5");
     Setup again(dir / "whole");
     std::string said;
     again.run.note = [&](const std::string& s) { said += s + "\n"; };

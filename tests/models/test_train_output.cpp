@@ -56,10 +56,16 @@ TEST_CASE("metrics of a killed and resumed run are those of one that was not") {
 TEST_CASE("files that are no metrics, and a full disk") {
   Folder folder;
   std::string path = folder / "m.jsonl";
-  std::ofstream(path) << "{\"step\": 1}\n{\"step\": \n{\"step\": 3}\n";
+  std::ofstream(path) << "{\"step\": 1, \"loss\": 2}\n{\"step\": \n{\"step\": 3}\n";
   CHECK(error_of<FileError>([&] { read_metrics(path); }).starts_with(path + ", line 2: not JSON: "));
   CHECK(error_of<FileError>([&] { MetricsWriter(path, 3); }).starts_with(path + ", line 2: not JSON: "));
-  CHECK(content(path).size() > 20);  // a file that was refused is left as it was
+  CHECK(content(path).size() > 20);                           // a file that was refused is left as it was
+  std::ofstream(path) << "{\"step\": 1, \"accuracy\": 2}\n";  // another program's
+  CHECK(error_of<FileError>([&] { MetricsWriter(path, 0); }) ==
+        path +
+            ": has a record without a loss, so it is none of a training run. Move the file away to go on without the " +
+            "curve so far");
+  CHECK(content(path).size() > 20);
   std::ofstream(path) << "{\"loss\": 1}\n";
   CHECK(error_of<FileError>([&] { read_metrics(path); }) ==
         path + ", line 1: no integer \"step\" (expected one record of metrics a line)");

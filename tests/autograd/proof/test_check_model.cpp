@@ -15,6 +15,7 @@
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/sequential.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 
@@ -87,6 +88,17 @@ TEST_CASE("a wrong entry is found by name and place") {
   CHECK(r.parameter == std::string("second.weight"));
   CHECK(r.index == std::vector<int64_t>{3, 1});
   CHECK_THROWS_AS(r.or_throw(), GradientError);
+}
+
+TEST_CASE("floating data of another dtype are named, with the way out") {
+  struct Net : nn::Module<Net> {
+    nn::Linear out{this, "out", 3, 2};
+    Tensor forward(const Tensor& x) { return out(x); }
+  } net;
+  Tensor x = full({4, 3}, 0.5), y = full({4, 2}, 0.25);
+  std::string text = error_of<DTypeError>([&] { proof::check(net, [&] { return mse_loss(net(x), y); }); });
+  CHECK(has(text, "The check runs in f64: what the loss takes beside the parameters needs their dtype"));
+  proof::check(net, [&] { return mse_loss(net(x.to(net.out.weight->value().dtype())), y); }).or_throw();
 }
 
 TEST_CASE("a loss that is no number, or not the same twice, is told") {
