@@ -149,7 +149,7 @@ constexpr uint64_t abi_number() {
       offsetof(Slot, adds), sizeof(Status), offsetof(Status, text), sizeof(Fault), offsetof(Fault, limit),
       sizeof(Host), offsetof(Host, log), offsetof(Host, parallel_for), offsetof(Host, reference),
       size_t(kDTypes), size_t(kMaxRank), size_t(Unary::isfinite), size_t(Binary::shift_right), size_t(Reduce::all),
-      size_t(Scan::prod), size_t(ArgReduce::min), size_t(Scatter::amin)})
+      size_t(Scan::prod), size_t(Activation::sigmoid), size_t(ArgReduce::min), size_t(Scatter::amin)})
     h = detail::hash_number(h, n);
   return h;
 }

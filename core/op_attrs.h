@@ -200,6 +200,14 @@ struct GeluAttrs {
   static constexpr auto fields() { return Fields{Field{"approximate", &GeluAttrs::approximate}}; }
 };
 
+// What the slots activation and activation_backward are given: the attributes of the row, which are up to two numbers.
+// Kernels read as many as the kind has.
+struct ActivationAttrs {
+  double first = 0, second = 0;
+  static constexpr auto fields() {
+    return Fields{Field{"first", &ActivationAttrs::first}, Field{"second", &ActivationAttrs::second}};
+  }
+};
 struct SoftplusAttrs {
   double beta = 1, threshold = 20;
   static constexpr auto fields() {

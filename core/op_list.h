@@ -13,7 +13,8 @@ enum class Form : uint8_t {
   slot     // not an op: a kernel shared by several rows, told apart by kind
 };
 
-// Kinds of the shared slots. Every backend's unary, binary, reduce, scan, arg_reduce and scatter know all of theirs.
+// Kinds of the shared slots. Every backend's unary, binary, reduce, scan, arg_reduce and scatter know all of theirs;
+// activations have compositions.
 enum class Unary : uint8_t {
   neg,
   abs,
@@ -77,6 +78,22 @@ enum class Binary : uint8_t {
   shift_left,
   shift_right /* logical */
 };
+// relu, tanh and sigmoid are kinds of unary; only their gradients are here, of the result in place of x.
+enum class Activation : uint8_t {
+  silu,
+  mish,
+  softplus,
+  elu,
+  selu,
+  leaky_relu,
+  hardswish,
+  logsigmoid,
+  relu6,
+  softsign,
+  relu,
+  tanh,
+  sigmoid
+};
 enum class Reduce : uint8_t { sum, mean, prod, amax, amin, any, all };
 enum class Scan : uint8_t { sum, prod };
 enum class ArgReduce : uint8_t { max, min };
@@ -126,6 +143,8 @@ struct OpRow {
   X(scan,           DimAttrs,       {.form = Form::slot}) \
   X(arg_reduce,     DimKeepAttrs,   {.form = Form::slot}) \
   X(scatter_kind,   ScatterAttrs,   {.form = Form::slot, .inputs = 3, .dispatch = 2}) \
+  X(activation,     ActivationAttrs, {.form = Form::slot}) \
+  X(activation_backward, ActivationAttrs, {.form = Form::slot, .inputs = 2}) \
   X(copy,           NoAttrs,        {.form = Form::slot}) \
   X(fill,           FillAttrs,      {.form = Form::update, .inputs = 0}) \
   X(iota,           IotaAttrs,      {.form = Form::update, .inputs = 0}) \
@@ -175,16 +194,29 @@ struct OpRow {
   X(contiguous,     NoAttrs,        {.slot = op::copy, .elementwise = true}) \
   X(gelu,           GeluAttrs,      {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(gelu_backward,  GeluAttrs,      {.inputs = 2, .elementwise = true}) \
-  X(logsigmoid,    NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(softsign,      NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(relu6,         NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(selu,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(silu,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(mish,          NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(hardswish,     NoAttrs,        {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(softplus,       SoftplusAttrs,  {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(leaky_relu,     LeakyReluAttrs, {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(elu,            EluAttrs,       {.elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(logsigmoid,    NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::logsigmoid), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(softsign,      NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::softsign), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(relu6,         NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::relu6), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(selu,          NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::selu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(silu,          NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::silu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(mish,          NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::mish), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(hardswish,     NoAttrs,        {.slot = op::activation, .kind = uint8_t(Activation::hardswish), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(softplus,       SoftplusAttrs,  {.slot = op::activation, .kind = uint8_t(Activation::softplus), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(leaky_relu,     LeakyReluAttrs, {.slot = op::activation, .kind = uint8_t(Activation::leaky_relu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(elu,            EluAttrs,       {.slot = op::activation, .kind = uint8_t(Activation::elu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(logsigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::logsigmoid), .inputs = 2, .elementwise = true}) \
+  X(softsign_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::softsign), .inputs = 2, .elementwise = true}) \
+  X(relu6_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu6), .inputs = 2, .elementwise = true}) \
+  X(selu_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::selu), .inputs = 2, .elementwise = true}) \
+  X(silu_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::silu), .inputs = 2, .elementwise = true}) \
+  X(mish_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::mish), .inputs = 2, .elementwise = true}) \
+  X(hardswish_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::hardswish), .inputs = 2, .elementwise = true}) \
+  X(softplus_backward, SoftplusAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::softplus), .inputs = 2, .elementwise = true}) \
+  X(leaky_relu_backward, LeakyReluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::leaky_relu), .inputs = 2, .elementwise = true}) \
+  X(elu_backward, EluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::elu), .inputs = 2, .elementwise = true}) \
+  X(relu_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu), .inputs = 2, .elementwise = true}) \
+  X(tanh_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::tanh), .inputs = 2, .elementwise = true}) \
+  X(sigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::sigmoid), .inputs = 2, .elementwise = true}) \
   X(dropout,        DropoutAttrs,   {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   /* elementwise, two inputs */ \
   X(add,            NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::add), .inputs = 2, .elementwise = true}) \

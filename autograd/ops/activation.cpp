@@ -10,8 +10,20 @@ namespace {
 
 constexpr double kSeluScale = 1.0507009873554804934, kSeluAlpha = 1.6732632423543772848;
 
-void activation(op::Id id, const char* doc, void (*compose)(Compose&), void (*backward)(Backward&)) {
-  define(id, {.doc = doc, .compose = compose, .gradient = Gradient::backward, .backward = backward});
+// An activation is value(x, attributes); the gradient of its row is a row of its own, slope(g, x, attributes), so that
+// a backend may compute each in one pass.
+template <op::Id id, op::Id backward, class Value, class Slope> void activation(const char* doc, Value, Slope) {
+  define(id, {.doc = doc,
+              .compose = [](Compose& c) { c.out[0] = Value{}(c.x(0), c.attrs<Attrs<id>>()); },
+              .gradient = Gradient::backward,
+              .backward =
+                  [](Backward& b) {
+                    Tensor g = b.g(), x = b.x(0);
+                    b.add(0, apply<backward, 2>({&g, &x}, b.attrs<Attrs<id>>(), std::source_location::current()));
+                  }});
+  define(backward, {.doc = "g times the slope of the activation at x",
+                    .compose = [](Compose& c) { c.out[0] = Slope{}(c.x(0), c.x(1), c.attrs<Attrs<id>>()); },
+                    .gradient = Gradient::derived});
 }
 
 // x where it is not positive, else 0: what e^x is taken of, so that it cannot overflow in the branch that is not taken.
@@ -22,77 +34,70 @@ Tensor log_one_plus_exp(const Tensor& z) { return maximum(z, 0.0) + log1p(exp(-a
 }  // namespace
 
 void define_activation_ops() {
-  activation(
-      op::logsigmoid, "log(sigmoid(x))", [](Compose& c) { c.out[0] = minimum(c.x(0), 0.0) - log1p(exp(-abs(c.x(0)))); },
-      [](Backward& b) { b.add(0, b.g() * sigmoid(-b.x(0))); });
-  activation(
-      op::softsign, "x / (1 + |x|)", [](Compose& c) { c.out[0] = c.x(0) / (abs(c.x(0)) + 1); },
-      [](Backward& b) { b.add(0, b.g() / square(abs(b.x(0)) + 1)); });
-  activation(
-      op::relu6, "min(max(x, 0), 6)", [](Compose& c) { c.out[0] = minimum(maximum(c.x(0), 0.0), 6.0); },
-      [](Backward& b) { b.add(0, where(logical_and(b.x(0) > 0, b.x(0) < 6), b.g(), 0.0)); });
-  activation(
-      op::selu, "scaled elu",
-      [](Compose& c) {
-        const Tensor& x = c.x(0);
-        c.out[0] = where(x > 0, x, expm1(not_positive(x)) * kSeluAlpha) * kSeluScale;
+  using T = const Tensor&;
+  using None = const NoAttrs&;
+  activation<op::logsigmoid, op::logsigmoid_backward>(
+      "log(sigmoid(x))", [](T x, None) { return minimum(x, 0.0) - log1p(exp(-abs(x))); },
+      [](T g, T x, None) { return g * sigmoid(-x); });
+  activation<op::softsign, op::softsign_backward>(
+      "x / (1 + |x|)", [](T x, None) { return x / (abs(x) + 1); },
+      [](T g, T x, None) { return g / square(abs(x) + 1); });
+  activation<op::relu6, op::relu6_backward>(
+      "min(max(x, 0), 6)", [](T x, None) { return minimum(maximum(x, 0.0), 6.0); },
+      [](T g, T x, None) { return where(logical_and(x > 0, x < 6), g, 0.0); });
+  activation<op::selu, op::selu_backward>(
+      "scaled elu", [](T x, None) { return where(x > 0, x, expm1(not_positive(x)) * kSeluAlpha) * kSeluScale; },
+      [](T g, T x, None) {
+        Tensor scaled = g * kSeluScale;
+        return where(x > 0, scaled, scaled * exp(not_positive(x)) * kSeluAlpha);
+      });
+  activation<op::silu, op::silu_backward>(
+      "x sigmoid(x)", [](T x, None) { return x * sigmoid(x); },
+      [](T g, T x, None) {
+        Tensor s = sigmoid(x);
+        return g * s * (x * (1 - s) + 1);
+      });
+  activation<op::mish, op::mish_backward>(
+      "x tanh(softplus(x))", [](T x, None) { return x * tanh(log_one_plus_exp(x)); },
+      [](T g, T x, None) {
+        Tensor t = tanh(log_one_plus_exp(x));
+        return g * (t + x * sigmoid(x) * (1 - square(t)));
+      });
+  activation<op::hardswish, op::hardswish_backward>(
+      "x relu6(x + 3) / 6", [](T x, None) { return x * minimum(maximum(x + 3, 0.0), 6.0) / 6; },
+      [](T g, T x, None) { return where(x <= -3, 0.0, where(x >= 3, g, g * (x / 3 + 0.5))); });
+  activation<op::softplus, op::softplus_backward>(
+      "log(1 + e^(beta x)) / beta",
+      [](T x, const SoftplusAttrs& a) {
+        Tensor z = x * a.beta;
+        return where(z > a.threshold, x, log_one_plus_exp(z) / a.beta);
       },
-      [](Backward& b) {
-        Tensor x = b.x(0), g = b.g() * kSeluScale;
-        b.add(0, where(x > 0, g, g * exp(not_positive(x)) * kSeluAlpha));
+      [](T g, T x, const SoftplusAttrs& a) {
+        Tensor z = x * a.beta;
+        return where(z > a.threshold, g, g * sigmoid(z));
       });
-  activation(
-      op::silu, "x sigmoid(x)", [](Compose& c) { c.out[0] = c.x(0) * sigmoid(c.x(0)); },
-      [](Backward& b) {
-        Tensor x = b.x(0), s = sigmoid(x);
-        b.add(0, b.g() * s * (x * (1 - s) + 1));
-      });
-  activation(
-      op::mish, "x tanh(softplus(x))", [](Compose& c) { c.out[0] = c.x(0) * tanh(log_one_plus_exp(c.x(0))); },
-      [](Backward& b) {
-        Tensor x = b.x(0), t = tanh(log_one_plus_exp(x));
-        b.add(0, b.g() * (t + x * sigmoid(x) * (1 - square(t))));
-      });
-  activation(
-      op::hardswish, "x relu6(x + 3) / 6",
-      [](Compose& c) { c.out[0] = c.x(0) * minimum(maximum(c.x(0) + 3, 0.0), 6.0) / 6; },
-      [](Backward& b) {
-        Tensor x = b.x(0);
-        b.add(0, where(x <= -3, 0.0, where(x >= 3, b.g(), b.g() * (x / 3 + 0.5))));
-      });
-  activation(
-      op::swiglu, "silu(gate) up", [](Compose& c) { c.out[0] = silu(c.x(0)) * c.x(1); },
-      [](Backward& b) {
-        Tensor gate = b.x(0), s = sigmoid(gate);
-        if (b.needs(0)) b.add(0, b.g() * b.x(1) * s * (gate * (1 - s) + 1));
-        if (b.needs(1)) b.add(1, b.g() * gate * s);
-      });
-  activation(
-      op::softplus, "log(1 + e^(beta x)) / beta",
-      [](Compose& c) {
-        auto [beta, threshold] = c.attrs<SoftplusAttrs>();
-        Tensor z = c.x(0) * beta;
-        c.out[0] = where(z > threshold, c.x(0), log_one_plus_exp(z) / beta);
-      },
-      [](Backward& b) {
-        auto [beta, threshold] = b.attrs<SoftplusAttrs>();
-        Tensor z = b.x(0) * beta;
-        b.add(0, where(z > threshold, b.g(), b.g() * sigmoid(z)));
-      });
-  activation(
-      op::leaky_relu, "x, or negative_slope x where x <= 0",
-      [](Compose& c) { c.out[0] = where(c.x(0) > 0, c.x(0), c.x(0) * c.attrs<LeakyReluAttrs>().negative_slope); },
-      [](Backward& b) { b.add(0, where(b.x(0) > 0, b.g(), b.g() * b.attrs<LeakyReluAttrs>().negative_slope)); });
-  activation(
-      op::elu, "x, or alpha (e^x - 1) where x <= 0",
-      [](Compose& c) {
-        const Tensor& x = c.x(0);
-        c.out[0] = where(x > 0, x, expm1(not_positive(x)) * c.attrs<EluAttrs>().alpha);
-      },
-      [](Backward& b) {
-        Tensor x = b.x(0);
-        b.add(0, where(x > 0, b.g(), b.g() * exp(not_positive(x)) * b.attrs<EluAttrs>().alpha));
-      });
+  activation<op::leaky_relu, op::leaky_relu_backward>(
+      "x, or negative_slope x where x <= 0",
+      [](T x, const LeakyReluAttrs& a) { return where(x > 0, x, x * a.negative_slope); },
+      [](T g, T x, const LeakyReluAttrs& a) { return where(x > 0, g, g * a.negative_slope); });
+  activation<op::elu, op::elu_backward>(
+      "x, or alpha (e^x - 1) where x <= 0",
+      [](T x, const EluAttrs& a) { return where(x > 0, x, expm1(not_positive(x)) * a.alpha); },
+      [](T g, T x, const EluAttrs& a) { return where(x > 0, g, g * exp(not_positive(x)) * a.alpha); });
+
+  define(op::swiglu, {.doc = "silu(gate) up",
+                      .compose = [](Compose& c) { c.out[0] = silu(c.x(0)) * c.x(1); },
+                      .gradient = Gradient::backward,
+                      .backward =
+                          [](Backward& b) {
+                            Tensor g = b.g(), gate = b.x(0);
+                            if (b.needs(0)) {
+                              Tensor inner = g * b.x(1);
+                              auto here = std::source_location::current();
+                              b.add(0, apply<op::silu_backward, 2>({&inner, &gate}, {}, here));
+                            }
+                            if (b.needs(1)) b.add(1, g * silu(gate));
+                          }});
 }
 
 Tensor swiglu(const Operand& gate, const Operand& up) {

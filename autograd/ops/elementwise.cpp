@@ -51,6 +51,15 @@ void logaddexp_compose(Compose& c) {
   c.out[0] = maximum(a, b) + log1p(exp(-abs(difference(a, b))));
 }
 
+// The gradient of what knows its slope by its result is a row, which a backend may compute in one pass.
+template <op::Id backward> void by_result(Backward& b) {
+  Tensor g = b.g(), y = b.y();
+  b.add(0, apply<backward, 2>({&g, &y}, {}, std::source_location::current()));
+}
+void result_rule(op::Id id, void (*compose)(Compose&)) {
+  define(id, {.doc = "g times the slope, from the result", .compose = compose, .gradient = Gradient::derived});
+}
+
 void gelu_compose(Compose& c) {
   const Tensor& x = c.x(0);
   if (c.attrs<GeluAttrs>().approximate == Gelu::none) c.out[0] = x * 0.5 * (erf(x * kSqrtHalf) + 1);
@@ -102,11 +111,11 @@ void define_elementwise_ops() {
   rule(op::ceil, "rounded up", [](Backward& b) { b.zero(0); });
   rule(op::round, "rounded to the nearest whole number, ties to even", [](Backward& b) { b.zero(0); });
   rule(op::trunc, "rounded towards zero", [](Backward& b) { b.zero(0); });
-  rule(op::tanh, "hyperbolic tangent", [](Backward& b) { b.add(0, b.g() * (1.0 - square(b.y()))); });
-  rule(op::sigmoid, "1 / (1 + e^-x)", [](Backward& b) { b.add(0, b.g() * b.y() * (1.0 - b.y())); });
+  rule(op::tanh, "hyperbolic tangent", by_result<op::tanh_backward>);
+  rule(op::sigmoid, "1 / (1 + e^-x)", by_result<op::sigmoid_backward>);
   rule(op::erf, "error function",
        [](Backward& b) { b.add(0, b.g() * exp(-square(b.x(0))) * (2 * std::numbers::inv_sqrtpi)); });
-  rule(op::relu, "max(x, 0)", [](Backward& b) { b.add(0, where(b.y() > 0, b.g(), 0.0)); });
+  rule(op::relu, "max(x, 0)", by_result<op::relu_backward>);
   no_rule(op::logical_not, "x == 0");
   no_rule(op::isnan, "is x NaN");
   no_rule(op::isinf, "is x infinite");
@@ -227,6 +236,9 @@ void define_elementwise_ops() {
             Tensor g = b.g(), x = b.x(0);
             b.add(0, apply<op::gelu_backward, 2>({&g, &x}, b.attrs<GeluAttrs>(), std::source_location::current()));
           }});
+  result_rule(op::tanh_backward, [](Compose& c) { c.out[0] = c.x(0) * (1.0 - square(c.x(1))); });
+  result_rule(op::sigmoid_backward, [](Compose& c) { c.out[0] = c.x(0) * c.x(1) * (1.0 - c.x(1)); });
+  result_rule(op::relu_backward, [](Compose& c) { c.out[0] = where(c.x(1) > 0, c.x(0), 0.0); });
   define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
 }
 

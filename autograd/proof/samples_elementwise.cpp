@@ -131,6 +131,20 @@ void detail::elementwise_samples(Samples& s) {
   for (Gelu form : {Gelu::none, Gelu::tanh})
     for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{0, 2}, Shape{1}})
       s.add<op::gelu_backward>({reals(shape), reals(shape)}, {form});
+  auto slope = [&]<op::Id id>(auto x, const Attrs<id>& a = {}) {
+    for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{0, 2}, Shape{1}}) s.add<id>({reals(shape), x(shape)}, a);
+  };
+  slope.operator()<op::logsigmoid_backward>(anywhere), slope.operator()<op::softsign_backward>(away);
+  slope.operator()<op::relu6_backward>([](const Shape& x) { return apart(x, 1); });
+  slope.operator()<op::selu_backward>(away), slope.operator()<op::silu_backward>(anywhere);
+  slope.operator()<op::mish_backward>(anywhere);
+  slope.operator()<op::hardswish_backward>([](const Shape& x) { return apart(x, 2); });
+  slope.operator()<op::softplus_backward>(anywhere);
+  slope.operator()<op::softplus_backward>(away, {.beta = 2, .threshold = 0.125});
+  slope.operator()<op::leaky_relu_backward>(away, {.negative_slope = 0.2});
+  slope.operator()<op::elu_backward>(away, {.alpha = 1.5});
+  slope.operator()<op::relu_backward>(away), slope.operator()<op::tanh_backward>(anywhere);
+  slope.operator()<op::sigmoid_backward>(anywhere);
   for (DType t : {f32, f64, bf16, i64, boolean}) {
     s.add<op::cast>({nonzero({3, 4})}, {t}).named(name_of(t));
     s.add<op::cast>({nonzero({})}, {t}).named("single");

@@ -21,6 +21,12 @@ class CpuBackend final : public HostBackend {
     table.set<op::unary, cpu::unary>({.dtypes = kFloats | only(boolean)});
     table.set<op::binary, cpu::binary>({.dtypes = kFloats | dtypes(i32, i64, boolean)});
     table.set<op::select, cpu::select>();
+    const DTypeSet f32s = only(f32) | cpu::kHalves;
+    table.set<op::activation, cpu::activation>({.dtypes = f32s, .accepts = cpu::activation_accepts});
+    table.set<op::activation_backward, cpu::activation_backward>(
+        {.dtypes = f32s, .accepts = cpu::activation_backward_accepts});
+    table.set<op::hypot, cpu::hypot>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::logaddexp, cpu::logaddexp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
     cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(

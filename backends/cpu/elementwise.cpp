@@ -1,5 +1,5 @@
-// Slots unary, binary, select, gelu, gelu_backward. Most calls are one contiguous row; what is strided goes through a
-// small buffer on the stack, so that every kind needs one kernel only.
+// Slots unary, binary, select, activation, gelu, their gradients, hypot and logaddexp. Most calls are one contiguous
+// row; what is strided goes through a small buffer on the stack, so that every kind needs one kernel only.
 #include "backends/cpu/elementwise.h"
 
 #include <algorithm>
@@ -215,6 +215,62 @@ Status binary(const Call& c, const NoAttrs& attrs) {
       return {};
     }
   return any_binary(c, attrs);
+}
+
+namespace {
+
+// f<float, what is kept>.
+template <class F> Status f32_or_half(DType t, F&& f) {
+  if (t == f32) f.template operator()<float>();
+  else if (t == bf16) f.template operator()<BFloat16>();
+  else f.template operator()<Float16>();
+  return {};
+}
+Parameters parameters(uint8_t kind, const ActivationAttrs& a) {
+  switch (Activation(kind)) {
+    case Activation::softplus: return {float(a.first), float(a.second)};
+    case Activation::elu: return {float(a.first), 1};
+    case Activation::selu: return {1.67326324f, 1.05070099f};
+    case Activation::leaky_relu: return {float(a.first), 0};
+    default: return {};
+  }
+}
+
+}  // namespace
+
+bool activation_accepts(const Call& c, const void*) {
+  return c.kind < kActivations && kernels<float>().activation[c.kind] && c.y().dtype == c.x(0).dtype;
+}
+Status activation(const Call& c, const ActivationAttrs& a) {
+  return f32_or_half(c.y().dtype, [&]<class S>() {
+    auto kernel = [p = parameters(c.kind, a), k = kernels<float>().activation[c.kind]](int64_t n, auto x, auto y) {
+      k(n, x, y, p);
+    };
+    run1<float, S>(c.x(0), c.y(), kDear, kernel);
+  });
+}
+bool activation_backward_accepts(const Call& c, const void*) {
+  return c.kind < kActivations && c.x(0).dtype == c.x(1).dtype && c.y().dtype == c.x(0).dtype;
+}
+Status activation_backward(const Call& c, const ActivationAttrs& a) {
+  return f32_or_half(c.y().dtype, [&]<class S>() {
+    auto kernel = [p = parameters(c.kind, a), k = kernels<float>().activation_backward[c.kind]](
+                      int64_t n, auto g, int64_t step_g, auto x, int64_t step_x, auto y) {
+      k(n, g, step_g, x, step_x, y, p);
+    };
+    run2<float, S, float, S>(c.x(0), c.x(1), c.y(), kDear, kernel);
+  });
+}
+
+bool same_dtypes(const Call& c, const void*) { return c.x(1).dtype == c.x(0).dtype && c.y().dtype == c.x(0).dtype; }
+Status hypot(const Call& c, const NoAttrs&) {
+  return f32_or_half(
+      c.y().dtype, [&]<class S>() { run2<float, S, float, S>(c.x(0), c.x(1), c.y(), kDear, kernels<float>().hypot); });
+}
+Status logaddexp(const Call& c, const NoAttrs&) {
+  return f32_or_half(c.y().dtype, [&]<class S>() {
+    run2<float, S, float, S>(c.x(0), c.x(1), c.y(), kDear, kernels<float>().logaddexp);
+  });
 }
 
 Status gelu(const Call& c, const GeluAttrs& a) {

@@ -8,7 +8,12 @@
 
 namespace fovea::cpu {
 
+inline constexpr int kActivations = int(Activation::sigmoid) + 1;
 inline constexpr int kUnaries = int(Unary::isfinite) + 1, kBinaries = int(Binary::shift_right) + 1;
+
+struct Parameters {
+  float first, second;  // of an activation
+};
 
 // Null where a level's table has no kernel for a kind: the reference's runs. In and out may be the same row.
 template <class T> struct ElementwiseKernels {
@@ -17,6 +22,10 @@ template <class T> struct ElementwiseKernels {
   void (*compare[kBinaries])(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, bool* y);
   void (*test[kUnaries])(int64_t n, const T* x, int64_t step, const T* x_again, int64_t, bool* y);  // isnan and its kin
   void (*hypot)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
+  void (*logaddexp)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
+  void (*activation[kActivations])(int64_t n, const T* x, T* y, Parameters p);
+  void (*activation_backward[kActivations])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx,
+                                            Parameters p);
   void (*gelu[2])(int64_t n, const T* x, T* y);  // by fovea::Gelu
   void (*gelu_backward[2])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx);
   void (*select)(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);

@@ -8,8 +8,15 @@ namespace fovea::cpu {
 Status unary(const Call& c, const NoAttrs&);
 Status binary(const Call& c, const NoAttrs&);
 Status select(const Call& c, const NoAttrs&);
-Status gelu(const Call& c, const GeluAttrs& a);           // x
-Status gelu_backward(const Call& c, const GeluAttrs& a);  // g, x
+bool same_dtypes(const Call& c, const void*);
+Status hypot(const Call& c, const NoAttrs&);
+Status logaddexp(const Call& c, const NoAttrs&);
+bool activation_accepts(const Call& c, const void*);
+Status activation(const Call& c, const ActivationAttrs& a);  // x
+bool activation_backward_accepts(const Call& c, const void*);
+Status activation_backward(const Call& c, const ActivationAttrs& a);  // g, x or the result
+Status gelu(const Call& c, const GeluAttrs& a);                       // x
+Status gelu_backward(const Call& c, const GeluAttrs& a);              // g, x
 
 Status copy(const Call& c, const NoAttrs&);
 Status fill(const Call& c, const FillAttrs& a);
