@@ -19,11 +19,11 @@ using namespace fovea::cpu_test;
 
 namespace {
 
-// Every 2^12th float, each exponent and sign among them, and the values at which something changes.
+// Every 2^14th float, each exponent and sign among them, and the values at which something changes.
 const std::vector<float>& sweep() {
   static const std::vector<float> all = [] {
     std::vector<float> v;
-    for (uint64_t bits = 0; bits < (1ull << 32); bits += 4093) {
+    for (uint64_t bits = 0; bits < (1ull << 32); bits += 16381) {
       uint32_t b = uint32_t(bits);
       float x;
       std::memcpy(&x, &b, 4);
