@@ -76,7 +76,7 @@ void detail::install_ops() {
   }
 }
 
-int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash) {
+int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash, std::source_location where) try {
   (void)op_def(op::add);  // the built-in ones first
   OpRow r;
   r.name = op.name;
@@ -103,6 +103,9 @@ int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash)
   int id = add_op_row(r);
   keep(id, d);
   return id;
+} catch (Error& e) {
+  e.locate("", where, "");
+  throw;
 }
 
 }  // namespace fovea

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "core/edit_distance.h"
-#include "core/error.h"
+#include "core/mode.h"
 #include "models/data/text_file.h"
 
 namespace fovea {
@@ -147,9 +147,13 @@ std::vector<ConfigOption> config_options(Config& c) {
   };
 }
 
-void set_option(Config& config, std::string_view key, const Json& value) { assign(find_option(config, key), value); }
+void set_option(Config& config, std::string_view key, const Json& value, Where where) {
+  at_line(where, [&] { assign(find_option(config, key), value); });
+}
 
-void set_option(Config& config, std::string_view assignment) {
+namespace {
+
+void set_from_text(Config& config, std::string_view assignment) {
   size_t sign = assignment.find('=');
   if (sign == assignment.npos || sign == 0)
     fail("\"{}\" sets nothing (expected KEY=VALUE, such as train.lr=3e-4)", assignment);
@@ -162,7 +166,7 @@ void set_option(Config& config, std::string_view assignment) {
   else fail("{} is \"{}\" (expected true or false)", o.key, text);
 }
 
-void set_options(Config& config, const Json& json) {
+void set_from_json(Config& config, const Json& json) {
   if (!json.is_object()) fail("a config is {} (expected an object of model, train and data)", json.kind());
   for (const auto& [section, members] : json.as_object()) {
     if (section != "model" && section != "train" && section != "data")
@@ -172,7 +176,7 @@ void set_options(Config& config, const Json& json) {
   }
 }
 
-void check(const Config& config) {
+void check_together(const Config& config) {
   Config c = config;
   for (const ConfigOption& o : config_options(c)) assign(o, field_json(o));  // structs can be filled by code, too
   const ModelConfig& m = c.model;
@@ -193,6 +197,18 @@ void check(const Config& config) {
   if (t.min_lr > t.lr) fail("train.min_lr is {}, above train.lr, {}", t.min_lr, t.lr);
 }
 
+}  // namespace
+
+void set_option(Config& config, std::string_view assignment, Where where) {
+  at_line(where, [&] { set_from_text(config, assignment); });
+}
+void set_options(Config& config, const Json& json, Where where) {
+  at_line(where, [&] { set_from_json(config, json); });
+}
+void check(const Config& config, Where where) {
+  at_line(where, [&] { check_together(config); });
+}
+
 Json to_json(const Config& config) {
   Config c = config;
   Json::Object sections;
@@ -204,13 +220,15 @@ Json to_json(const Config& config) {
   return sections;
 }
 
-void read_config(Config& config, const std::string& path) {
-  Json json = Json::parse(data::read_text(path), path);
-  try {
-    set_options(config, json);
-  } catch (const ValueError& e) {
-    throw ValueError(path + ": " + e.what());
-  }
+void read_config(Config& config, const std::string& path, Where where) {
+  at_line(where, [&] {
+    Json json = Json::parse(data::read_text(path), path);
+    try {
+      set_from_json(config, json);
+    } catch (const ValueError& e) {
+      throw ValueError(path + ": " + e.what());
+    }
+  });
 }
 
 DType dtype_named(std::string_view name) {
