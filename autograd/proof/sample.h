@@ -5,6 +5,7 @@
 #pragma once
 #include <deque>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -127,6 +128,10 @@ bool differentiated(const Sample& s, int i);
 bool has_floating_input(const Sample& s);
 // Numbers in [-1, 1), the same on every machine.
 double noise(uint64_t i, uint64_t seed);
+
+// What samples share.
+inline constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
+inline constexpr const char* kForwardOnly = "NaN and infinities: the forward only";
 
 namespace detail {
 void elementwise_samples(Samples& s);

@@ -7,9 +7,7 @@
 namespace fovea::proof {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
 const std::vector<double> kSpecial = {0, -0.0, kInf, -kInf, kNan, 1, -1, 0.5};
-const char* const kForwardOnly = "NaN and infinities: the forward only";
 
 // Adds a sample of one op. What follows takes these, so that only they are compiled for every op.
 using Add = Sample& (*)(Samples& s, std::initializer_list<Input> inputs, const void* attrs);

@@ -17,8 +17,7 @@ namespace {
 using In = const std::vector<Tensor>&;
 using Out = Sample::Outputs;
 
-constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr const char *kForwardOnly = "NaN and infinities: the forward only", *kPlaces = "the results are integers";
+constexpr const char* kPlaces = "the results are integers";
 
 void products(Samples& s) {
   auto einsum_bmm = [](In x) -> Out { return {einsum("bij,bjk->kbi", x)}; };

@@ -6,9 +6,6 @@
 namespace fovea::proof {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr const char* kForwardOnly = "NaN and infinities: the forward only";
-
 Input anywhere(const Shape& s) { return reals(s); }
 Input lattice(const Shape& s) { return apart(s); }
 

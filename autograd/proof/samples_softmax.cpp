@@ -7,9 +7,6 @@
 namespace fovea::proof {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr const char* kForwardOnly = "NaN and infinities: the forward only";
-
 template <op::Id id> void rows(Samples& s) {
   s.add<id>({reals({3, 5})}, {-1}).sums(5);
   s.add<id>({reals({4, 3})}, {0}).named("columns").sums(4);

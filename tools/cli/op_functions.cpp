@@ -86,7 +86,6 @@ template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reductio
   Shape dim = a.list("dim");
   return {f(in[0], dim, {a.flag("keepdim", false)})};
 }
-template <Tensor (*f)(const Operand&, int64_t)> Out along(In in, At a) { return {f(in[0], a.integer("dim"))}; }
 
 Shape sizes(At a) {
   for (const char* name : {"shape", "size", "sizes"})

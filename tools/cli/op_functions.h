@@ -29,6 +29,11 @@ struct OpFunction {
   std::vector<Tensor> call(const OpInputs& in, Attributes& a) const;
 };
 
+// What forms share: an op along the axis `dim`.
+template <Tensor (*f)(const Operand&, int64_t)> std::vector<Tensor> along(const OpInputs& in, Attributes& a) {
+  return {f(in[0], a.integer("dim"))};
+}
+
 // Those of op_functions_arranging.cpp and op_functions_nn.cpp.
 std::span<const OpFunction> arranging_functions();
 std::span<const OpFunction> nn_functions();

@@ -28,14 +28,13 @@ const Tensor& given(In in, size_t k, At a) {
 template <Tensor (*f)(const Operand&, std::optional<int64_t>, ReduceOptions)> Out best(In in, At a) {
   return {f(in[0], axis(a), {a.flag("keepdim", false)})};
 }
-template <std::pair<Tensor, Tensor> (*along)(const Operand&, int64_t, ReduceOptions), Tensor (*all)(const Operand&),
-          Tensor (*pairwise)(const Operand&, const Tensor&)>
+template <std::pair<Tensor, Tensor> (*with_places)(const Operand&, int64_t, ReduceOptions),
+          Tensor (*all)(const Operand&), Tensor (*pairwise)(const Operand&, const Tensor&)>
 Out extremum(In in, At a) {
   if (in[1].defined()) return {pairwise(in[0], in[1])};
-  if (std::optional<int64_t> d = axis(a)) return both(along(in[0], *d, {a.flag("keepdim", false)}));
+  if (std::optional<int64_t> d = axis(a)) return both(with_places(in[0], *d, {a.flag("keepdim", false)}));
   return {all(in[0])};
 }
-template <Tensor (*f)(const Operand&, int64_t)> Out along(In in, At a) { return {f(in[0], a.integer("dim"))}; }
 
 VarOptions moment_options(At a) {
   const double correction = a.flag("unbiased", true) ? 1 : 0;
@@ -100,7 +99,7 @@ Out index_add_of(In in, At a) {
   return {index_add(in[0], a.integer("dim"), given(in, 1, a), given(in, 2, a), a.real("alpha", 1))};
 }
 
-const OpFunction kForms[] = {
+const OpFunction kArrangingForms[] = {
     {"argmax", 1, best<argmax>},
     {"argmin", 1, best<argmin>},
     {"max", 2, extremum<max, max, max>},
@@ -147,6 +146,6 @@ const OpFunction kForms[] = {
 
 }  // namespace
 
-std::span<const OpFunction> arranging_functions() { return kForms; }
+std::span<const OpFunction> arranging_functions() { return kArrangingForms; }
 
 }  // namespace fovea::cli

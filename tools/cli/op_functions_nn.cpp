@@ -93,7 +93,7 @@ Out layers_of(In in, At a) {
   return {output, state};
 }
 
-const OpFunction kForms[] = {
+const OpFunction kNnForms[] = {
     {"swiglu", 2, [](In in, At) -> Out { return {swiglu(in[0], in[1])}; }},
     {"rms_norm", 2, rms_norm_of},
     {"group_norm", 3,
@@ -128,6 +128,6 @@ const OpFunction kForms[] = {
 
 }  // namespace
 
-std::span<const OpFunction> nn_functions() { return kForms; }
+std::span<const OpFunction> nn_functions() { return kNnForms; }
 
 }  // namespace fovea::cli
