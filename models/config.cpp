@@ -172,7 +172,7 @@ void set_from_json(Config& config, const Json& json) {
     if (section != "model" && section != "train" && section != "data")
       fail("unknown section {} (expected model, train or data)", section);
     if (!members.is_object()) fail("{} is {} (expected an object)", section, members.kind());
-    for (const auto& [name, value] : members.as_object()) set_option(config, section + "." + name, value);
+    for (const auto& [name, value] : members.as_object()) assign(find_option(config, section + "." + name), value);
   }
 }
 

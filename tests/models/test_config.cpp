@@ -127,12 +127,14 @@ TEST_CASE("configs as JSON of the wrong form") {
                         {"{\"train\": {\"stepz\": 32}}", "unknown key train.stepz. Did you mean train.steps?"}}) {
     INFO(row.json);
     Config c;
-    CHECK(error_of<ValueError>([&] { set_options(c, Json::parse(row.json)); }) == row.error);
+    const std::string here = " at test_config.cpp:" + std::to_string(__LINE__ + 1);
+    CHECK(error_of<ValueError>([&] { set_options(c, Json::parse(row.json)); }) == row.error + here);
   }
   Config c;
   c.train.accumulate = 0;  // set by code
   CHECK(error_of<ValueError>([&] { check(c); }) ==
-        std::string("train.accumulate is 0 (expected at least 1, at most 1048576)"));
+        "train.accumulate is 0 (expected at least 1, at most 1048576) at test_config.cpp:" +
+            std::to_string(__LINE__ - 2));
 }
 
 TEST_CASE("config files") {
@@ -142,8 +144,9 @@ TEST_CASE("config files") {
   read_config(c, path);
   CHECK(c.model.layers == 2);
   std::ofstream(path) << "{\"model\": {\"layers\": 0}}";
+  std::string here = " at test_config.cpp:" + std::to_string(__LINE__ + 1);
   CHECK(error_of<ValueError>([&] { read_config(c, path); }) ==
-        path + ": model.layers is 0 (expected at least 1, at most 10000)");
+        path + ": model.layers is 0 (expected at least 1, at most 10000)" + here);
   std::ofstream(path) << "{\"model\": {\"layers\": 0}";
   CHECK_THROWS_AS(read_config(c, path), FileError);
   std::filesystem::remove(path);
