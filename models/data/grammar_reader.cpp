@@ -30,21 +30,6 @@ Words split(std::string_view s, char separator) {
   }
 }
 
-// "name(a, b)" -> name, {a, b}
-struct Call {
-  std::string name;
-  Words arguments;
-  explicit Call(const std::string& s) : name(trimmed(s.substr(0, s.find('(')))) {
-    size_t open = s.find('('), close = s.rfind(')');
-    if (open != s.npos && close != s.npos && close > open) arguments = split(s.substr(open + 1, close - open - 1), ',');
-  }
-  std::string text() const {
-    std::string t = name;
-    for (size_t i = 0; i < arguments.size(); i++) t += (i ? "," : "(") + arguments[i];
-    return arguments.empty() ? t : t + ")";
-  }
-};
-
 }  // namespace
 
 class GrammarReader {
@@ -60,6 +45,21 @@ class GrammarReader {
   }
 
  private:
+  // "name(a, b)" -> name, {a, b}
+  struct Call {
+    std::string name;
+    Words arguments;
+    explicit Call(const std::string& s) : name(trimmed(s.substr(0, s.find('(')))) {
+      size_t open = s.find('('), close = s.rfind(')');
+      if (open != s.npos && close != s.npos && close > open)
+        arguments = split(s.substr(open + 1, close - open - 1), ',');
+    }
+    std::string text() const {
+      std::string t = name;
+      for (size_t i = 0; i < arguments.size(); i++) t += (i ? "," : "(") + arguments[i];
+      return arguments.empty() ? t : t + ")";
+    }
+  };
   struct Definition {
     Call head;
     Words alternatives;

@@ -19,17 +19,14 @@ struct Workload::Model {
   virtual io::Safetensors content() const { throw UsageError("--losses is for the GPTs"); }
 };
 
-namespace {
-struct Layers : nn::Module<Layers> {
-  nn::List<nn::Linear> layers{this, "layers", 8, 16, 16};
-  Tensor forward(Tensor x) {
-    for (auto& layer : layers) x = relu(layer(x));
-    return x;
-  }
-};
-}  // namespace
-
 struct Workload::TinyMlp : Model {
+  struct Layers : nn::Module<Layers> {
+    nn::List<nn::Linear> layers{this, "layers", 8, 16, 16};
+    Tensor forward(Tensor x) {
+      for (auto& layer : layers) x = relu(layer(x));
+      return x;
+    }
+  };
   Layers model;
   optim::AdamW adam;
   Tensor x;
