@@ -1,5 +1,7 @@
 #include "autograd/tensor.h"
 
+#include <unistd.h>
+
 #include <cmath>
 #include <ostream>
 
@@ -159,6 +161,16 @@ const void* Tensor::readable(DType t, const Where& w) const try { return made(w)
 void Tensor::copy_out(void* to, DType t, const Where& w) const try { copy_to_host(made(w), to, t); } catch (Error& e) {
   detail::locate(e, "to_vector", w);
   throw;
+}
+
+size_t Tensor::host_count(int64_t bytes_each, const Where& w) const {
+  const int64_t n = numel(w), memory = int64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  if (n > memory / bytes_each)
+    detail::fail<MemoryError>("to_vector", w,
+                              fovea::to_string(shape()) + " is " + std::to_string(n) + " elements of " +
+                                  std::to_string(bytes_each) + " bytes (expected at most " + std::to_string(memory) +
+                                  " bytes, the memory of this machine)");
+  return size_t(n);
 }
 
 Tensor detail::over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,

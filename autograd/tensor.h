@@ -141,6 +141,7 @@ class Tensor : public TensorBase {
   int64_t item_as_integer(int64_t low, int64_t high, const Where& w) const;
   bool item_as_bool(const Where& w) const;
   void copy_out(void* to, DType t, const Where& w) const;
+  size_t host_count(int64_t bytes_each, const Where& w) const;  // MemoryError for more than this machine holds
 };
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t);  // to_string()
@@ -231,11 +232,11 @@ template <class T> T Tensor::item(Where w) const {
 
 template <class T> std::vector<T> Tensor::to_vector(Where w) const {
   if constexpr (std::is_same_v<T, bool>) {  // vector<bool> has no array of bool to copy into
-    std::vector<uint8_t> bytes(static_cast<size_t>(numel(w)));
+    std::vector<uint8_t> bytes(host_count(1, w));
     copy_out(bytes.data(), boolean, w);
     return std::vector<bool>(bytes.begin(), bytes.end());
   } else {
-    std::vector<T> out(static_cast<size_t>(numel(w)));
+    std::vector<T> out(host_count(sizeof(T), w));
     copy_out(out.data(), dtype_of<T>(), w);
     return out;
   }

@@ -60,6 +60,13 @@ Body* make_body(ThreadState& s, Storage* storage, int rank) {
 
 namespace {
 
+// Bytes of one array; MemoryError for more than the arena's classes hold.
+size_t bytes_of(const View& v, DType t) {
+  if (v.numel > kMostBytes / size_of(t)) [[unlikely]]
+    throw MemoryError(to_string(v.shape, v.rank) + " " + name_of(t) + " takes more than 2^44 bytes");
+  return size_t(v.numel) * size_t(size_of(t));
+}
+
 [[gnu::noinline]] Array any_empty(ThreadState& s, const Meta& m) {
   int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
   for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
@@ -68,9 +75,7 @@ namespace {
   Array out(b);
   Storage* st = b->storage;
   set_dense(*b, m.dims, m.rank);
-  if (b->view.numel > kMostBytes / size_of(m.dtype)) [[unlikely]]
-    throw MemoryError(to_string(m.dims, m.rank) + " " + name_of(m.dtype) + " takes more than 2^44 bytes");
-  st->bytes = size_t(b->view.numel) * size_t(size_of(m.dtype));
+  st->bytes = bytes_of(b->view, m.dtype);
   if (small) {
     st->data = st + 1;
   } else if (host) {
@@ -122,7 +127,7 @@ Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
   Body* b = place_all(s, Meta(dtype, device, shape), false);
   Array out(b);
   set_dense(*b, shape.dims, shape.rank);
-  b->storage->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
+  b->storage->bytes = bytes_of(b->view, dtype);
   b->storage->owner = Storage::shape_only;
   s.blocks.planned.take(b->storage->bytes);
   return out;

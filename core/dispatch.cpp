@@ -34,7 +34,8 @@ bool fits(const View& v, Layout need) {
   Fault f = s.fault;
   s.fault = Fault{};
   throw IndexError("index " + std::to_string(f.value) + " at position " + std::to_string(f.position) +
-                   " is out of range (expected 0 to " + std::to_string(f.limit - 1) + ")");
+                   (f.limit > 0 ? " is out of range (expected 0 to " + std::to_string(f.limit - 1) + ")"
+                                : " points into an axis of size 0"));
 }
 
 // What left a kernel as an exception, typed.
@@ -127,6 +128,7 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
       c.deterministic = (s.mode & kDeterministic) != 0;
       c.host = &host_services();
       const size_t bytes = slot.scratch(c, l.attrs);
+      if (bytes > class_bytes(kClasses - 1)) throw MemoryError("scratch memory takes more than 2^44 bytes");
       s.blocks.planned.take(bytes);
       s.blocks.planned.give(bytes);
     }

@@ -64,7 +64,7 @@ void define_activation_ops() {
         return g * (t + x * sigmoid(x) * (1 - square(t)));
       });
   activation<op::hardswish, op::hardswish_backward>(
-      "x relu6(x + 3) / 6", [](T x, None) { return x * minimum(maximum(x + 3, 0.0), 6.0) / 6; },
+      "x relu6(x + 3) / 6", [](T x, None) { return x * (minimum(maximum(x + 3, 0.0), 6.0) / 6); },
       [](T g, T x, None) { return where(x <= -3, 0.0, where(x >= 3, g, g * (x / 3 + 0.5))); });
   activation<op::softplus, op::softplus_backward>(
       "log(1 + e^(beta x)) / beta",

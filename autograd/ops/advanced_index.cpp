@@ -231,7 +231,7 @@ Tensor one_hot(const Operand& ids, int64_t num_classes) {
       n = amax(i).item<int64_t>() + 1;
     }
     check_range(i, 0, n, std::to_string(n) + " classes");
-    return eq(unsqueeze(i, -1), arange(n, {.dtype = i64, .device = i.device()})).to(i64);
+    return eq(unsqueeze(i, -1), arange(n, {.dtype = i64, .like = i})).to(i64);
   });
 }
 

@@ -17,7 +17,9 @@ using detail::called;
 using detail::tensor_of;
 using std::source_location;
 
-Tensor count_up(int64_t n, Device d) { return arange(n, {.dtype = i64, .device = d}); }
+Tensor count_up(int64_t n, const TensorOptions& o) {
+  return arange(n, {.dtype = i64, .device = o.device, .like = o.like});
+}
 
 // [outer, n, inner]: axis d alone, what is before it, what is behind it.
 Shape around(const Shape& s, int d) {
@@ -55,7 +57,7 @@ Tensor triangle(const char* name, const Operand& x, int64_t diagonal, bool lower
     const Tensor& t = tensor_of(x, name);
     if (t.dim() < 2) throw ShapeError("x is " + to_string(t.shape()) + " (expected two axes or more)");
     const int64_t rows = t.size(-2), columns = t.size(-1), k = std::clamp(diagonal, -rows - 1, columns + 1);
-    Tensor row = reshape(count_up(rows, t.device()), {rows, 1}) + k, column = count_up(columns, t.device());
+    Tensor row = reshape(count_up(rows, {.like = t}), {rows, 1}) + k, column = count_up(columns, {.like = t});
     return where(lower ? column <= row : column >= row, t, zeros({}, {.like = t}));
   });
 }
@@ -77,7 +79,7 @@ Tensor margin(const Tensor& x, int d, int64_t n, bool front, const PadOptions& o
   Shape shape = x.shape();
   shape[d] = n;
   switch (o.mode) {
-    case PadMode::constant: return full(shape, o.value, {.dtype = x.dtype(), .device = x.device()});
+    case PadMode::constant: return full(shape, o.value, {.like = x});
     case PadMode::reflect: return flip(narrow(x, d, front ? 1 : size - 1 - n, n), d);
     case PadMode::replicate: return expand(narrow(x, d, front ? 0 : size - 1, 1), shape);
     case PadMode::circular: return narrow(x, d, front ? size - n : 0, n);
@@ -111,6 +113,7 @@ Tensor padded(Tensor x, int d, int64_t before, int64_t behind, const PadOptions&
 
 void infer_unfold_backward(Infer& c) {
   const auto& a = c.attrs<UnfoldBackwardAttrs>();
+  if (c.x(0).rank == 0) throw ShapeError("the gradient is [] (expected one axis or more)");
   Shape g = shape_of(c.x(0)), s(g.dims, size_t(g.rank - 1));
   if (s.rank == 0) return c.set(0, c.x(0).dtype, s);
   s[wrap_dim(a.dimension, s.rank)] = a.extent;
@@ -131,8 +134,8 @@ void unfold_backward_compose(Compose& c) {
   Shape shape = g.shape(), spread;
   shape.rank--;
   for (int i = 0; i < shape.rank; i++) spread.push_back(i == d ? windows * size : 1);
-  Tensor first = reshape(count_up(windows, g.device()) * a.step, {windows, 1});
-  Tensor places = reshape(first + count_up(size, g.device()), spread);
+  Tensor first = reshape(count_up(windows, {.like = g}) * a.step, {windows, 1});
+  Tensor places = reshape(first + count_up(size, {.like = g}), spread);
   Tensor flat = movedim(g, -1, d + 1);
   shape[d] = windows * size;
   flat = reshape(flat, shape);
@@ -334,7 +337,7 @@ Tensor eye(int64_t n, std::optional<int64_t> m, const TensorOptions& o, source_l
     if (n < 0 || columns < 0)
       throw ShapeError(std::to_string(n) + " rows, " + std::to_string(columns) + " columns (expected 0 or more)");
     numel({n, columns});
-    Tensor x = eq(reshape(count_up(n, o.the_device()), {n, 1}), count_up(columns, o.the_device())).to(o.the_dtype());
+    Tensor x = eq(reshape(count_up(n, o), {n, 1}), count_up(columns, o)).to(o.the_dtype());
     return o.requires_grad ? x.requires_grad_() : x;
   });
 }

@@ -44,28 +44,56 @@ void check_qkv(const View& q, const View& k, const View& v, bool heads_inside) {
                      " (expected a multiple): " + all);
 }
 
+constexpr int64_t kFarthest = int64_t(1) << 40;  // of windows: sums of positions stay far from the end of i64
+
+// Numbers of an i32 array that host memory holds: calls f(place, number).
+template <class F> void each_number(const View& v, const F& f) {
+  if (!v.data || !on_host(v.device)) return;
+  const int64_t columns = v.rank > 1 ? v.shape[1] : 1, across = v.rank > 1 ? v.strides[1] : 0;
+  for (int64_t i = 0; i < v.numel; i++) f(i, v.as<int32_t>()[i / columns * v.strides[0] + i % columns * across]);
+}
+
+// Lengths of at most all queries or keys; documents that begin before they end, within both.
+void check_numbers(const View& v, const char* name, int64_t queries, int64_t keys) {
+  int32_t before = 0;
+  each_number(v, [&](int64_t i, int32_t n) {
+    const bool of_q = v.rank > 1 ? i % 4 < 2 : name[0] == 'q', end = v.rank > 1 && i % 2 == 1;
+    const int64_t least = end ? before : 0, most = of_q ? queries : keys;
+    if (n < least || n > most)
+      throw IndexError(std::string(name) + " has " + std::to_string(n) + " at position " + std::to_string(i) +
+                       " (expected " + std::to_string(least) + " to " + std::to_string(most) + ", of " +
+                       std::to_string(most) + (of_q ? " queries)" : " keys)"));
+    before = n;
+  });
+}
+
 void check_mask(const AttentionAttrs& a, const View* documents, const View* k_lengths, const View* q_lengths,
-                int64_t batch) {
+                const View& q, const View& k) {
+  const int64_t batch = q.shape[0], queries = q.shape[Axes(a.heads_inside).time],
+                keys = k.shape[Axes(a.heads_inside).time];
   auto at_least = [](const char* name, int64_t value, int64_t least) {
-    if (value < least)
+    if (value < least || value > kFarthest)
       throw ValueError(std::string(name) + " is " + std::to_string(value) + " (expected " + std::to_string(least) +
-                       " or more)");
+                       " or more, at most 2^40)");
   };
   at_least("left", a.left, -1);
   at_least("right", a.right, -1);
   at_least("prefix", a.prefix, 0);
   at_least("sinks", a.sinks, 0);
   at_least("global", a.global, 0);
-  if (!std::isfinite(a.scale)) throw ValueError("scale is " + std::to_string(a.scale) + " (expected a finite number)");
+  if (!std::isfinite(q.dtype == f64 ? a.scale : double(float(a.scale))))
+    throw ValueError("scale is " + std::to_string(a.scale) + " (expected a finite number)");
   if (documents) {
     detail::check_dtype(*documents, "documents", i32);
     if (documents->rank != 2 || documents->shape[1] != 4)
       throw ShapeError("documents is " + to_string(shape_of(*documents)) + " (expected [n, 4])");
+    check_numbers(*documents, "documents", queries, keys);
   }
   auto lengths = [&](const View* v, const char* name) {
     if (!v) return;
     detail::check_dtype(*v, name, i32);
     detail::check_shape(*v, name, {batch});
+    check_numbers(*v, name, queries, keys);
   };
   lengths(k_lengths, "k_lengths");
   lengths(q_lengths, "q_lengths");
@@ -78,7 +106,7 @@ void infer_attention(Infer& c) {
   const View &q = c.x(0), &k = c.x(1), &v = c.x(2);
   const auto& a = c.attrs<AttentionAttrs>();
   check_qkv(q, k, v, a.heads_inside);
-  check_mask(a, present(c, 3), present(c, 4), present(c, 5), q.shape[0]);
+  check_mask(a, present(c, 3), present(c, 4), present(c, 5), q, k);
   const auto [heads, time] = Axes(a.heads_inside);
   c.set(0, q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
   c.set(1, acc_dtype(q.dtype), {q.shape[0], q.shape[heads], q.shape[time]});
@@ -88,9 +116,14 @@ void infer_attention(Infer& c) {
 void infer_attention_backward(Infer& c) {
   const View &q = c.x(1), &k = c.x(2), &v = c.x(3);
   check_qkv(q, k, v, c.attrs<AttentionAttrs>().heads_inside);
-  check_mask(c.attrs<AttentionAttrs>(), present(c, 4), present(c, 5), present(c, 6), q.shape[0]);
+  check_mask(c.attrs<AttentionAttrs>(), present(c, 4), present(c, 5), present(c, 6), q, k);
   detail::check_shape(c.x(0), "the gradient", {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
   detail::check_dtype(c.x(0), "the gradient", q.dtype);
+  const auto [heads, time] = Axes(c.attrs<AttentionAttrs>().heads_inside);
+  detail::check_shape(c.x(7), "the output", shape_of(c.x(0)));
+  detail::check_dtype(c.x(7), "the output", q.dtype);
+  detail::check_shape(c.x(8), "the log-sum-exp", {q.shape[0], q.shape[heads], q.shape[time]});
+  detail::check_dtype(c.x(8), "the log-sum-exp", acc_dtype(q.dtype));
   for (int i = 0; i < 3; i++) c.like(i, c.x(i + 1));
 }
 
@@ -232,7 +265,11 @@ void attention_backward(Backward& b) {
     if (b.needs(i)) b.add(i, out[i]);
 }
 
-Tensor short_integers(const Tensor& t) { return t.defined() && t.dtype() == i64 ? t.to(i32) : t; }
+// Those beyond i32 stay beyond all lengths.
+Tensor short_integers(const Tensor& t) {
+  if (!t.defined() || t.dtype() != i64) return t;
+  return maximum(minimum(t, int64_t(INT32_MAX)), int64_t(INT32_MIN)).to(i32);
+}
 
 }  // namespace
 

@@ -16,6 +16,7 @@ namespace {
 
 // Of a dilation, a kernel or a padding, so that no product of two overflows; strides stop at the end of the input.
 constexpr int64_t kMost = int64_t(1) << 31, kMostStride = int64_t(1) << 62;
+constexpr int64_t kMostKernel = int64_t(1) << 20;  // places of a window: each is a view of its own
 
 // How windows lie on one axis.
 struct Axis {
@@ -86,6 +87,9 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
                        " (expected a window that fits)");
     d.count();
     elements *= d.kernel, places *= d.windows;
+    if (elements > kMostKernel)
+      throw ShapeError("weight is " + to_string(w.shape()) + " (expected a window of at most " +
+                       std::to_string(kMostKernel) + " places)");
     out.push_back(d.windows);
   }
   std::vector<int64_t> zeros;
@@ -117,7 +121,7 @@ Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, i
   if (x.dim() != 2 && x.dim() != 3)
     throw ShapeError("input is " + to_string(x.shape()) + " (expected [N, C, L] or [C, L])");
   detail::check_floating(x.array().view(), "input");
-  check_number("kernel_size", kernel, 1), check_number("stride", stride.value_or(kernel), 1, kMostStride);
+  check_number("kernel_size", kernel, 1, kMostKernel), check_number("stride", stride.value_or(kernel), 1, kMostStride);
   check_number("dilation", dilation, 1), check_number("padding", padding, 0);
   if (padding > kernel / 2)
     throw ValueError("padding is " + std::to_string(padding) + " (expected at most half of kernel_size " +
@@ -133,6 +137,10 @@ Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, i
     a.after = std::max(a.after, (a.windows - 1) * a.stride + a.span() - a.size - a.before);
   }
   return a;
+}
+
+Tensor window_starts(const Axis& a, const Tensor& x) {
+  return arange(a.windows, {.dtype = i64, .like = x.detach()}) * a.stride;
 }
 
 Tensor windows_of(const Tensor& x, const Axis& a) {
@@ -163,13 +171,8 @@ Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o) {
       Tensor better = logical_or(gt(next, best), isnan(next));
       // The first that is no padding is better than that, even where it is -inf itself.
       if ((k - 1) * a.dilation < a.before) {
-        std::vector<uint8_t> first;
-        for (int64_t i = 0; i < a.windows; i++) {
-          const int64_t place = i * a.stride + k * a.dilation - a.before;
-          first.push_back(place >= 0 && place < a.dilation);
-        }
-        better = logical_or(better,
-                            tensor_from_host(first.data(), u8, {a.windows}, {.dtype = boolean, .device = x.device()}));
+        Tensor place = window_starts(a, x) + (k * a.dilation - a.before);
+        better = logical_or(better, logical_and(ge(place, 0), lt(place, a.dilation)));
       }
       best = where(better, next, best);
     }
@@ -185,15 +188,10 @@ Tensor avg_pool1d(const Operand& input, int64_t kernel_size, AvgPoolOptions o) {
     const bool whole = (a.windows - 1) * a.stride + a.kernel <= a.size + 2 * o.padding;
     if (whole && (o.count_include_pad || o.padding == 0)) return mean(windows, -2);
     // Places of a window that are on the input, or with count_include_pad on the padding that was asked for.
-    std::vector<double> divisors;
-    for (int64_t i = 0; i < a.windows; i++) {
-      const int64_t begin = i * a.stride - o.padding, end = std::min(begin + a.kernel, a.size + o.padding);
-      divisors.push_back(
-          double(o.count_include_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0)));
-    }
+    Tensor begin = window_starts(a, x) - o.padding, end = minimum(begin + a.kernel, a.size + o.padding);
+    Tensor count = o.count_include_pad ? end - begin : minimum(end, a.size) - maximum(begin, 0);
     const DType t = acc_dtype(x.dtype());
-    return (sum(windows.to(t), -2) / tensor_from_host(divisors.data(), f64, {a.windows}, {.like = x.detach()}).to(t))
-        .to(x.dtype());
+    return (sum(windows.to(t), -2) / count.to(t)).to(x.dtype());
   });
 }
 

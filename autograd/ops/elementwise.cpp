@@ -83,6 +83,13 @@ void gelu_backward_compose(Compose& c) {
   }
 }
 
+void check_device(const ToDeviceAttrs& a) {
+  const bool known = a.backend >= 0 && a.backend < backend_count();
+  if (!known || a.index < 0 || a.index >= backend_of(Device{uint8_t(a.backend), 0}).device_count())
+    throw DeviceError("there is no device " + std::to_string(a.index) + " of backend " + std::to_string(a.backend) +
+                      " (expected one that device() gave)");
+}
+
 }  // namespace
 
 void define_elementwise_ops() {
@@ -217,6 +224,7 @@ void define_elementwise_ops() {
                          .infer =
                              [](Infer& c) {
                                const auto& a = c.attrs<ToDeviceAttrs>();
+                               check_device(a);
                                c.like(0, c.x(0));
                                c.out[0].device = {uint8_t(a.backend), uint8_t(a.index)};
                              },

@@ -68,8 +68,9 @@ void scatter_backward(Backward& b) {
   Tensor index = b.x(1);
   if (b.needs(0)) b.add(0, scatter(b.g(), dim, index, 0.0));
   if (!b.needs(2)) return;
-  Tensor number = reshape(arange(double(index.numel()), {i64, index.device()}), index.shape());
-  Tensor last = gather(scatter(zeros(b.g().shape(), {i64, index.device()}), dim, index, number), dim, index);
+  const TensorOptions whole{.dtype = i64, .like = index};
+  Tensor number = reshape(arange(double(index.numel()), whole), index.shape());
+  Tensor last = gather(scatter(zeros(b.g().shape(), whole), dim, index, number), dim, index);
   b.add(2, where(eq(last, number), gather(b.g(), dim, index), 0.0));
 }
 

@@ -18,6 +18,8 @@ void check_classes(const View& x, const View& target, const View* weight, const 
   detail::check_floating(x, "input");
   detail::check_index(target, "target");
   if (x.rank != 2) throw ShapeError("input is " + to_string(shape_of(x)) + " (expected [N, C])");
+  if (x.shape[1] == 0 && x.shape[0] > 0)
+    throw ShapeError("input is " + to_string(shape_of(x)) + " (expected one class or more)");
   detail::check_shape(target, "target", {x.shape[0]});
   if (weight) {
     detail::check_shape(*weight, "weight", {x.shape[1]});
@@ -43,6 +45,9 @@ void infer_cross_entropy_backward(Infer& c) {
   const View& x = c.x(1);
   check_classes(x, c.x(2), c.has(3) ? &c.x(3) : nullptr, a);
   detail::check_shape(c.x(0), "the gradient", a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
+  detail::check_dtype(c.x(0), "the gradient", x.dtype);
+  detail::check_shape(c.x(4), "the statistic", {x.shape[0]});
+  detail::check_dtype(c.x(4), "the statistic", lse_dtype(x.dtype));
   c.like(0, x);
 }
 
@@ -53,7 +58,7 @@ struct Targets {
   Targets(const Tensor& target, const Tensor& weights, DType t, const CrossEntropyAttrs& a) {
     valid = ne(target, a.ignore_index);
     index = where(valid, target, 0);
-    weight = weights.defined() ? gather(weights.to(t), 0, index) : ones(target.shape(), {t, target.device()});
+    weight = weights.defined() ? gather(weights.to(t), 0, index) : ones(target.shape(), {.dtype = t, .like = target});
     weight = where(valid, weight, 0.0);
     // Nothing is divided by zero where no target counts; weights that add up to zero are the caller's.
     if (a.reduction == Reduction::mean) divisor = where(any(valid), sum(weight), 1.0);
@@ -102,7 +107,7 @@ void cross_entropy_backward_compose(Compose& c) {
   Targets y(c.x(2), weights, t, a);
   int64_t classes = x.size(1);
   Tensor p = softmax(x, 1);
-  Tensor hit = cast(eq(arange(double(classes), {i64, x.device()}), column(y.index)), t);
+  Tensor hit = cast(eq(arange(double(classes), {.dtype = i64, .like = x}), column(y.index)), t);
   Tensor slope = column(y.weight) * (p - hit);
   double e = a.label_smoothing;
   if (e > 0) {

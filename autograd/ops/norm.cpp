@@ -45,7 +45,10 @@ void infer_layer_norm_backward(Infer& c) {
   detail::check_shape(c.x(0), "the gradient", shape_of(x));
   detail::check_dtype(c.x(0), "the gradient", x.dtype);
   if (c.has(2)) check_affine(c.x(2), "weight", x, a);
-  for (int k : {3, 4}) detail::check_shape(c.x(k), "a statistic", leading(shape_of(x), a.normalized_dims));
+  for (int k : {3, 4}) {
+    detail::check_shape(c.x(k), "a statistic", leading(shape_of(x), a.normalized_dims));
+    detail::check_dtype(c.x(k), "a statistic", acc_dtype(x.dtype));
+  }
   c.like(0, x);
   for (int k : {1, 2}) c.set(k, x.dtype, trailing(shape_of(x), a.normalized_dims));
 }
@@ -123,6 +126,7 @@ void infer_rms_norm_backward(Infer& c) {
   detail::check_dtype(c.x(0), "the gradient", x.dtype);
   if (c.has(2)) check_affine(c.x(2), "weight", x, a);
   detail::check_shape(c.x(3), "the statistic", leading(shape_of(x), a.normalized_dims));
+  detail::check_dtype(c.x(3), "the statistic", acc_dtype(x.dtype));
   c.like(0, x);
   c.set(1, x.dtype, trailing(shape_of(x), a.normalized_dims));
 }

@@ -113,7 +113,9 @@ void infer_dropout(Infer& c) {
 void dropout_compose(Compose& c) {
   double p = c.attrs<DropoutAttrs>().p;
   const Tensor& x = c.x(0);
-  Tensor keep = shift_right(bits_of(c.x(1), x.shape()), 40) >= int64_t(std::ceil(std::ldexp(p, 24)));
+  const bool planned = x.array().is_shape_only() || c.x(1).array().is_shape_only();
+  Tensor bits = planned ? Tensor(Array::shape_only(x.shape(), i64, x.device())) : bits_of(c.x(1), x.shape());
+  Tensor keep = shift_right(bits, 40) >= int64_t(std::ceil(std::ldexp(p, 24)));
   c.out[0] = where(keep, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
 }
 

@@ -10,6 +10,8 @@
 namespace fovea {
 namespace {
 
+constexpr int64_t kMostSteps = int64_t(1) << 24;
+
 enum class Kind : uint8_t { rnn_tanh, rnn_relu, gru, lstm };
 constexpr int kBlocks[] = {1, 1, 3, 4};
 
@@ -109,6 +111,9 @@ LstmOutput layers(Kind kind, const char* op, const Operand& input, const Tensor&
     if (turned) x = transpose(x, 0, 1);
     if (x.size(0) < 1)
       throw ShapeError("input " + to_string(input.tensor().shape()) + " has no steps (expected one or more)");
+    if (x.size(0) > kMostSteps)
+      throw MemoryError("input " + to_string(input.tensor().shape()) + " has " + std::to_string(x.size(0)) +
+                        " steps, each of which is recorded (expected at most " + std::to_string(kMostSteps) + ")");
     const int64_t directions = o.bidirectional ? 2 : 1, each = o.has_biases ? 4 : 2;
     if (o.num_layers < 1) throw ValueError("num_layers is " + std::to_string(o.num_layers) + " (expected 1 or more)");
     if (!(o.dropout >= 0 && o.dropout <= 1))

@@ -39,6 +39,13 @@ Shape resolve(const Shape& wanted, int64_t n, const Shape& from) {
   return shape;
 }
 
+// Axes in attributes count from the left.
+int axis_of(int64_t dim, int rank) {
+  if (dim < 0 || dim >= rank)
+    throw ShapeError("axis out of range: " + std::to_string(dim) + " (expected 0 to " + std::to_string(rank - 1) + ")");
+  return int(dim);
+}
+
 // Zeros with g laid into the slice: fill, then assign into a view.
 void slice_backward_compose(Compose& c) {
   const auto& a = c.attrs<SliceBackwardAttrs>();
@@ -82,7 +89,7 @@ void infer_cat(Infer& c) {
   Shape first = shape_of(c.x(0));
   if (first.rank == 0)
     throw ShapeError("0-dim tensors cannot be joined (expected at least one axis; stack joins on a new one)");
-  int64_t d = c.attrs<DimAttrs>().dim, n = 0;
+  int64_t d = axis_of(c.attrs<DimAttrs>().dim, first.rank), n = 0;
   for (int i = 0; i < c.inputs; i++) {
     Shape s = shape_of(c.x(i));
     bool fits = s.rank == first.rank && c.x(i).dtype == c.x(0).dtype;
@@ -97,6 +104,12 @@ void infer_cat(Infer& c) {
   c.set(0, c.x(0).dtype, first);
 }
 
+void infer_diagonal_backward(Infer& c) {
+  const auto& a = c.attrs<DiagonalBackwardAttrs>();
+  Array whole = Array::shape_only(a.shape, c.x(0).dtype, c.x(0).device);
+  detail::check_shape(c.x(0), "the gradient", whole.diagonal(a.offset, a.dim1, a.dim2).shape());
+  c.set(0, c.x(0).dtype, a.shape);
+}
 // Zeros with g laid into the diagonal.
 void diagonal_backward_compose(Compose& c) {
   const auto& a = c.attrs<DiagonalBackwardAttrs>();
@@ -161,7 +174,7 @@ void define_view_ops() {
           .view =
               [](const Array& x, const void* a) {
                 const auto& s = *static_cast<const SliceAttrs*>(a);
-                return x.slice(s.dim, s.start, s.length, s.step);
+                return x.slice(axis_of(s.dim, x.rank()), s.start, s.length, s.step);
               },
           .gradient = Gradient::backward,
           .backward =
@@ -183,7 +196,7 @@ void define_view_ops() {
                                   [](Infer& c) {
                                     const auto& a = c.attrs<SliceBackwardAttrs>();
                                     Shape s = shape_of(c.x(0));
-                                    s[wrap_dim(a.dim, s.rank)] = a.size;
+                                    s[axis_of(a.dim, s.rank)] = a.size;
                                     c.set(0, c.x(0).dtype, s);
                                   },
                               .compose = slice_backward_compose,
@@ -209,16 +222,14 @@ void define_view_ops() {
                               b.add(0, apply<op::diagonal_backward, 1>({&g}, {b.shape(0), d.offset, d.dim1, d.dim2},
                                                                        std::source_location::current()));
                             }});
-  define(op::diagonal_backward,
-         {.doc = "g laid into zeros",
-          .infer = [](Infer& c) { c.set(0, c.x(0).dtype, c.attrs<DiagonalBackwardAttrs>().shape); },
-          .compose = diagonal_backward_compose,
-          .gradient = Gradient::backward,
-          .backward =
-              [](Backward& b) {
-                const auto& a = b.attrs<DiagonalBackwardAttrs>();
-                b.add(0, diagonal(b.g(), a.offset, a.dim1, a.dim2));
-              }});
+  define(op::diagonal_backward, {.doc = "g laid into zeros",
+                                 .infer = infer_diagonal_backward,
+                                 .compose = diagonal_backward_compose,
+                                 .gradient = Gradient::backward,
+                                 .backward = [](Backward& b) {
+                                   const auto& a = b.attrs<DiagonalBackwardAttrs>();
+                                   b.add(0, diagonal(b.g(), a.offset, a.dim1, a.dim2));
+                                 }});
   define(op::cat, {.doc = "joined along an axis",
                    .infer = infer_cat,
                    .compose = cat_compose,

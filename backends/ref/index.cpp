@@ -11,7 +11,6 @@ namespace {
 
 constexpr Status kShapes{Status::invalid, "ranks or sizes do not fit"};
 constexpr Status kIndexType{Status::invalid, "indices are neither i64 nor i32"};
-constexpr Status kEmptyAxis{Status::invalid, "an index into an empty axis"};
 
 int64_t index_at(const View& v, int64_t at) {
   return v.dtype == i64 ? v.as<int64_t>()[at] : int64_t(v.as<int32_t>()[at]);
@@ -25,10 +24,16 @@ int64_t checked(Fault* fault, int64_t position, int64_t index, int64_t limit) {
   return index < 0 ? 0 : limit - 1;
 }
 
-Status check_indices(const View& index, const View& into, int64_t limit) {
+Status check_indices(const View& index, const View& into) {
   if (index.dtype != i64 && index.dtype != i32) return kIndexType;
-  if (index.rank != into.rank) return kShapes;
-  return limit == 0 && index.numel > 0 ? kEmptyAxis : Status{};
+  return index.rank != into.rank ? kShapes : Status{};
+}
+
+// No index fits into an empty axis: the first one is reported.
+bool nowhere(const Call& c, const View& index, int64_t limit) {
+  if (limit > 0 || index.numel == 0) return false;
+  if (c.fault) c.fault->raise(0, index_at(index, 0), limit);
+  return true;
 }
 
 }  // namespace
@@ -76,7 +81,8 @@ Status gather(const Call& c, const DimAttrs& a) {
   if (d < 0) return kBadAxis;
   if (x.dtype != y.dtype) return kMixed;
   int64_t limit = size_at(x, d), step = stride_at(x, d);
-  if (Status s = check_indices(index, x, limit); !s) return s;
+  if (Status s = check_indices(index, x); !s) return s;
+  if (nowhere(c, index, limit)) return {};
   Strides from(x, d);
   return by_size(y.dtype, [&]<class T>() {
     Loops<3> loops(index.rank, index.shape, {y.strides, index.strides, from.at});
@@ -105,8 +111,9 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
   if (src.dtype != y.dtype || (base.present() && base.dtype != y.dtype)) return kMixed;
   if (c.kind > uint8_t(Scatter::amin)) return {Status::unsupported, "unknown kind of scatter"};
   int64_t limit = size_at(y, d);
-  if (Status s = check_indices(index, y, limit); !s) return s;
+  if (Status s = check_indices(index, y); !s) return s;
   if (src.rank != y.rank) return kShapes;
+  if (nowhere(c, index, limit)) return {};
   Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
                             : fill({.out = c.out, .outputs = 1}, {});
   if (!s) return s;

@@ -25,7 +25,9 @@ using V = std::vector<double>;
 using Tensors = std::vector<Tensor>;
 
 // huggingface/transformers#29285, EleutherAI/gpt-neox#1003: phases in bf16 or f32 are useless far out.
-TEST_CASE("rope's angles are right to 1e-5 at position 15962, in every dtype") {
+TEST_CASE(
+    "pitfall 26: rope's angles are right to 1e-5 at position 15962, in every dtype, gpt-neox#1003, hf#25681, "
+    "candle#3520") {
   Tensor ones_and_zeros = Tensor({{1, 1, 1, 0, 0, 0}});  // becomes cos, then sin, of each pair's angle
   for (DType t : {f64, f32, bf16, f16}) {
     INFO(std::string(name_of(t)));

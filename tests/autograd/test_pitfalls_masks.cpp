@@ -1,0 +1,220 @@
+// Mistakes that were made elsewhere, each once, as in test_pitfalls.cpp: masks, draws, tails and what threads keep.
+#include <cfloat>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include "autograd/ops/activation.h"
+#include "autograd/ops/attention.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/moments.h"
+#include "autograd/ops/norm.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+#include "core/parallel.h"
+#include "core/random.h"
+#include "tests/helpers.h"
+
+using namespace fovea;
+
+namespace {
+
+const char* const kDevices[] = {"ref", "cpu"};
+
+Tensor numbers(const Shape& s, uint64_t seed, const char* d) {
+  std::vector<double> v;
+  for (int64_t i = 0; i < numel(s); i++) v.push_back(double(random_bits(seed, 0, uint64_t(i)) >> 11) * 0x1p-52 - 1);
+  return Tensor::of(v, s, {.dtype = f32, .device = device(d), .requires_grad = true});
+}
+bool is_finite(const Tensor& t) { return all(isfinite(t)).item<bool>(); }
+bool equal(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && !any(a != b).item<bool>(); }
+double gap(const Tensor& a, const Tensor& b) { return amax(abs(a - b)).item(); }
+
+}  // namespace
+
+TEST_CASE(
+    "pitfall 2: additive masks of -FLT_MAX, -1e4 and -inf agree where a key is seen, and are never NaN, pt#109517") {
+  for (const char* d : kDevices) {
+    Tensor q = numbers({1, 2, 3, 4}, 1, d), k = numbers({1, 2, 3, 4}, 2, d), v = numbers({1, 2, 3, 4}, 3, d), y[3];
+    int i = 0;
+    for (double hidden : {double(-FLT_MAX), -1e4, double(-INFINITY)}) {
+      std::vector<double> rows{hidden, 0, hidden, 0, hidden, 0, hidden, hidden, hidden};
+      Tensor mask = Tensor::of(rows, {3, 3}, {.dtype = f32, .device = device(d)});
+      y[i] = scaled_dot_product_attention(q, k, v, {.attn_mask = mask});
+      CHECK(is_finite(y[i]));
+      for (const Tensor& g : grad({sum(y[i] * y[i])}, {q, k, v})) CHECK(is_finite(g));
+      CHECK(gap(narrow(y[i], 2, 0, 2), narrow(y[0], 2, 0, 2)) < 1e-6);
+      i++;
+    }
+  }
+}
+
+TEST_CASE("pitfall 3: NaN and inf in a masked key or value change nothing, forward or backward, pt#101967") {
+  for (const char* d : kDevices)
+    for (double bad : {double(NAN), double(INFINITY)}) {
+      Tensor q = numbers({1, 2, 3, 4}, 1, d), k = numbers({1, 2, 5, 4}, 2, d), v = numbers({1, 2, 5, 4}, 3, d);
+      Tensor hidden = arange(5, {.device = device(d)}).reshape({1, 1, 5, 1}) >= 3;
+      Tensor lengths = Tensor::of(std::vector<int32_t>{3}, {1}, {.device = device(d)});
+      Tensor seen = logical_not(hidden).reshape({1, 5});
+      auto run = [&](const Tensor& kk, const Tensor& vv, bool by_length) {
+        Tensor y = by_length ? attention(q, kk, vv, {.k_lengths = lengths})
+                             : scaled_dot_product_attention(q, kk, vv, {.attn_mask = seen});
+        std::vector<Tensor> all = grad({sum(y * y)}, {q, kk, vv});
+        all.push_back(y.detach());
+        return all;
+      };
+      for (bool by_length : {true, false}) {
+        std::vector<Tensor> clean = run(k, v, by_length);
+        std::vector<Tensor> dirty = run(where(hidden, bad, k.detach()).requires_grad_(),
+                                        where(hidden, bad, v.detach()).requires_grad_(), by_length);
+        for (size_t i = 0; i < clean.size(); i++) CHECK(gap(clean[i], dirty[i]) < 1e-6);
+      }
+    }
+}
+
+TEST_CASE("pitfall 4: no queries, keys, heads or batch: zeros or nothing, forward and backward, pt#141219") {
+  for (const char* d : kDevices)
+    for (int zero = 0; zero < 4; zero++) {
+      Shape qs{2, 2, 3, 4}, ks{2, 2, 5, 4};
+      if (zero == 0) qs[2] = 0;
+      if (zero == 1) ks[2] = 0;
+      if (zero == 2) qs[1] = ks[1] = 0;
+      if (zero == 3) qs[0] = ks[0] = 0;
+      Tensor q = numbers(qs, 1, d), k = numbers(ks, 2, d), v = numbers(ks, 3, d), y = attention(q, k, v);
+      CHECK(y.shape() == qs);
+      CHECK(!any(y != 0).item<bool>());
+      for (const Tensor& g : grad({sum(y * y)}, {q, k, v})) CHECK(!any(g != 0).item<bool>());
+    }
+}
+
+TEST_CASE(
+    "pitfalls 5 and 6: causal ends with the keys in attention, begins with them in scaled_dot_product_attention; a "
+    "window counts keys beside the query, pt#103082, pt#108108, fa#517, mlx#2967, hf#29623, vllm#3385") {
+  for (const char* d : kDevices)
+    for (auto [queries, keys] : {std::pair<int64_t, int64_t>{2, 5}, {5, 2}, {4, 4}}) {
+      // Zero scores: a query's output is the mean of the unit vectors that it sees.
+      Tensor q = zeros({1, 1, queries, 1}, {.device = device(d)}), k = zeros({1, 1, keys, 1}, {.device = device(d)});
+      Tensor v = (arange(keys, {.device = device(d)}).unsqueeze(1) == arange(keys, {.device = device(d)})).to(f32);
+      v = v.reshape({1, 1, keys, keys});
+      auto table = [&](const Tensor& y, auto sees) {
+        std::vector<bool> got = (y > 0).to_vector<bool>(), expected;
+        for (int64_t i = 0; i < queries; i++)
+          for (int64_t j = 0; j < keys; j++) expected.push_back(sees(i, j));
+        INFO(std::string(d), " ", queries, " x ", keys);
+        CHECK(got == expected);
+      };
+      const int64_t ahead = keys - queries;
+      table(attention(q, k, v, {.causal = true}), [&](int64_t i, int64_t j) { return j <= i + ahead; });
+      table(attention(q, k, v, {.causal = true, .left = 1}),
+            [&](int64_t i, int64_t j) { return j <= i + ahead && j >= i + ahead - 1; });
+      table(scaled_dot_product_attention(q, k, v, {.is_causal = true}), [](int64_t i, int64_t j) { return j <= i; });
+    }
+}
+
+TEST_CASE("pitfall 8: 40000 keys, mlx#3361") {
+  Tensor q = zeros({1, 1, 2, 4}), k = numbers({1, 1, 40000, 4}, 2, "cpu"), v = numbers({1, 1, 40000, 4}, 3, "cpu");
+  Tensor y = attention(q, k, v, {.causal = true});
+  CHECK(gap(y[0][0][1], mean(v.to(f64), {2})[0][0]) < 1e-6);
+}
+
+TEST_CASE(
+    "pitfall 11: the gradients of layer_norm have the same bits, 300 times on three threads, mlx#3630, mlx#2340") {
+  struct Restore {
+    int before = thread_count();
+    ~Restore() { set_thread_count(before); }
+  } restore;
+  set_thread_count(3);
+  Tensor x = numbers({64, 48}, 1, "cpu"), w = numbers({48}, 2, "cpu"), b = numbers({48}, 3, "cpu"),
+         g = numbers({64, 48}, 4, "cpu").detach();
+  std::vector<Tensor> first;
+  for (int i = 0; i < 300; i++) {
+    std::vector<Tensor> dx = grad({layer_norm(x, 48, w, b)}, {x, w, b}, {g});
+    if (i == 0) first = dx;
+    for (size_t k = 0; k < 3; k++) REQUIRE(equal(dx[k], first[k]));
+  }
+}
+
+TEST_CASE("pitfall 16: spread and norm of zeros, of constants and of one number have finite gradients, pt#4320") {
+  for (const char* d : kDevices)
+    for (double value : {0.0, 3.0}) {
+      Tensor x = full({2, 4}, value, {.dtype = f32, .device = device(d), .requires_grad = true});
+      for (const Tensor& y : {vector_norm(x, 2, 1), vector_norm(x, 1, 1), fovea::std(x, 1), var(x, 1), normalize(x)}) {
+        Tensor g = grad({sum(y)}, {x})[0];
+        INFO(std::string(d), " ", value, " ", g.to_string());
+        CHECK(is_finite(g));
+      }
+    }
+}
+
+TEST_CASE("pitfall 21: the tail of GELU by tanh keeps its digits, tt#56517") {
+  for (const char* d : kDevices) {
+    std::vector<double> v;
+    for (double x = -12; x <= -4; x += 1 / 64.0) v.push_back(x);
+    std::vector<double> y =
+        gelu(Tensor::of(v, {int64_t(v.size())}, {.dtype = f32, .device = device(d)}), {Gelu::tanh}).to_vector<double>();
+    for (size_t i = 0; i < v.size(); i++) {
+      double u = std::sqrt(2 / M_PI) * (v[i] + 0.044715 * v[i] * v[i] * v[i]), expected = v[i] / (1 + std::exp(-2 * u));
+      INFO(std::string(d), " ", v[i], ": ", y[i], ", expected ", expected);
+      CHECK(std::abs(y[i] - expected) <= 1e-4 * std::abs(expected) + 1.2e-38);
+    }
+  }
+}
+
+TEST_CASE("pitfall 43: an op that throws leaves nothing behind: the next step has the same bits, mlx#3675") {
+  for (const char* d : kDevices) {
+    auto step = [&] {
+      Tensor x = numbers({4, 6}, 1, d), w = numbers({6, 6}, 2, d);
+      return grad({sum(layer_norm(gelu(matmul(x, w)), 6))}, {x, w});
+    };
+    std::vector<Tensor> clean = step();
+    Tensor x = numbers({4, 6}, 1, d);
+    CHECK_THROWS_AS(grad({sum(matmul(gelu(x), x))}, {x}), ShapeError);
+    CHECK_THROWS_AS(layer_norm(x, 5), ShapeError);
+    CHECK_THROWS_AS(index_select(x, 0, full({2}, 9, {.device = device(d)})), IndexError);
+    std::vector<Tensor> again = step();
+    for (size_t i = 0; i < 2; i++) CHECK(equal(clean[i], again[i]));
+  }
+}
+
+TEST_CASE("pitfall 48: denormals are kept, on every worker too") {
+  const int64_t n = 1 << 18;  // enough for all threads
+  Tensor x = full({n}, 1e-40, {.dtype = f32}), y = x * 1.0 + 0.0;
+  CHECK(amin(y).item() == amax(y).item());
+  CHECK(amin(y).item() == double(1e-40f));
+}
+
+TEST_CASE("pitfall 19: what has probability 0 is never drawn; NaN is an error, pt#48841, pt#50034") {
+  for (const char* d : kDevices) {
+    Tensor p = Tensor::of(std::vector<double>{0, 0.3, 0, 0.7, 0}, {5}, {.dtype = f32, .device = device(d)});
+    Tensor drawn = multinomial(p, 100000, {.replacement = true}), last = categorical(expand(log(p), {100000, 5}));
+    for (const Tensor& t : {drawn, last}) CHECK(!any(logical_and(t != 1, t != 3)).item<bool>());
+    CHECK_THROWS_AS(multinomial(p * double(NAN), 1), ValueError);
+  }
+}
+
+TEST_CASE("lengths and documents beyond queries or keys are refused by attention, in both integer types") {
+  for (const char* d : kDevices) {
+    Tensor q = numbers({1, 1, 3, 2}, 1, d), k = numbers({1, 1, 4, 2}, 2, d);
+    auto list = [&](std::vector<int64_t> v, const Shape& s) { return Tensor::of(v, s, {.device = device(d)}); };
+    auto refused = [&](const AttentionOptions& o, const char* text) {
+      CHECK(has(error_of<IndexError>([&] { attention(q, k, k, o); }), text));
+    };
+    refused({.k_lengths = list({5}, {1})}, "attention: k_lengths has 5 at position 0 (expected 0 to 4, of 4 keys)");
+    refused({.k_lengths = list({int64_t(1) << 40}, {1})}, "k_lengths has 2147483647 at position 0");
+    refused({.q_lengths = list({-1}, {1}).to(i32)}, "q_lengths has -1 at position 0 (expected 0 to 3, of 3 queries)");
+    refused({.documents = list({0, 3, 0, 9}, {1, 4})}, "documents has 9 at position 3 (expected 0 to 4, of 4 keys)");
+    refused({.documents = list({0, 2, 0, 2, 2, 1, 2, 4}, {2, 4})}, "documents has 1 at position 5 (expected 2 to 3");
+    CHECK_NOTHROW(attention(q, k, k, {.documents = list({0, 3, 0, 4}, {1, 4}), .k_lengths = list({4}, {1})}));
+  }
+}
+
+TEST_CASE("a view of more elements than memory holds is not copied out") {
+  Tensor x = expand(ones({1}), {int64_t(1) << 40});
+  CHECK(has(error_of<MemoryError>([&] { x.to_vector<float>(); }),
+            "to_vector: [1099511627776] is 1099511627776 elements"));
+  CHECK_THROWS_AS(x.contiguous(), MemoryError);
+}
