@@ -147,7 +147,7 @@ std::vector<ConfigOption> config_options(Config& c) {
   };
 }
 
-void set_option(Config& config, std::string_view key, const Json& value, Where where) {
+void set_option(Config& config, std::string_view key, const Json& value, std::source_location where) {
   at_line(where, [&] { assign(find_option(config, key), value); });
 }
 
@@ -199,13 +199,13 @@ void check_together(const Config& config) {
 
 }  // namespace
 
-void set_option(Config& config, std::string_view assignment, Where where) {
+void set_option(Config& config, std::string_view assignment, std::source_location where) {
   at_line(where, [&] { set_from_text(config, assignment); });
 }
-void set_options(Config& config, const Json& json, Where where) {
+void set_options(Config& config, const Json& json, std::source_location where) {
   at_line(where, [&] { set_from_json(config, json); });
 }
-void check(const Config& config, Where where) {
+void check(const Config& config, std::source_location where) {
   at_line(where, [&] { check_together(config); });
 }
 
@@ -220,7 +220,7 @@ Json to_json(const Config& config) {
   return sections;
 }
 
-void read_config(Config& config, const std::string& path, Where where) {
+void read_config(Config& config, const std::string& path, std::source_location where) {
   at_line(where, [&] {
     Json json = Json::parse(data::read_text(path), path);
     try {

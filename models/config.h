@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <limits>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -59,20 +60,20 @@ struct ConfigOption {
 };
 std::vector<ConfigOption> config_options(Config& config);
 
-using Where = std::source_location;
-
 // All of these throw ValueError with one line that names the key; an unknown key is answered with the nearest one.
-void set_option(Config& config, std::string_view key, const io::Json& value, Where where = Where::current());
+void set_option(Config& config, std::string_view key, const io::Json& value,
+                std::source_location where = std::source_location::current());
 // `train.lr=3e-4`, as after --set.
-void set_option(Config& config, std::string_view assignment, Where where = Where::current());
+void set_option(Config& config, std::string_view assignment,
+                std::source_location where = std::source_location::current());
 // {"model": {"layers": 4, ...}, "train": {...}, "data": {...}}, any of the keys; `check` is the caller's.
-void set_options(Config& config, const io::Json& json, Where where = Where::current());
+void set_options(Config& config, const io::Json& json, std::source_location where = std::source_location::current());
 // What the table's ranges cannot say: heads that divide the width, sizes that fit in memory's reach, ...
-void check(const Config& config, Where where = Where::current());
+void check(const Config& config, std::source_location where = std::source_location::current());
 
 io::Json to_json(const Config& config);
 // A file of set_options' form: FileError when it is none, with the file's name before every complaint.
-void read_config(Config& config, const std::string& path, Where where = Where::current());
+void read_config(Config& config, const std::string& path, std::source_location where = std::source_location::current());
 
 // train.dtype as the core knows it.
 DType dtype_named(std::string_view name);

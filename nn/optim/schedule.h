@@ -1,6 +1,7 @@
 // Learning rates as functions of the step number: a plain value, so a resumed run needs nothing but its step.
 #pragma once
 #include <cstdint>
+#include <source_location>
 #include <string>
 
 namespace fovea::optim {

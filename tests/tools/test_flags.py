@@ -53,6 +53,21 @@ class Flags(ProgramTest):
                             self.assertIsInstance(json.loads(line), dict)
                         self.assertTrue(out or 'train' in verb)
 
+    def test_an_option_takes_one_value_and_leaves_what_follows(self):
+        self.ok('train', 'lm', *SMALL, self.text, '-o', self.path('one'))
+        self.ok('generate', '--stop', 'x', self.model, '--prompt', 'the', '--max-new', 1)
+        self.refused(2, 'train lm: --out is there more than once', *self.train, '-o', self.path('x'), '-o', self.path('y'))
+
+    def test_closed_standard_streams_get_no_file(self):
+        for closed in ('>&- 2>&-', '<&- 2>&-', '<&- >&- 2>&-', '2>&-'):
+            with self.subTest(closed):
+                run = self.path('closed')
+                command = ' '.join(str(a) for a in [self.fovea.path, *self.train, '-o', run, '--fresh'])
+                subprocess.run(['sh', '-c', f'{command} {closed}'], check=False, timeout=60)
+                for line in self.read('closed/metrics.jsonl').decode().splitlines():
+                    json.loads(line)
+                self.assertEqual(self.ok('ckpt', 'verify', self.path('closed', 'checkpoint.h5')).out, 'ok\n')
+
     def test_options_that_exclude_each_other(self):
         self.refused(2, '--seed 3 and --set train.seed=4 are the same key', *self.train, '-o', self.path('x'), '--seed', 3, '--set', 'train.seed=4')
         self.refused(2, '--dtype f64 and --set train.dtype=f32 are the same key', 'info', self.model, '--dtype', 'f64', '--set', 'train.dtype=f32')

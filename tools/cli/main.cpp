@@ -1,4 +1,6 @@
 // The `fovea` program: a table of verbs becomes a command line. The only file that knows CLI11.
+#include <fcntl.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <sstream>
@@ -41,7 +43,8 @@ void add(Parsed& p, const Option& o) {
   bool named = o.name[0] == '-';
   CLI::Option* made =
       o.many() ? p.app->add_option(o.name, p.lists[key], o.help) : p.app->add_option(o.name, p.texts[key], o.help);
-  if (o.many() && named) made->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  if (o.many() && named)
+    made->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   made->type_name(named ? type_name(o) : "");
   if (o.required) made->required();
 }
@@ -89,6 +92,8 @@ std::string complaint(CLI::App& app, const CLI::ParseError& e) {
   if (!rest.empty()) return "'" + rest[0] + "' is more than " + name + " takes" + help;
   if (!verbs.empty()) return name + (name.empty() ? "" : ": ") + "a verb is missing (expected " + joined(verbs) + ")";
   std::string text = e.what();
+  if (auto colon = text.find(": At Most 1 required "); colon != text.npos)
+    return name + ": " + text.substr(0, colon) + " is there more than once" + help;
   if (auto colon = text.find(": 1 required "); colon != text.npos)
     text = text.substr(0, colon) + (text.ends_with(" missing") ? " has no value" : " is there more than once");
   return name + ": " + text + help;
@@ -178,7 +183,15 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
+// A file must not get the number of a standard stream that its caller closed: what is said would be written into it.
+// What goes to a closed standard output still is an error.
+void keep_standard_streams() {
+  for (int fd : {0, 1, 2})
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char** argv) {
+  keep_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, which says so in one line
   try {
     return run(argc, argv);
