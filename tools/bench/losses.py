@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains our GPT and PyTorch's from the same weights on the same batch and compares every loss.
 
-  PYTHON_WITH_TORCH losses_beside_torch.py build/tools/fovea [WORKLOAD] [STEPS]
+  PYTHON_WITH_TORCH losses.py build/tools/fovea [WORKLOAD] [STEPS]
 
 By hand, never in the tests: nothing of Fovea needs PyTorch. Exit status 1 where two losses differ by more than 1e-4.
 """

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Times every op beside PyTorch's at the shapes of GPT-2 and BERT, in one run, and checks the values first.
+
+  PYTHON_WITH_TORCH ops.py build/tools/fovea [--only WORD,...] [--calls 10] [--rounds 3] [--shapes gpt2|bert] [--table FILE]
+
+Two threads each. Start it with a malloc that keeps its memory (LD_PRELOAD=libjemalloc.so.2), as our arena does: else
+PyTorch's times are those of page faults. A ratio is the median over rounds in which one follows the other at once.
+--only takes names of ops and of families (op_cases.py); --table writes the ratios in groups, as the notes have them.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+import torch
+from op_cases import SHAPES, cases
+from safetensors.torch import load_file, save_file
+
+
+def flat(r):
+    return list(r) if isinstance(r, (tuple, list)) else [r]
+
+
+def run_theirs(f, x, cotangents, calls):
+    leaves = [t.requires_grad_() for t in x if t.is_floating_point()] if cotangents else []
+    s, out, g = [], None, []
+    for i in range(-2, calls):
+        begin = time.perf_counter()
+        out = flat(f(*x))
+        if leaves:
+            g = torch.autograd.grad([t for t in out if t.requires_grad], leaves, cotangents, allow_unused=True)
+        if i >= 0:
+            s.append(time.perf_counter() - begin)
+    return statistics.median(s), [t.detach() for t in out], g
+
+
+def agree(mine, out, x, grads):
+    pairs = [(mine[f'out.{i}'], t) for i, t in enumerate(out)]
+    pairs += [(mine[f'grad.{i}'], t) for i, t in zip([i for i, t in enumerate(x) if t.is_floating_point()], grads)]
+    return all(torch.allclose(m.double(), t.double(), 1e-4, 1e-4, equal_nan=True) for m, t in pairs if t is not None)
+
+
+def bandwidth(calls=20):
+    """Bytes a second that two threads read and write in a copy of 25 MB: what elementwise ops are held against."""
+    a = torch.ones(8, 1024, 768)
+    b = torch.empty_like(a)
+    s = []
+    for _ in range(calls):
+        begin = time.perf_counter()
+        b.copy_(a)
+        s.append(time.perf_counter() - begin)
+    return 2 * a.numel() * 4 / statistics.median(s)
+
+
+GROUPS = [(2, 1e9), (1.2, 2), (1.05, 1.2), (0.8, 1.05), (0.5, 0.8), (0.2, 0.5), (0, 0.2)]
+
+
+def write_table(path, rows):
+    with open(path, 'w') as f:
+        for low, high in GROUPS:
+            found = sorted(((r, label) for r, label in rows if low <= r < high), reverse=True)
+            if found:
+                what = f'above {low}' if high > 1e8 else f'{low} to {high}'
+                f.write(f'- *{what}*: ' + ', '.join(f'{label} {r:.2f}' for r, label in found) + '\n')
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument('program')
+    p.add_argument('--only', default='')
+    p.add_argument('--calls', type=int, default=10)
+    p.add_argument('--rounds', type=int, default=3)
+    p.add_argument('--shapes', default='gpt2', choices=SHAPES)
+    p.add_argument('--table')
+    a = p.parse_args()
+    torch.set_num_threads(2)
+    wanted, bad, rows = set(filter(None, a.only.split(','))), 0, []
+    print(f'a copy moves {bandwidth() / 1e9:.1f} GB/s; PyTorch {torch.__version__}')
+    usual = SHAPES[a.shapes]['x']
+    with tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None) as d:
+        for family, name, attrs, x, f, grad in cases(a.shapes):
+            if wanted and name not in wanted and family not in wanted:
+                continue
+            save_in = {f'in.{i}': t.detach().contiguous() for i, t in enumerate(x)}
+            cotangents = [torch.ones_like(t) for t in flat(f(*x)) if t.is_floating_point()] if grad else []
+            save_file(save_in | {f'cot.{i}': t for i, t in enumerate(cotangents)}, f'{d}/in')
+            command = [a.program, 'op', name, '--in', f'{d}/in', '--out', f'{d}/out', '--attrs', json.dumps(attrs),
+                       '--time', str(a.calls), '--threads', '2', '--json'] + ['--grad'] * grad
+            label = name + (' ' + ' '.join(f'{k}={v}' for k, v in attrs.items()) if attrs else '')
+            kind = {torch.float32: '', torch.int64: ' i64', torch.bool: ' bool'}.get(x[0].dtype, ' ' + str(x[0].dtype)[6:])
+            label += kind + (f' {list(x[0].shape)}' if x[0].shape != usual else '') + ' fwd+bwd' * grad
+            ours, theirs, ratios, same = [], [], [], True
+            for _ in range(a.rounds):
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    print(f'{label}: {done.stderr.strip()}')
+                    break
+                ours.append(json.loads(done.stdout.splitlines()[-1])['median_s'])
+                seconds, out, g = run_theirs(f, x, cotangents, a.calls)
+                theirs.append(seconds)
+                ratios.append(ours[-1] / seconds)
+                same = same and (name == 'dropout' or agree(load_file(f'{d}/out'), out, x, g))
+            bad += not ratios or not same
+            if not ratios:
+                continue
+            rows.append((statistics.median(ratios), label))
+            moved = sum(t.numel() * t.element_size() for t in [*x, *out]) / statistics.median(ours) / 1e9
+            print(f'{rows[-1][0]:6.2f}  {statistics.median(ours) * 1e3:9.3f} ms  {statistics.median(theirs) * 1e3:9.3f} ms'
+                  f'  {moved:6.1f} GB/s  {label}' + '  VALUES DIFFER' * (not same), flush=True)
+    if a.table:
+        write_table(a.table, rows)
+    return bad > 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
