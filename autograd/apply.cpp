@@ -159,9 +159,8 @@ void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* con
     WhereScope line(s, &where);
     ModeScope mode(s, 0, recording && def.gradient == Gradient::derived ? 0u : uint32_t(kGrad));
     s.depth++;
-    Compose c{in, inputs, attrs, out};
     try {
-      def.compose(c);
+      detail::run_composition(r, def, in, inputs, attrs, out);
     } catch (...) {
       s.depth--;
       throw;
@@ -271,6 +270,25 @@ DType result_type(const Tensor* const* in, int n) {
 }
 
 namespace detail {
+
+void run_composition(const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
+                     Tensor* out) {
+  const DType t = r.elementwise ? in[r.no_gradient & 1]->dtype() : f32;
+  if ((t != bf16 && t != f16) || inputs > kMostPromoted) {
+    Compose c{in, inputs, attrs, out};
+    return def.compose(c);
+  }
+  Tensor wide[kMostPromoted];
+  const Tensor* x[kMostPromoted];
+  for (int i = 0; i < inputs; i++) {
+    wide[i] = in[i]->defined() && in[i]->dtype() == t ? in[i]->to(f32) : *in[i];
+    x[i] = &wide[i];
+  }
+  Compose c{x, inputs, attrs, out};
+  def.compose(c);
+  for (int k = 0; k < r.outputs; k++)
+    if (out[k].defined() && out[k].dtype() == f32) out[k] = out[k].to(t);
+}
 
 void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
                std::source_location where, Tensor* out) {

@@ -11,6 +11,9 @@ namespace detail {
 // Any op, any number of inputs; fills `out` (as many as the row says).
 void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
                std::source_location where, Tensor* out);
+// Runs an op's composition. Elementwise ones of halves work in f32, and their results are rounded once.
+void run_composition(const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
+                     Tensor* out);
 // What record_node makes a node of. Bits of `keep`: input k (15: all from there on), 16 + k output k.
 struct Recorded {
   const Tensor* const* in;

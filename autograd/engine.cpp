@@ -273,8 +273,7 @@ void Engine::call_derived(Node* n, const Tensor* g, Tensor* sinks, bool* filled)
   }
   std::vector<const Tensor*> in;
   for (const Tensor& t : x) in.push_back(&t);
-  Compose c{in.data(), n->inputs, n->attrs(), outs.data()};
-  n->def->compose(c);
+  detail::run_composition(r, *n->def, in.data(), n->inputs, n->attrs(), outs.data());
   for (int k = 0; k < n->outputs; k++)
     if (g[k].defined() && outs[size_t(k)].edge()) {
       roots.push_back(outs[size_t(k)]);

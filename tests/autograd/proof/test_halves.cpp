@@ -70,11 +70,10 @@ TEST_CASE("every bf16 and f16 through every op of one input is the f64 formula, 
       if (s.inputs[0].shape == Shape{1, 1}) continue;
       Tensor expected = apply(s.op, std::vector{exact}, s.attrs.get())[0];
       if (expected.dtype() == f64) expected = expected.to(t);
-      // 1 + erf(x) keeps nothing below 1e-7 in f32, and little below 1e-16 in f64.
-      const int tiny = s.op == op::gelu && t == bf16 ? 0x33d6 : 0;
       for (int d : {0, 1}) {
-        // The reference composes what it has no kernel for, with every step in the dtype.
-        if (d == 0 && !kernels_of(x[0].device()).slots[r.slot].thunk) continue;
+        // The reference's x (1 + erf(x)) / 2 keeps 2^-25 of 1 in f32: less than a half's place where the result is
+        // below 4e-5. The kernel's keeps more, but nothing below 1e-7.
+        const int tiny = s.op != op::gelu ? 0 : d ? (t == bf16 ? 0x33d6 : 0) : (t == bf16 ? 0x3828 : 0x02a0);
         Tensor y = apply(s.op, std::vector{x[d]}, s.attrs.get())[0];
         REQUIRE(y.dtype() == expected.dtype());
         swept++;
@@ -92,7 +91,7 @@ TEST_CASE("every bf16 and f16 through every op of one input is the f64 formula, 
       }
     }
   }
-  CHECK(swept > 120);
+  CHECK(swept > 150);
 }
 
 namespace {
