@@ -16,12 +16,10 @@ using namespace fovea::dlpack;
 
 namespace {
 
-template <class T> using V = std::vector<T>;
-
 // The other side: a producer that counts how often its deleter was called.
 struct Foreign {
-  V<float> data{0, 1, 2, 3, 4, 5, 6};
-  V<int64_t> shape{2, 3}, strides{3, 1};
+  std::vector<float> data{0, 1, 2, 3, 4, 5, 6};
+  std::vector<int64_t> shape{2, 3}, strides{3, 1};
   int deleted = 0;
   DLManagedTensorVersioned managed{{1, 3}, this, [](DLManagedTensorVersioned* m) { deleter_of(m); }, 0, {}};
   Foreign() { managed.dl_tensor = {data.data(), {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape.data(), nullptr, 4}; }
@@ -35,25 +33,25 @@ TEST_CASE("from_dlpack: no copy, strides and offset, and the deleter when the la
     {
       Tensor x = from_dlpack(&f.managed);
       CHECK(x.data<float>() == f.data.data() + 1);
-      CHECK(x.to_vector<float>() == V<float>{1, 2, 3, 4, 5, 6});
+      CHECK(x.to_vector<float>() == std::vector<float>{1, 2, 3, 4, 5, 6});
       Tensor w = x.requires_grad_();
       sum(w * w).backward();
-      CHECK(w.grad().to_vector<float>() == V<float>{2, 4, 6, 8, 10, 12});
+      CHECK(w.grad().to_vector<float>() == std::vector<float>{2, 4, 6, 8, 10, 12});
       part = x[1];
     }
     CHECK(f.deleted == 0);
-    CHECK(part.to_vector<float>() == V<float>{4, 5, 6});
+    CHECK(part.to_vector<float>() == std::vector<float>{4, 5, 6});
   }
   CHECK(f.deleted == 1);
   f.strides = {-3, 1};  // rows from below
   f.managed.dl_tensor.strides = f.strides.data();
   f.managed.dl_tensor.byte_offset = 16;
-  CHECK(from_dlpack(&f.managed).to_vector<float>() == V<float>{4, 5, 6, 1, 2, 3});
+  CHECK(from_dlpack(&f.managed).to_vector<float>() == std::vector<float>{4, 5, 6, 1, 2, 3});
   f.managed.flags = kReadOnly;
   Tensor copy = from_dlpack(&f.managed, {.copy = true});
   CHECK(f.deleted == 3);
   f.data.assign(7, 0);
-  CHECK(copy.to_vector<float>() == V<float>{4, 5, 6, 1, 2, 3});
+  CHECK(copy.to_vector<float>() == std::vector<float>{4, 5, 6, 1, 2, 3});
 }
 
 TEST_CASE("what from_dlpack refuses, by type; the deleter is called all the same") {
@@ -138,7 +136,7 @@ TEST_CASE("to_dlpack refuses what has a history; memory given out to be written 
 }
 
 TEST_CASE("adopted containers live as long as a tensor over them; borrow checks what it is given") {
-  V<double> v{1, 2, 3, 4};
+  std::vector<double> v{1, 2, 3, 4};
   const double* data = v.data();
   Tensor part;
   {
@@ -146,8 +144,8 @@ TEST_CASE("adopted containers live as long as a tensor over them; borrow checks 
     CHECK(x.data<double>() == data);
     part = x[1];
   }
-  CHECK(part.to_vector<double>() == V<double>{3, 4});
-  auto owner = std::make_shared<V<float>>(V<float>(5));
+  CHECK(part.to_vector<double>() == std::vector<double>{3, 4});
+  auto owner = std::make_shared<std::vector<float>>(std::vector<float>(5));
   auto check = [&](const std::string& text, const std::string& part_of) {
     CHECK(has(text, part_of));
     CHECK(has(text, "at test_dlpack.cpp:"));
@@ -155,7 +153,7 @@ TEST_CASE("adopted containers live as long as a tensor over them; borrow checks 
   };
   float* at = owner->data();
   auto* askew = reinterpret_cast<float*>(reinterpret_cast<char*>(at) + 2);
-  check(error_of<ShapeError>([] { Tensor::adopt(V<float>(3), {2, 2}); }), "3 numbers for shape [2,2]");
+  check(error_of<ShapeError>([] { Tensor::adopt(std::vector<float>(3), {2, 2}); }), "3 numbers for shape [2,2]");
   check(error_of<ShapeError>([&] { Tensor::borrow(at, {-1}, owner); }), "-1");
   check(error_of<ValueError>([&] { Tensor::borrow<float>(nullptr, {2}, owner); }), "the memory of [2] f32 is null");
   check(error_of<ValueError>([&] { Tensor::borrow(askew, {2}, owner); }), "not aligned for f32");

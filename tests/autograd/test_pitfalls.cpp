@@ -12,27 +12,9 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
-#include "core/random.h"
+#include "tests/autograd/pitfalls.h"
 
 using namespace fovea;
-
-namespace {
-
-const char* const kDevices[] = {"ref", "cpu"};
-
-double noise(uint64_t i, uint64_t seed) { return double(random_bits(seed, 0, i) >> 11) * 0x1p-52 - 1; }
-std::vector<double> noise_of(int64_t n, uint64_t seed) {
-  std::vector<double> v;
-  for (int64_t i = 0; i < n; i++) v.push_back(noise(uint64_t(i), seed));
-  return v;
-}
-Tensor leaf(const std::vector<double>& v, const Shape& s, DType t, const char* d) {
-  return Tensor::of(v, s, {.dtype = t, .device = device(d), .requires_grad = true});
-}
-bool is_zero(const Tensor& t) { return !any(t != 0).item<bool>(); }  // NaN is not zero
-bool is_finite(const Tensor& t) { return all(isfinite(t)).item<bool>(); }
-
-}  // namespace
 
 TEST_CASE("pitfall 9: LayerNorm where the mean is far larger than the spread, pt#51102, burn#5607, onnxruntime#31973") {
   for (const char* d : kDevices)

@@ -17,20 +17,13 @@
 #include "autograd/ops/view.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "tests/autograd/pitfalls.h"
 #include "tests/helpers.h"
 
 using namespace fovea;
 
 namespace {
 
-const char* const kDevices[] = {"ref", "cpu"};
-
-Tensor numbers(const Shape& s, uint64_t seed, const char* d) {
-  std::vector<double> v;
-  for (int64_t i = 0; i < numel(s); i++) v.push_back(double(random_bits(seed, 0, uint64_t(i)) >> 11) * 0x1p-52 - 1);
-  return Tensor::of(v, s, {.dtype = f32, .device = device(d), .requires_grad = true});
-}
-bool is_finite(const Tensor& t) { return all(isfinite(t)).item<bool>(); }
 bool equal(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && !any(a != b).item<bool>(); }
 double gap(const Tensor& a, const Tensor& b) { return amax(abs(a - b)).item(); }
 
@@ -39,7 +32,8 @@ double gap(const Tensor& a, const Tensor& b) { return amax(abs(a - b)).item(); }
 TEST_CASE(
     "pitfall 2: additive masks of -FLT_MAX, -1e4 and -inf agree where a key is seen, and are never NaN, pt#109517") {
   for (const char* d : kDevices) {
-    Tensor q = numbers({1, 2, 3, 4}, 1, d), k = numbers({1, 2, 3, 4}, 2, d), v = numbers({1, 2, 3, 4}, 3, d), y[3];
+    Tensor q = noise_leaf({1, 2, 3, 4}, 1, d), k = noise_leaf({1, 2, 3, 4}, 2, d), v = noise_leaf({1, 2, 3, 4}, 3, d),
+           y[3];
     int i = 0;
     for (double hidden : {double(-FLT_MAX), -1e4, double(-INFINITY)}) {
       std::vector<double> rows{hidden, 0, hidden, 0, hidden, 0, hidden, hidden, hidden};
@@ -56,7 +50,7 @@ TEST_CASE(
 TEST_CASE("pitfall 3: NaN and inf in a masked key or value change nothing, forward or backward, pt#101967") {
   for (const char* d : kDevices)
     for (double bad : {double(NAN), double(INFINITY)}) {
-      Tensor q = numbers({1, 2, 3, 4}, 1, d), k = numbers({1, 2, 5, 4}, 2, d), v = numbers({1, 2, 5, 4}, 3, d);
+      Tensor q = noise_leaf({1, 2, 3, 4}, 1, d), k = noise_leaf({1, 2, 5, 4}, 2, d), v = noise_leaf({1, 2, 5, 4}, 3, d);
       Tensor hidden = arange(5, {.device = device(d)}).reshape({1, 1, 5, 1}) >= 3;
       Tensor lengths = Tensor::of(std::vector<int32_t>{3}, {1}, {.device = device(d)});
       Tensor seen = logical_not(hidden).reshape({1, 5});
@@ -84,7 +78,7 @@ TEST_CASE("pitfall 4: no queries, keys, heads or batch: zeros or nothing, forwar
       if (zero == 1) ks[2] = 0;
       if (zero == 2) qs[1] = ks[1] = 0;
       if (zero == 3) qs[0] = ks[0] = 0;
-      Tensor q = numbers(qs, 1, d), k = numbers(ks, 2, d), v = numbers(ks, 3, d), y = attention(q, k, v);
+      Tensor q = noise_leaf(qs, 1, d), k = noise_leaf(ks, 2, d), v = noise_leaf(ks, 3, d), y = attention(q, k, v);
       CHECK(y.shape() == qs);
       CHECK(!any(y != 0).item<bool>());
       for (const Tensor& g : grad({sum(y * y)}, {q, k, v})) CHECK(!any(g != 0).item<bool>());
@@ -116,7 +110,8 @@ TEST_CASE(
 }
 
 TEST_CASE("pitfall 8: 40000 keys, mlx#3361") {
-  Tensor q = zeros({1, 1, 2, 4}), k = numbers({1, 1, 40000, 4}, 2, "cpu"), v = numbers({1, 1, 40000, 4}, 3, "cpu");
+  Tensor q = zeros({1, 1, 2, 4}), k = noise_leaf({1, 1, 40000, 4}, 2, "cpu"),
+         v = noise_leaf({1, 1, 40000, 4}, 3, "cpu");
   Tensor y = attention(q, k, v, {.causal = true});
   CHECK(gap(y[0][0][1], mean(v.to(f64), {2})[0][0]) < 1e-6);
 }
@@ -128,8 +123,8 @@ TEST_CASE(
     ~Restore() { set_thread_count(before); }
   } restore;
   set_thread_count(3);
-  Tensor x = numbers({64, 48}, 1, "cpu"), w = numbers({48}, 2, "cpu"), b = numbers({48}, 3, "cpu"),
-         g = numbers({64, 48}, 4, "cpu").detach();
+  Tensor x = noise_leaf({64, 48}, 1, "cpu"), w = noise_leaf({48}, 2, "cpu"), b = noise_leaf({48}, 3, "cpu"),
+         g = noise_leaf({64, 48}, 4, "cpu").detach();
   std::vector<Tensor> first;
   for (int i = 0; i < 300; i++) {
     std::vector<Tensor> dx = grad({layer_norm(x, 48, w, b)}, {x, w, b}, {g});
@@ -167,11 +162,11 @@ TEST_CASE("pitfall 21: the tail of GELU by tanh keeps its digits, tt#56517") {
 TEST_CASE("pitfall 43: an op that throws leaves nothing behind: the next step has the same bits, mlx#3675") {
   for (const char* d : kDevices) {
     auto step = [&] {
-      Tensor x = numbers({4, 6}, 1, d), w = numbers({6, 6}, 2, d);
+      Tensor x = noise_leaf({4, 6}, 1, d), w = noise_leaf({6, 6}, 2, d);
       return grad({sum(layer_norm(gelu(matmul(x, w)), 6))}, {x, w});
     };
     std::vector<Tensor> clean = step();
-    Tensor x = numbers({4, 6}, 1, d);
+    Tensor x = noise_leaf({4, 6}, 1, d);
     CHECK_THROWS_AS(grad({sum(matmul(gelu(x), x))}, {x}), ShapeError);
     CHECK_THROWS_AS(layer_norm(x, 5), ShapeError);
     CHECK_THROWS_AS(index_select(x, 0, full({2}, 9, {.device = device(d)})), IndexError);
@@ -198,7 +193,7 @@ TEST_CASE("pitfall 19: what has probability 0 is never drawn; NaN is an error, p
 
 TEST_CASE("lengths and documents beyond queries or keys are refused by attention, in both integer types") {
   for (const char* d : kDevices) {
-    Tensor q = numbers({1, 1, 3, 2}, 1, d), k = numbers({1, 1, 4, 2}, 2, d);
+    Tensor q = noise_leaf({1, 1, 3, 2}, 1, d), k = noise_leaf({1, 1, 4, 2}, 2, d);
     auto list = [&](std::vector<int64_t> v, const Shape& s) { return Tensor::of(v, s, {.device = device(d)}); };
     auto refused = [&](const AttentionOptions& o, const char* text) {
       CHECK(has(error_of<IndexError>([&] { attention(q, k, k, o); }), text));

@@ -13,8 +13,6 @@ using namespace fovea;
 
 namespace {
 
-template <class T> using V = std::vector<T>;
-
 // The text of the error that f throws, of type E.
 template <class E, class F> std::string error_of(F&& f) {
   try {
@@ -31,19 +29,19 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 }  // namespace
 
 TEST_CASE("tensors from lists, as deep as they are written") {
-  CHECK(Tensor({1, 2.5, -3}).to_vector<float>() == V<float>{1, 2.5f, -3});
+  CHECK(Tensor({1, 2.5, -3}).to_vector<float>() == std::vector<float>{1, 2.5f, -3});
   CHECK(Tensor({1, 2, 3}).dtype() == f32);
   Tensor m{{1, 2, 3}, {4, 5, 6}};
   CHECK(m.shape() == Shape{2, 3});
-  CHECK(m.to_vector<double>() == V<double>{1, 2, 3, 4, 5, 6});
+  CHECK(m.to_vector<double>() == std::vector<double>{1, 2, 3, 4, 5, 6});
   CHECK(Tensor({{1}, {2}}).shape() == Shape{2, 1});
   CHECK(Tensor({{{1, 2}}, {{3, 4}}, {{5, 6}}}).shape() == Shape{3, 1, 2});
   CHECK(Tensor({{2.5}}).shape() == Shape{1, 1});
   int n = 3;
-  CHECK(Tensor({n, n + 1}).to_vector<int>() == V<int>{3, 4});
+  CHECK(Tensor({n, n + 1}).to_vector<int>() == std::vector<int>{3, 4});
   Tensor big({{(int64_t(1) << 62) + 1, -1}}, {.dtype = i64});
-  CHECK(big.to_vector<int64_t>() == V<int64_t>{(int64_t(1) << 62) + 1, -1});
-  CHECK(Tensor({0.5, 0, -1}, {.dtype = boolean}).to_vector<bool>() == V<bool>{true, false, true});
+  CHECK(big.to_vector<int64_t>() == std::vector<int64_t>{(int64_t(1) << 62) + 1, -1});
+  CHECK(Tensor({0.5, 0, -1}, {.dtype = boolean}).to_vector<bool>() == std::vector<bool>{true, false, true});
   CHECK(Tensor({0.1}, {.dtype = f64}).item() == 0.1);
   CHECK(Tensor({1, 2}, {.requires_grad = true}).requires_grad());
   CHECK(Tensor({1, 2}, {.like = big}).dtype() == i64);
@@ -62,36 +60,36 @@ TEST_CASE("tensors from and to vectors, arrays and spans of every dtype") {
     CHECK(x.shape() == Shape{int64_t(v.size())});
     CHECK(x.to_vector<typename decltype(v)::value_type>() == v);
   };
-  round_trip(V<float>{1.5f, -2}, f32);
-  round_trip(V<double>{0.1, 1e300}, f64);
-  round_trip(V<int64_t>{INT64_MIN, INT64_MAX}, i64);
-  round_trip(V<long long>{1, 2}, i64);
-  round_trip(V<int32_t>{INT32_MIN, INT32_MAX}, i32);
-  round_trip(V<uint8_t>{0, 255}, u8);
-  round_trip(V<int8_t>{-128, 127}, i8);
-  round_trip(V<bool>{true, false, true}, boolean);
-  CHECK(Tensor::of(V<BFloat16>{BFloat16(1.5f)}).dtype() == bf16);
-  CHECK(float(Tensor::of(V<Float16>{Float16(1.5f)}).to_vector<Float16>()[0]) == 1.5f);
-  CHECK(Tensor::of(std::array<int, 4>{1, 2, 3, 4}, {2, 2}).to_vector<int>() == V<int>{1, 2, 3, 4});
+  round_trip(std::vector<float>{1.5f, -2}, f32);
+  round_trip(std::vector<double>{0.1, 1e300}, f64);
+  round_trip(std::vector<int64_t>{INT64_MIN, INT64_MAX}, i64);
+  round_trip(std::vector<long long>{1, 2}, i64);
+  round_trip(std::vector<int32_t>{INT32_MIN, INT32_MAX}, i32);
+  round_trip(std::vector<uint8_t>{0, 255}, u8);
+  round_trip(std::vector<int8_t>{-128, 127}, i8);
+  round_trip(std::vector<bool>{true, false, true}, boolean);
+  CHECK(Tensor::of(std::vector<BFloat16>{BFloat16(1.5f)}).dtype() == bf16);
+  CHECK(float(Tensor::of(std::vector<Float16>{Float16(1.5f)}).to_vector<Float16>()[0]) == 1.5f);
+  CHECK(Tensor::of(std::array<int, 4>{1, 2, 3, 4}, {2, 2}).to_vector<int>() == std::vector<int>{1, 2, 3, 4});
   const float raw[3] = {1, 2, 3};
   CHECK(Tensor::of(raw).numel() == 3);
-  CHECK(Tensor::of(std::span(raw).subspan(1), {2, 1}, {.dtype = f64}).to_vector<double>() == V<double>{2, 3});
+  CHECK(Tensor::of(std::span(raw).subspan(1), {2, 1}, {.dtype = f64}).to_vector<double>() == std::vector<double>{2, 3});
   CHECK(Tensor::of<int64_t>({1, 2, 3}).dtype() == i64);
   CHECK(Tensor::of<float>({1, 2}, {1, 2}).shape() == Shape{1, 2});
-  CHECK(Tensor::of(V<float>{7}, {}).dim() == 0);
-  CHECK(Tensor::of(V<float>{}).shape() == Shape{0});
-  CHECK(Tensor::of(V<float>{}, {3, 0}).to_vector<float>().empty());
-  CHECK_THROWS_AS(Tensor::of(V<float>{1, 2, 3}, {2, 2}), ShapeError);
+  CHECK(Tensor::of(std::vector<float>{7}, {}).dim() == 0);
+  CHECK(Tensor::of(std::vector<float>{}).shape() == Shape{0});
+  CHECK(Tensor::of(std::vector<float>{}, {3, 0}).to_vector<float>().empty());
+  CHECK_THROWS_AS(Tensor::of(std::vector<float>{1, 2, 3}, {2, 2}), ShapeError);
   // Conversion on the way out: a view is read row by row.
   Tensor m{{1.9, -2.9}, {3, 0.5}};
-  CHECK(m.transpose(0, 1).to_vector<int>() == V<int>{1, 3, -2, 0});
-  CHECK(m.to_vector<bool>() == V<bool>{true, true, true, true});  // 0.5 is not zero
-  CHECK(Tensor::of<int64_t>({3}).to_vector<float>() == V<float>{3});
+  CHECK(m.transpose(0, 1).to_vector<int>() == std::vector<int>{1, 3, -2, 0});
+  CHECK(m.to_vector<bool>() == std::vector<bool>{true, true, true, true});  // 0.5 is not zero
+  CHECK(Tensor::of<int64_t>({3}).to_vector<float>() == std::vector<float>{3});
 }
 
 TEST_CASE("borrowed memory is not copied, and its owner lives as long as a tensor over it") {
-  auto owner = std::make_shared<V<float>>(V<float>{1, 2, 3, 4});
-  std::weak_ptr<V<float>> watch = owner;
+  auto owner = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4});
+  std::weak_ptr<std::vector<float>> watch = owner;
   float* data = owner->data();
   Tensor part;
   {
@@ -100,7 +98,7 @@ TEST_CASE("borrowed memory is not copied, and its owner lives as long as a tenso
     part = x[1];
   }
   CHECK(!watch.expired());
-  CHECK(part.to_vector<float>() == V<float>{3, 4});
+  CHECK(part.to_vector<float>() == std::vector<float>{3, 4});
   part = Tensor();
   CHECK(watch.expired());
 }
@@ -140,23 +138,23 @@ TEST_CASE("making: dtypes follow the number, the options and what they are like"
   CHECK(full({2}, 1).dtype() == i64);
   CHECK(full({2}, true).dtype() == boolean);
   CHECK(full({2}, 1.0).dtype() == f32);
-  CHECK(full({2}, 0.5, {.dtype = boolean}).to_vector<bool>() == V<bool>{true, true});
+  CHECK(full({2}, 0.5, {.dtype = boolean}).to_vector<bool>() == std::vector<bool>{true, true});
   CHECK(full({1}, int64_t(1) << 60 | 1).item<int64_t>() == (int64_t(1) << 60 | 1));
   CHECK(zeros({2}).dtype() == f32);
-  CHECK(ones({2}, {.dtype = f16}).to_vector<float>() == V<float>{1, 1});
+  CHECK(ones({2}, {.dtype = f16}).to_vector<float>() == std::vector<float>{1, 1});
   Tensor like = zeros({3}, {.dtype = bf16, .device = device("ref")});
   CHECK(ones({2}, {.like = like}).dtype() == bf16);
   CHECK(ones({2}, {.like = like}).device() == device("ref"));
   CHECK(ones({2}, {.device = device("cpu"), .like = like}).device() == device("cpu"));
-  CHECK(arange(5).to_vector<int64_t>() == V<int64_t>{0, 1, 2, 3, 4});
+  CHECK(arange(5).to_vector<int64_t>() == std::vector<int64_t>{0, 1, 2, 3, 4});
   CHECK(arange(5).dtype() == i64);
-  CHECK(arange(2, 5).to_vector<int>() == V<int>{2, 3, 4});
-  CHECK(arange(5, 0, -2).to_vector<int>() == V<int>{5, 3, 1});
+  CHECK(arange(2, 5).to_vector<int>() == std::vector<int>{2, 3, 4});
+  CHECK(arange(5, 0, -2).to_vector<int>() == std::vector<int>{5, 3, 1});
   CHECK(arange(0, 1, 0.25).dtype() == f32);
-  CHECK(arange(0, 1, 0.25).to_vector<float>() == V<float>{0, 0.25f, 0.5f, 0.75f});
-  CHECK(arange(3, {.dtype = f64}).to_vector<double>() == V<double>{0, 1, 2});
+  CHECK(arange(0, 1, 0.25).to_vector<float>() == std::vector<float>{0, 0.25f, 0.5f, 0.75f});
+  CHECK(arange(3, {.dtype = f64}).to_vector<double>() == std::vector<double>{0, 1, 2});
   CHECK(arange((int64_t(1) << 60) + 1, (int64_t(1) << 60) + 4, 2).to_vector<int64_t>() ==
-        V<int64_t>{(int64_t(1) << 60) + 1, (int64_t(1) << 60) + 3});
+        std::vector<int64_t>{(int64_t(1) << 60) + 1, (int64_t(1) << 60) + 3});
   CHECK(arange(3, 3).numel() == 0);
   CHECK_THROWS_AS(arange(3, 0), ValueError);
   CHECK_THROWS_AS(arange(0, 3, 0), ValueError);
@@ -176,19 +174,19 @@ TEST_CASE("slices follow Python's rules, for every start, stop and step") {
             if (p < 0) p += n;
             return step > 0 ? std::min(std::max<int64_t>(p, 0), n) : std::min(std::max<int64_t>(p, -1), n - 1);
           };
-          V<int64_t> expected;
+          std::vector<int64_t> expected;
           for (int64_t i = place(start); step > 0 ? i < place(stop) : i > place(stop); i += step) expected.push_back(i);
           INFO(n, ": ", start, ":", stop, ":", step);
           CHECK(x.slice(0, {start, stop, step}).to_vector<int64_t>() == expected);
         }
   }
   Tensor x = arange(5);
-  CHECK(x[Slice{.step = -1}].to_vector<int>() == V<int>{4, 3, 2, 1, 0});
-  CHECK(x[Slice{3}].to_vector<int>() == V<int>{3, 4});
-  CHECK(x[Slice{.stop = -1}].to_vector<int>() == V<int>{0, 1, 2, 3});
-  CHECK(x[Slice{1, {}, -1}].to_vector<int>() == V<int>{1, 0});
-  CHECK(x[Slice{.step = INT64_MAX}].to_vector<int>() == V<int>{0});
-  CHECK(x[Slice{.step = INT64_MIN}].to_vector<int>() == V<int>{4});
+  CHECK(x[Slice{.step = -1}].to_vector<int>() == std::vector<int>{4, 3, 2, 1, 0});
+  CHECK(x[Slice{3}].to_vector<int>() == std::vector<int>{3, 4});
+  CHECK(x[Slice{.stop = -1}].to_vector<int>() == std::vector<int>{0, 1, 2, 3});
+  CHECK(x[Slice{1, {}, -1}].to_vector<int>() == std::vector<int>{1, 0});
+  CHECK(x[Slice{.step = INT64_MAX}].to_vector<int>() == std::vector<int>{0});
+  CHECK(x[Slice{.step = INT64_MIN}].to_vector<int>() == std::vector<int>{4});
   CHECK(x[Slice{INT64_MIN, INT64_MAX}].numel() == 5);
   CHECK_THROWS_AS((x[Slice{.step = 0}]), IndexError);
   CHECK_THROWS_AS((full({}, 1)[Slice{}]), ShapeError);
@@ -198,15 +196,15 @@ TEST_CASE("indexing and methods read as their functions") {
   Tensor x = arange(24).reshape({2, 3, 4});
   CHECK(x[1].shape() == Shape{3, 4});
   CHECK(x[-1][0][-1].item<int>() == 15);
-  CHECK(x.select(2, -1).to_vector<int>() == V<int>{3, 7, 11, 15, 19, 23});
+  CHECK(x.select(2, -1).to_vector<int>() == std::vector<int>{3, 7, 11, 15, 19, 23});
   CHECK(x.flatten(0, 1).shape() == Shape{6, 4});
   CHECK(x.flatten().shape() == Shape{24});
   CHECK(x.size(-1) == 4);
   CHECK(x.permute({2, 0, 1}).shape() == Shape{4, 2, 3});
   CHECK(x.unsqueeze(-1).squeeze(-1).shape() == x.shape());
   CHECK(x.narrow(1, -2, 2).shape() == Shape{2, 2, 4});
-  CHECK(x.diagonal(1, 1, 2).to_vector<int>() == V<int>{1, 6, 11, 13, 18, 23});
-  CHECK(x[0].diagonal(-1).to_vector<int>() == V<int>{4, 9});
+  CHECK(x.diagonal(1, 1, 2).to_vector<int>() == std::vector<int>{1, 6, 11, 13, 18, 23});
+  CHECK(x[0].diagonal(-1).to_vector<int>() == std::vector<int>{4, 9});
   CHECK(x[0].diagonal(4).shape() == Shape{0});
   CHECK(x[0].diagonal(-3).shape() == Shape{0});
   CHECK(x.view({-1, 8}).shape() == Shape{3, 8});
@@ -257,11 +255,11 @@ TEST_CASE("mistakes name the caller's line") {
 TEST_CASE("devices: copies are recorded, so gradients come back") {
   Tensor x = Tensor({{1, 2}, {3, 4}}).requires_grad_(), y = (x * 2).to(device("ref"));
   CHECK(y.device() == device("ref"));
-  CHECK(y.to_vector<float>() == V<float>{2, 4, 6, 8});
+  CHECK(y.to_vector<float>() == std::vector<float>{2, 4, 6, 8});
   CHECK(y.requires_grad());
   sum(y * y).backward();
   CHECK(x.grad().device() == device("cpu"));
-  CHECK(x.grad().to_vector<float>() == V<float>{8, 16, 24, 32});
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{8, 16, 24, 32});
   CHECK_THROWS_AS(x + y, DeviceError);
   CHECK(x.to(device("cpu")).is_leaf());  // there already: itself
 }

@@ -18,7 +18,7 @@ std::string replaced(std::string s, const std::string& from, const std::string& 
   return s.replace(at, from.size(), to);
 }
 
-std::string error_of(const std::string& rules) {
+std::string grammar_error(const std::string& rules) {
   return fovea::error_of<fovea::ValueError>([&] { Grammar{rules}; });
 }
 
@@ -167,8 +167,8 @@ TEST_CASE("malformed rules are refused") {
                               {"A = 1 x\ndocument: {A+A}\n", "not a sum of numbers"},
                               {"document\n", "neither a feature nor a rule"}}) {
     INFO(rules);
-    INFO(error_of(rules));
-    CHECK(error_of(rules).find(error) != std::string::npos);
+    INFO(grammar_error(rules));
+    CHECK(grammar_error(rules).find(error) != std::string::npos);
   }
 }
 

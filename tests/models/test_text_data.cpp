@@ -22,7 +22,7 @@ std::string file(const fovea::Folder& folder, const std::string& name, const std
   return folder / name;
 }
 
-std::string error_of(const std::string& path) {
+std::string read_error(const std::string& path) {
   return fovea::error_of<fovea::FileError>([&] { read_text(path); });
 }
 
@@ -38,14 +38,14 @@ TEST_CASE("text files are read whole and joined") {
 TEST_CASE("files that are no text are refused in one line that names them") {
   fovea::Folder folder;
   std::string missing = folder / "missing", empty = file(folder, "empty", ""), mark = file(folder, "m", "\xEF\xBB\xBF");
-  CHECK(error_of(missing) == missing + ": cannot be opened: No such file or directory");
-  CHECK(error_of(empty + "/x") == empty + "/x: cannot be opened: Not a directory");
-  CHECK(error_of(folder.path) == folder.path + ": is a directory (expected a text file)");
-  CHECK(error_of(empty) == empty + ": is empty (expected text)");
-  CHECK(error_of(mark) == mark + ": is empty (expected text)");
-  CHECK(error_of("/proc/self/mem") == std::string("/proc/self/mem: cannot be read: Input/output error"));
+  CHECK(read_error(missing) == missing + ": cannot be opened: No such file or directory");
+  CHECK(read_error(empty + "/x") == empty + "/x: cannot be opened: Not a directory");
+  CHECK(read_error(folder.path) == folder.path + ": is a directory (expected a text file)");
+  CHECK(read_error(empty) == empty + ": is empty (expected text)");
+  CHECK(read_error(mark) == mark + ": is empty (expected text)");
+  CHECK(read_error("/proc/self/mem") == std::string("/proc/self/mem: cannot be read: Input/output error"));
   std::string latin = file(folder, "latin", "caf\xE9 au lait");
-  CHECK(error_of(latin) == latin + ": is not UTF-8: byte 0xE9 at offset 3 (expected text in UTF-8)");
+  CHECK(read_error(latin) == latin + ": is not UTF-8: byte 0xE9 at offset 3 (expected text in UTF-8)");
 }
 
 TEST_CASE("an epoch's order is a permutation of its own") {

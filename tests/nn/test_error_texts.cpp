@@ -48,7 +48,7 @@ template <class F> std::string text_of(F mistake) {
 
 Tensor grid(const Shape& shape) { return zeros(shape); }
 
-struct Net : nn::Module<Net> {
+struct OneLinear : nn::Module<OneLinear> {
   nn::Linear out{this, "out", 3, 2};
   Tensor forward(const Tensor& x) { return out(x); }
 };
@@ -226,15 +226,16 @@ TEST_CASE("generation") {
 }
 
 TEST_CASE("modules, optimizers, checkpoints") {
-  Net net;
+  OneLinear net;
   MISTAKE(
       "linear: inner sizes differ: x [2,4], weight [2,3] (4 vs 3; weight is [out, in]) at test_error_texts.cpp:LINE "
-      "(net.out)",
+      "(one_linear.out)",
       net(grid({2, 4})));
-  MISTAKE("freeze: no parameter of net matches '*.bais'" AT, net.freeze("*.bais"));
-  MISTAKE("module: net has no parameter 'out.wieght'. Did you mean out.weight?" AT, net.find_parameter("out.wieght"));
-  MISTAKE("module: net has no parameter 'xyz'" AT, net.find_parameter("xyz"));
-  MISTAKE("module: net has no member 'outt' (it has: out)" AT, net.find("outt"));
+  MISTAKE("freeze: no parameter of one_linear matches '*.bais'" AT, net.freeze("*.bais"));
+  MISTAKE("module: one_linear has no parameter 'out.wieght'. Did you mean out.weight?" AT,
+          net.find_parameter("out.wieght"));
+  MISTAKE("module: one_linear has no parameter 'xyz'" AT, net.find_parameter("xyz"));
+  MISTAKE("module: one_linear has no member 'outt' (it has: out)" AT, net.find("outt"));
   MISTAKE("adamw: lr is -1.000000 (expected 0 or more)" AT, optim::AdamW(net, {.lr = -1}));
   Gpt gpt({.layers = 1, .dim = 8, .heads = 2, .context = 4, .vocab = 5});
   MISTAKE("gpt: position 9 is beyond the model's context of 4" AT " (gpt)", gpt(zeros({1, 9}, {.dtype = i64})));

@@ -11,7 +11,7 @@ using fovea::io::Json;
 
 namespace {
 
-std::string error_of(const std::string& text) {
+std::string json_error(const std::string& text) {
   return fovea::error_of<fovea::FileError>([&] { Json::parse(text, "f.json"); });
 }
 
@@ -56,13 +56,13 @@ TEST_CASE("what is not strictly JSON is refused, saying where") {
            {"01", "at offset 2"},
        }) {
     INFO(row.text);
-    std::string error = error_of(row.text);
+    std::string error = json_error(row.text);
     INFO(error);
     CHECK(error.starts_with("f.json: not JSON: "));
     CHECK(error.find(row.error) != error.npos);
     CHECK(error.find('\n') == error.npos);
   }
-  CHECK(error_of(std::string(64, '[') + std::string(64, ']')).empty());
+  CHECK(json_error(std::string(64, '[') + std::string(64, ']')).empty());
 }
 
 TEST_CASE("a value of the wrong kind, a missing key and what JSON cannot say are errors") {

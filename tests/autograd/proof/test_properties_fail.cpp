@@ -61,7 +61,7 @@ std::string broken(int id) {
       if (names.find(p.property) == names.npos) names += (names.empty() ? "" : ", ") + p.property;
   return names;
 }
-bool has(const std::string& list, const char* name) { return list.find(name) != list.npos; }
+bool mentions(const std::string& list, const char* name) { return list.find(name) != list.npos; }
 
 int calls = 0;
 int wrong_kernel_op = 0, outer_op = 0;
@@ -82,13 +82,13 @@ TEST_CASE("each property is broken by an op that deserves it") {
   kernel(forward, [](const Call& c, const void*) {
     return each(c, [](float& y, float x, int64_t i) { y = i % 5 == 2 ? 2.001f * x : 2 * x; });
   });
-  CHECK(has(broken(forward), "forward"));
+  CHECK(mentions(broken(forward), "forward"));
 
   int nan = new_op("prop_nan");  // no comparison holds for NaN: it must not slip through
   kernel(nan, [](const Call& c, const void*) {
     return each(c, [](float& y, float x, int64_t i) { y = i == 7 ? NAN : 2 * x; });
   });
-  CHECK(has(broken(nan), "forward"));
+  CHECK(mentions(broken(nan), "forward"));
 
   int layouts = new_op("prop_layouts");
   kernel(layouts, [](const Call& c, const void*) {
@@ -101,7 +101,7 @@ TEST_CASE("each property is broken by an op that deserves it") {
     calls++;
     return each(c, [](float& y, float x, int64_t i) { y = 2 * x * (i == 0 && calls % 2 ? 1 + 1e-7f : 1); });
   });
-  CHECK(has(broken(repeats), "repeats"));
+  CHECK(mentions(broken(repeats), "repeats"));
 
   int threads = new_op("prop_threads");
   kernel(threads, [](const Call& c, const void*) {
@@ -115,7 +115,7 @@ TEST_CASE("each property is broken by an op that deserves it") {
     if (!c.y().dense) c.y().as<float>()[c.y().shape[c.y().rank - 1]] = 0;  // one too many
     return s;
   });
-  CHECK(has(broken(given), "given"));
+  CHECK(mentions(broken(given), "given"));
 
   int added = new_op("prop_added");
   kernel(
@@ -128,10 +128,10 @@ TEST_CASE("each property is broken by an op that deserves it") {
     c.x(0).as<float>()[0] = 0;
     return s;
   });
-  CHECK(has(broken(manners), "manners"));
+  CHECK(mentions(broken(manners), "manners"));
 
   int alias = new_op("prop_alias", rule_twice, [](Compose& c) { c.out[0] = c.x(0); });
-  CHECK(has(broken(alias), "manners"));
+  CHECK(mentions(broken(alias), "manners"));
 
   int infer = new_op("prop_infer", rule_twice, [](Compose& c) {
     c.out[0] = sum(c.x(0)).item() > 1e30 ? c.x(0) : twice(c.x(0));  // reads data
@@ -145,8 +145,8 @@ TEST_CASE("each property is broken by an op that deserves it") {
   wrong_kernel_op = forward;
   int gradient = outer_op =
       new_op("prop_gradient", [](Backward& b) { b.add(0, apply(wrong_kernel_op, {{b.g()}})[0]); });
-  CHECK(has(broken(gradient), "gradient"));
-  CHECK(!has(broken(gradient), "forward"));
+  CHECK(mentions(broken(gradient), "gradient"));
+  CHECK(!mentions(broken(gradient), "forward"));
   int second = new_op("prop_second", [](Backward& b) { b.add(0, apply(outer_op, {{b.g()}})[0]); });
   CHECK(broken(second) == std::string("second order"));
 
