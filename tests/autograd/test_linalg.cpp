@@ -56,14 +56,14 @@ std::vector<double> written_out(const std::string& equation, const std::vector<T
 
 double max_abs(const Tensor& x) { return x.numel() == 0 ? 0 : amax(abs(x)).item(); }
 
-struct Case {
+struct Einsum {
   const char* equation;
   std::vector<Shape> shapes;
 };
 
 TEST_CASE("einsum is the sum over all indices, and linear in every operand") {
   manual_seed(3);
-  const std::vector<Case> cases = {
+  const std::vector<Einsum> cases = {
       {"ij,jk->ik", {{3, 4}, {4, 5}}},
       {"bij,bjk->bik", {{2, 3, 4}, {2, 4, 5}}},
       {"bij,bjk->kbi", {{2, 3, 4}, {2, 4, 5}}},
@@ -91,7 +91,7 @@ TEST_CASE("einsum is the sum over all indices, and linear in every operand") {
       {"ij,jk->ik", {{0, 4}, {4, 5}}},
       {"A,a->aA", {{2}, {3}}},
   };
-  for (const Case& c : cases) {
+  for (const Einsum& c : cases) {
     CAPTURE(c.equation);
     std::vector<Tensor> x;
     for (const Shape& s : c.shapes) x.push_back(random(s).requires_grad_());

@@ -22,7 +22,7 @@ namespace {
 using V = std::vector<double>;
 using Tensors = std::vector<Tensor>;
 
-Tensor random(const Shape& s) { return randn(s, {.dtype = f64}); }
+Tensor reals(const Shape& s) { return randn(s, {.dtype = f64}); }
 double distance(const Tensor& a, const Tensor& b) {
   REQUIRE(a.defined());
   REQUIRE(b.defined());
@@ -52,7 +52,7 @@ TEST_CASE("products, jacobians and hessians are those worked out by hand") {
   auto [value, hv] = hvp(g, {numbers({2, 3})}, {numbers({1, 2})});
   CHECK(value[0].item() == 70);
   CHECK(hv[0].to_vector<double>() == V{102, 99});
-  Tensor identity = jacobian([](const Tensor& x) { return x.transpose(0, 1); }, random({2, 3}));
+  Tensor identity = jacobian([](const Tensor& x) { return x.transpose(0, 1); }, reals({2, 3}));
   CHECK(to_string(identity.shape()) == "[3,2,2,3]");
   CHECK(sum(identity).item() == 6);
   CHECK(to_string(jacobian([](const Tensor& x) { return exp(x); }, zeros({0, 2})).shape()) == "[0,2,0,2]");
@@ -126,9 +126,9 @@ TEST_CASE("a checkpoint's values and gradients are those without it, to the bit 
   manual_seed(7);
   Generator generator;
   std::vector<Layer> layers;
-  Tensors leaves{random({4, 3})};
+  Tensors leaves{reals({4, 3})};
   for (int i = 0; i < 4; i++) {
-    leaves.push_back(random({3, 3})), leaves.push_back(random({3}));
+    leaves.push_back(reals({3, 3})), leaves.push_back(reals({3}));
   }
   for (Tensor& t : leaves) t = t.requires_grad_();
   for (int i = 0; i < 4; i++) layers.push_back({leaves[size_t(2 * i + 1)], leaves[size_t(2 * i + 2)], &generator});
@@ -151,7 +151,7 @@ TEST_CASE("a checkpoint's values and gradients are those without it, to the bit 
   Tensor again = model(true);
   CHECK(generator.counter == after.counter);
   CHECK(distance(plain, again) == 0);
-  Tensor g = random(plain.shape());
+  Tensor g = reals(plain.shape());
   Tensors expected = grad({plain}, leaves, {g}, {.create_graph = true});
   Tensors got = grad({again}, leaves, {g}, {.create_graph = true});
   Tensor a = zeros({}, {.dtype = f64}), b = a;
@@ -196,7 +196,7 @@ TEST_CASE("a checkpoint holds its inputs only, and its peak is lower") {
 }
 
 TEST_CASE("several outputs, outputs without a gradient, and inputs passed through") {
-  Tensor x = random({3}).requires_grad_(), w = random({3}).requires_grad_();
+  Tensor x = reals({3}).requires_grad_(), w = reals({3}).requires_grad_();
   auto f = [&](const Tensors& in) -> Tensors { return {in[0], in[0] * w, argmax(in[0], 0), in[1], w, full({2}, 3)}; };
   Tensors y = checkpoint(f, {x, Tensor()});
   CHECK(y[0].requires_grad());
@@ -213,7 +213,7 @@ TEST_CASE("several outputs, outputs without a gradient, and inputs passed throug
 }
 
 TEST_CASE("hooks inside of a checkpoint are called when it runs again") {
-  Tensor x = random({3}).requires_grad_();
+  Tensor x = reals({3}).requires_grad_();
   int calls = 0;
   auto halved = [&](const Tensor& g) {
     calls++;
@@ -233,8 +233,8 @@ TEST_CASE("hooks inside of a checkpoint are called when it runs again") {
 }
 
 TEST_CASE("what goes wrong in a checkpoint is said, with its line") {
-  Tensor x = random({3}).requires_grad_();
-  Array weight = random({3}).array();
+  Tensor x = reals({3}).requires_grad_();
+  Array weight = reals({3}).array();
   Tensor w = Tensor(weight).requires_grad_();
   auto check = [](const std::string& text, const std::string& part) {
     CHECK(has(text, part));

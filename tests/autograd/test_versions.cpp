@@ -19,7 +19,9 @@ template <class Write> std::string after(Write&& write, int* line) {
   return text;
 }
 
-TEST_CASE("a write through the tensor, a view, a slice or a detached handle is noticed") {
+TEST_CASE(
+    "pitfall 34: a write through the tensor, a view, a slice or a detached handle is noticed, pt#197887, pt#178315, "
+    "pt#14571") {
   NoLeak check;
   struct Case {
     const char* name;

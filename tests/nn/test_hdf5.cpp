@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string refused(const std::string& path) {
+std::string refused_file(const std::string& path) {
   return error_of<FileError>([&] { io::H5Reader r(path); });
 }
 TEST_CASE("arrays of every dtype and layout come back with the same bits") {
@@ -60,12 +60,12 @@ TEST_CASE("arrays of every dtype and layout come back with the same bits") {
 
 TEST_CASE("files that are no HDF5 get one clear line") {
   Folder dir;
-  CHECK(has(refused(dir / "missing.h5"), "missing.h5: cannot be read: No such file or directory"));
-  CHECK(has(refused(dir.path), "is a folder"));
+  CHECK(has(refused_file(dir / "missing.h5"), "missing.h5: cannot be read: No such file or directory"));
+  CHECK(has(refused_file(dir.path), "is a folder"));
   std::ofstream(dir / "empty.h5").flush();
-  CHECK(has(refused(dir / "empty.h5"), "is empty"));
+  CHECK(has(refused_file(dir / "empty.h5"), "is empty"));
   std::ofstream(dir / "text.h5") << "this is a text, and long enough";
-  CHECK(has(refused(dir / "text.h5"), "is not an HDF5 file"));
+  CHECK(has(refused_file(dir / "text.h5"), "is not an HDF5 file"));
 }
 
 TEST_CASE("every truncation is refused in one line") {
@@ -82,7 +82,7 @@ TEST_CASE("every truncation is refused in one line") {
   for (uint64_t keep = 0; keep < size; keep += size / 97 + 1) {
     fs::copy_file(whole, cut, fs::copy_options::overwrite_existing);
     fs::resize_file(cut, keep);
-    std::string text = refused(cut);
+    std::string text = refused_file(cut);
     INFO(keep);
     CHECK(!text.empty());
     CHECK(text.find('\n') == std::string::npos);
@@ -91,7 +91,7 @@ TEST_CASE("every truncation is refused in one line") {
   CHECK(refusals > 50);
   fs::copy_file(whole, cut, fs::copy_options::overwrite_existing);
   fs::resize_file(cut, size - 100);
-  CHECK(has(refused(cut), "is truncated"));
+  CHECK(has(refused_file(cut), "is truncated"));
 }
 
 // Files made by hand with what the gate refuses.
@@ -178,7 +178,7 @@ TEST_CASE("the gate refuses links, growing, chunked, external and unknown things
     row.make(f);
     H5Fclose(f);
     INFO(std::string(row.name));
-    CHECK(has(refused(path), row.text));
+    CHECK(has(refused_file(path), row.text));
   }
 }
 

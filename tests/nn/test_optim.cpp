@@ -18,7 +18,7 @@ using namespace fovea;
 
 namespace {
 
-struct Net : nn::Module<Net> {
+struct TwoLayers : nn::Module<TwoLayers> {
   nn::Linear a{this, "a", 3, 4};
   nn::LayerNorm norm{this, "norm", 4};
   Tensor forward(const Tensor& x) { return norm(a(x)); }
@@ -50,7 +50,7 @@ struct One : nn::Module<One> {
 TEST_CASE("a step between forward and backward names the step's line, with and without a kernel") {
   for (const char* device : {"cpu", "ref"}) {
     INFO(std::string(device));
-    Net net;
+    TwoLayers net;
     net.to(fovea::device(device));
     optim::AdamW adam(net);
     Tensor x = full({2, 3}, 1.0, {.device = fovea::device(device)});

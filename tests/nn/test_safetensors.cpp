@@ -17,7 +17,7 @@ std::string file_of(const std::string& header, const std::string& data) {
   return std::string(reinterpret_cast<const char*>(&n), 8) + header + data;
 }
 
-std::string refused(const std::string& bytes) {
+std::string refused_bytes(const std::string& bytes) {
   Folder dir;
   std::ofstream(dir / "f", std::ios::binary) << bytes;
   std::string text = error_of<FileError>([&] { io::read_safetensors(dir / "f"); });
@@ -88,7 +88,7 @@ TEST_CASE("what is malformed gets one clear line") {
       {file_of("{", ""), "not JSON"},
   };
   for (const Row& r : rows) {
-    std::string text = refused(r.bytes);
+    std::string text = refused_bytes(r.bytes);
     INFO(text);
     INFO(r.text);
     CHECK(text.find(r.text) != std::string::npos);
