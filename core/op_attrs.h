@@ -154,6 +154,12 @@ struct SliceBackwardAttrs {
   }
 };
 
+// The diagonal at which a triangle of the last two axes ends; above the main one it is positive.
+struct TriangleAttrs {
+  int64_t diagonal = 0;
+  static constexpr auto fields() { return Fields{Field{"diagonal", &TriangleAttrs::diagonal}}; }
+};
+
 struct DiagonalAttrs {
   int64_t offset = 0, dim1 = 0, dim2 = 1;
   static constexpr auto fields() {
@@ -194,18 +200,43 @@ struct ToDeviceAttrs {
   }
 };
 
+// x + value a b.
+struct AddcmulAttrs {
+  double value = 1;
+  static constexpr auto fields() { return Fields{Field{"value", &AddcmulAttrs::value}}; }
+};
+
 enum class Gelu : int32_t { none, tanh };  // PyTorch's approximate="none" | "tanh"
 struct GeluAttrs {
   Gelu approximate = Gelu::none;
   static constexpr auto fields() { return Fields{Field{"approximate", &GeluAttrs::approximate}}; }
 };
 
-// What the slots activation and activation_backward are given: the attributes of the row, which are up to two numbers.
-// Kernels read as many as the kind has.
+// What the slots activation and activation_backward are given: the attributes of the row, which are up to three
+// numbers. Kernels read as many as the kind has.
 struct ActivationAttrs {
-  double first = 0, second = 0;
+  double first = 0, second = 0, third = 0;
   static constexpr auto fields() {
-    return Fields{Field{"first", &ActivationAttrs::first}, Field{"second", &ActivationAttrs::second}};
+    return Fields{Field{"first", &ActivationAttrs::first}, Field{"second", &ActivationAttrs::second},
+                  Field{"third", &ActivationAttrs::third}};
+  }
+};
+// A bound that is NaN is none.
+struct ClampAttrs {
+  double min = 0, max = 0;
+  static constexpr auto fields() { return Fields{Field{"min", &ClampAttrs::min}, Field{"max", &ClampAttrs::max}}; }
+};
+struct NanToNumAttrs {
+  double nan = 0, posinf = 0, neginf = 0;
+  static constexpr auto fields() {
+    return Fields{Field{"nan", &NanToNumAttrs::nan}, Field{"posinf", &NanToNumAttrs::posinf},
+                  Field{"neginf", &NanToNumAttrs::neginf}};
+  }
+};
+struct HuberAttrs {
+  double delta = 1, scale = 1;
+  static constexpr auto fields() {
+    return Fields{Field{"delta", &HuberAttrs::delta}, Field{"scale", &HuberAttrs::scale}};
   }
 };
 struct SoftplusAttrs {

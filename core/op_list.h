@@ -90,6 +90,9 @@ enum class Activation : uint8_t {
   logsigmoid,
   relu6,
   softsign,
+  clamp,
+  nan_to_num,
+  huber,
   relu,
   tanh,
   sigmoid
@@ -204,6 +207,9 @@ struct OpRow {
   X(softplus,       SoftplusAttrs,  {.slot = op::activation, .kind = uint8_t(Activation::softplus), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(leaky_relu,     LeakyReluAttrs, {.slot = op::activation, .kind = uint8_t(Activation::leaky_relu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(elu,            EluAttrs,       {.slot = op::activation, .kind = uint8_t(Activation::elu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(clamp,          ClampAttrs,     {.slot = op::activation, .kind = uint8_t(Activation::clamp), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(nan_to_num,     NanToNumAttrs,  {.slot = op::activation, .kind = uint8_t(Activation::nan_to_num), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
+  X(huber,          HuberAttrs,     {.slot = op::activation, .kind = uint8_t(Activation::huber), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(logsigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::logsigmoid), .inputs = 2, .elementwise = true}) \
   X(softsign_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::softsign), .inputs = 2, .elementwise = true}) \
   X(relu6_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu6), .inputs = 2, .elementwise = true}) \
@@ -214,6 +220,8 @@ struct OpRow {
   X(softplus_backward, SoftplusAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::softplus), .inputs = 2, .elementwise = true}) \
   X(leaky_relu_backward, LeakyReluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::leaky_relu), .inputs = 2, .elementwise = true}) \
   X(elu_backward, EluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::elu), .inputs = 2, .elementwise = true}) \
+  X(clamp_backward, ClampAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::clamp), .inputs = 2, .elementwise = true}) \
+  X(huber_backward, HuberAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::huber), .inputs = 2, .elementwise = true}) \
   X(relu_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu), .inputs = 2, .elementwise = true}) \
   X(tanh_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::tanh), .inputs = 2, .elementwise = true}) \
   X(sigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::sigmoid), .inputs = 2, .elementwise = true}) \
@@ -234,6 +242,7 @@ struct OpRow {
   X(logaddexp,      NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(swiglu,         NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0)}}) \
   X(lerp,           NoAttrs,        {.inputs = 3, .elementwise = true, .needs = {in(2), in(2), in(0) | in(1)}}) \
+  X(addcmul,        AddcmulAttrs,   {.inputs = 3, .elementwise = true, .needs = {0, in(2), in(1)}}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(lt,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::lt), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
@@ -264,6 +273,8 @@ struct OpRow {
   X(argmin,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::min), .result = Result::index}) \
   X(scatter,        ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::assign), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
   X(scatter_add,    ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::add), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
+  X(tril,           TriangleAttrs,  {}) \
+  X(triu,           TriangleAttrs,  {}) \
   X(cat,            DimAttrs,       {.inputs = 0, .list = true}) \
   X(embedding,      EmbeddingAttrs, {.inputs = 2, .dispatch = 1, .no_gradient = in(0), .needs = {0, in(0)}}) \
   X(embedding_backward, EmbeddingBackwardAttrs, {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
@@ -291,7 +302,8 @@ struct OpRow {
   X(layer_norm_backward, LayerNormAttrs, {.inputs = 5, .outputs = 3, .optional = in(2), .statistic = in(3) | in(4), .no_gradient = in(3) | in(4)}) \
   X(rms_norm,       LayerNormAttrs, {.inputs = 2, .outputs = 2, .optional = in(1), .needs = {in(0) | in(1) | out(1), in(0) | out(1)}}) \
   X(rms_norm_backward, LayerNormAttrs, {.inputs = 4, .outputs = 2, .optional = in(2), .statistic = in(3), .no_gradient = in(3)}) \
-  X(group_norm,     GroupNormAttrs, {.inputs = 3, .optional = in(1) | in(2)}) \
+  X(group_norm,     GroupNormAttrs, {.inputs = 3, .outputs = 3, .optional = in(1) | in(2), .needs = {in(0) | in(1) | out(1) | out(2), in(0) | in(1) | out(1) | out(2)}}) \
+  X(group_norm_backward, GroupNormAttrs, {.inputs = 5, .outputs = 3, .optional = in(2), .statistic = in(3) | in(4), .no_gradient = in(3) | in(4)}) \
   X(rope,           RopeAttrs,      {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \
   X(cross_entropy_backward, CrossEntropyAttrs, {.inputs = 5, .dispatch = 1, .optional = in(3), .statistic = in(4), .no_gradient = in(2) | in(3) | in(4)}) \

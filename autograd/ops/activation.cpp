@@ -1,5 +1,7 @@
 #include "autograd/ops/activation.h"
 
+#include <limits>
+
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
@@ -37,7 +39,11 @@ void define_activation_ops() {
   using T = const Tensor&;
   using None = const NoAttrs&;
   activation<op::logsigmoid, op::logsigmoid_backward>(
-      "log(sigmoid(x))", [](T x, None) { return minimum(x, 0.0) - log1p(exp(-abs(x))); },
+      "log(sigmoid(x))",
+      [](T x, None) {  // the halves meet smoothly at 0, in derivatives of every order
+        Tensor below = x < 0;
+        return where(below, x, 0.0) - log1p(exp(where(below, x, -x)));
+      },
       [](T g, T x, None) { return g * sigmoid(-x); });
   activation<op::softsign, op::softsign_backward>(
       "x / (1 + |x|)", [](T x, None) { return x / (abs(x) + 1); },
@@ -84,6 +90,35 @@ void define_activation_ops() {
       "x, or alpha (e^x - 1) where x <= 0",
       [](T x, const EluAttrs& a) { return where(x > 0, x, expm1(not_positive(x)) * a.alpha); },
       [](T g, T x, const EluAttrs& a) { return where(x > 0, g, g * exp(not_positive(x)) * a.alpha); });
+
+  // A bound that is NaN compares with nothing.
+  activation<op::clamp, op::clamp_backward>(
+      "x, or the bound that it is beyond",
+      [](T x, const ClampAttrs& a) {
+        Tensor y = where(x <= a.min, a.min, x);
+        return where(y >= a.max, a.max, y);
+      },
+      [](T g, T x, const ClampAttrs& a) {
+        return where(logical_or(logical_or(x <= a.min, x >= a.max), isnan(x)), 0.0, g);
+      });
+  activation<op::huber, op::huber_backward>(
+      "scale x^2 / 2, beyond delta a line",
+      [](T x, const HuberAttrs& a) {
+        Tensor d = abs(x), near = minimum(d, a.delta);  // one formula for both parts, and no branch that overflows
+        return near * (d - near * 0.5) * a.scale;
+      },
+      [](T g, T x, const HuberAttrs& a) { return g * (maximum(minimum(x, a.delta), -a.delta) * a.scale); });
+  define(op::nan_to_num, {.doc = "x, or the number given for NaN and each infinity",
+                          .compose =
+                              [](Compose& c) {
+                                const auto& a = c.attrs<NanToNumAttrs>();
+                                constexpr double infinity = std::numeric_limits<double>::infinity();
+                                Tensor y = where(isnan(c.x(0)), a.nan, c.x(0));
+                                y = where(eq(c.x(0), infinity), a.posinf, y);
+                                c.out[0] = where(eq(c.x(0), -infinity), a.neginf, y);
+                              },
+                          .gradient = Gradient::backward,
+                          .backward = [](Backward& b) { b.add(0, where(isfinite(b.x(0)), b.g(), 0.0)); }});
 
   define(op::swiglu, {.doc = "silu(gate) up",
                       .compose = [](Compose& c) { c.out[0] = silu(c.x(0)) * c.x(1); },

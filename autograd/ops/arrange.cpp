@@ -52,14 +52,29 @@ std::pair<Tensor, int> along(const Tensor& x, std::optional<int64_t> dim) {
   return {x, wrap_dim(*dim, x.dim())};
 }
 
-Tensor triangle(const char* name, const Operand& x, int64_t diagonal, bool lower) {
-  return called(name, x.where(), [&] {
-    const Tensor& t = tensor_of(x, name);
-    if (t.dim() < 2) throw ShapeError("x is " + to_string(t.shape()) + " (expected two axes or more)");
-    const int64_t rows = t.size(-2), columns = t.size(-1), k = std::clamp(diagonal, -rows - 1, columns + 1);
-    Tensor row = reshape(count_up(rows, {.like = t}), {rows, 1}) + k, column = count_up(columns, {.like = t});
-    return where(lower ? column <= row : column >= row, t, zeros({}, {.like = t}));
-  });
+template <bool lower> void triangle_compose(Compose& c) {
+  const Tensor& t = c.x(0);
+  const int64_t rows = t.size(-2), columns = t.size(-1);
+  const int64_t k = std::clamp(c.attrs<TriangleAttrs>().diagonal, -rows - 1, columns + 1);
+  Tensor row = reshape(count_up(rows, {.like = t}), {rows, 1}) + k, column = count_up(columns, {.like = t});
+  c.out[0] = where(lower ? column <= row : column >= row, t, zeros({}, {.like = t}));
+}
+
+// What is left of the gradient is the same triangle.
+template <op::Id id> void define_triangle(const char* doc) {
+  define(id, {.doc = doc,
+              .infer =
+                  [](Infer& c) {
+                    if (c.x(0).rank < 2)
+                      throw ShapeError("x is " + to_string(shape_of(c.x(0))) + " (expected two axes or more)");
+                    c.like(0, c.x(0));
+                  },
+              .compose = triangle_compose<id == op::tril>,
+              .gradient = Gradient::backward,
+              .backward =
+                  [](Backward& b) {
+                    b.add(0, apply<id, 1>({&b.g()}, b.attrs<TriangleAttrs>(), source_location::current()));
+                  }});
 }
 
 std::string on_axis(int64_t before, int64_t behind, int d, const Tensor& x) {
@@ -147,6 +162,8 @@ void unfold_backward_compose(Compose& c) {
 }  // namespace
 
 void define_arrange_ops() {
+  define_triangle<op::tril>("what is on and below a diagonal, zeros elsewhere");
+  define_triangle<op::triu>("what is on and above a diagonal, zeros elsewhere");
   define(op::unfold, {.doc = "windows along an axis as a new last axis",
                       .view =
                           [](const Array& x, const void* a) {
@@ -257,8 +274,12 @@ Tensor squeeze(const Operand& x) {
   });
 }
 
-Tensor tril(const Operand& x, int64_t diagonal) { return triangle("tril", x, diagonal, true); }
-Tensor triu(const Operand& x, int64_t diagonal) { return triangle("triu", x, diagonal, false); }
+Tensor tril(const Operand& x, int64_t diagonal) {
+  return apply<op::tril, 1>({&tensor_of(x, "tril")}, {diagonal}, x.where());
+}
+Tensor triu(const Operand& x, int64_t diagonal) {
+  return apply<op::triu, 1>({&tensor_of(x, "triu")}, {diagonal}, x.where());
+}
 
 Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o) {
   return called("pad", x.where(), [&] {

@@ -203,6 +203,22 @@ void define_elementwise_ops() {
                           if (b.needs(1)) b.add(1, b.g() * b.x(2));
                           if (b.needs(2)) b.add(2, b.g() * (b.x(1) - b.x(0)));
                         }});
+  define(op::addcmul, {.doc = "x + value a b",
+                       .compose =
+                           [](Compose& c) {
+                             const double value = c.attrs<AddcmulAttrs>().value;
+                             Tensor product = c.x(1) * c.x(2);
+                             c.out[0] = c.x(0) + (value == 1 ? product : product * value);
+                           },
+                       .gradient = Gradient::backward,
+                       .backward =
+                           [](Backward& b) {
+                             const double value = b.attrs<AddcmulAttrs>().value;
+                             Tensor g = value == 1 || !(b.needs(1) || b.needs(2)) ? b.g() : b.g() * value;
+                             if (b.needs(0)) b.add(0, b.g());
+                             if (b.needs(1)) b.add(1, g * b.x(2));
+                             if (b.needs(2)) b.add(2, g * b.x(1));
+                           }});
   no_rule(op::shift_right, "logical shift to the right");
 
   rule(op::where, "condition ? a : b", [](Backward& b) {
@@ -286,6 +302,14 @@ Tensor lerp(const Operand& a, const Operand& b, const Operand& weight) {
 }
 
 Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value) {
+  const Tensor* in[3];
+  bool row = true;  // floating tensors; whole numbers keep their dtype as the operators do
+  for (int i = 0; const Operand* o : {&x, &a, &b}) {
+    in[i] = o->is_number() ? nullptr : o->pointer();
+    row = row && in[i] && in[i]->defined() && is_floating(in[i]->dtype());
+    i++;
+  }
+  if (row) return apply<op::addcmul, 3>({in[0], in[1], in[2]}, {value}, x.where());
   CallScope call("addcmul", x.where());
   return x + (value == 1 ? a * b : a * b * value);
 }
@@ -293,34 +317,34 @@ Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double valu
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max) {
   Tensor y = detail::tensor_of(x, "clamp");
   if (!min && !max) detail::fail<ValueError>("clamp", x.where(), "neither min nor max is given");
+  auto fraction = [](const std::optional<Number>& n) { return n && n->kind() == Number::floating; };
+  if (is_floating(y.dtype()) || fraction(min) || fraction(max)) {
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    return apply<op::clamp, 1>({&y}, {min ? min->real() : none, max ? max->real() : none}, x.where());
+  }
   CallScope call("clamp", x.where());
-  auto bound = [&](const Number& n) {
-    if (n.kind() == Number::floating && !is_floating(y.dtype())) y = y.to(f32);
-    return full({}, n, {.dtype = y.dtype(), .device = y.device()});
-  };
-  if (min) {
-    Tensor low = bound(*min);
-    y = where(y <= low, low, y);
-  }
-  if (max) {
-    Tensor high = bound(*max);
-    y = where(y >= high, high, y);
-  }
+  if (min) y = maximum(y, full({}, *min, {.dtype = y.dtype(), .device = y.device()}));
+  if (max) y = minimum(y, full({}, *max, {.dtype = y.dtype(), .device = y.device()}));
   return y;
+}
+
+Tensor clamp(const Operand& x, const Tensor& min, const Tensor& max) {
+  return detail::called("clamp", x.where(), [&] {
+    Tensor y = detail::tensor_of(x, "clamp");
+    if (!min.defined() && !max.defined()) throw ValueError("neither min nor max is given");
+    if (min.defined()) y = maximum(y, min);
+    return max.defined() ? minimum(y, max) : y;
+  });
 }
 
 Tensor nan_to_num(const Operand& x, double nan, std::optional<double> posinf, std::optional<double> neginf) {
   const Tensor& t = detail::tensor_of(x, "nan_to_num");
   if (!is_floating(t.dtype())) return t;
-  CallScope call("nan_to_num", x.where());
-  constexpr double infinity = std::numeric_limits<double>::infinity();
   double most = t.dtype() == f16    ? 65504
                 : t.dtype() == bf16 ? 0x1.fep127
                 : t.dtype() == f32  ? 0x1.fffffep127
                                     : 0x1.fffffffffffffp1023;
-  Tensor y = where(isnan(t), nan, t);
-  y = where(eq(t, infinity), posinf.value_or(most), y);
-  return where(eq(t, -infinity), neginf.value_or(-most), y);
+  return apply<op::nan_to_num, 1>({&t}, {nan, posinf.value_or(most), neginf.value_or(-most)}, x.where());
 }
 
 Tensor contiguous(const Operand& x) {

@@ -104,8 +104,10 @@ Tensor where(const Operand& condition, const Operand& a, const Operand& b);
 Tensor lerp(const Operand& a, const Operand& b, const Operand& weight);
 // x + value a b.
 Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value = 1);
-// Numbers beyond the bounds become them; NaN stays NaN. At a bound the gradient is x's. ValueError without any bound.
+// Numbers beyond the bounds become them; NaN stays NaN. At a bound the gradient is 0. ValueError without any bound.
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max = {});
+// The bounds broadcast against x; an undefined one is none. Where x is a bound, each has half the gradient.
+Tensor clamp(const Operand& x, const Tensor& min, const Tensor& max = {});
 // NaN and the infinities as numbers; without one, the infinities are the dtype's largest finite numbers.
 Tensor nan_to_num(const Operand& x, double nan = 0, std::optional<double> posinf = {},
                   std::optional<double> neginf = {});

@@ -2,10 +2,12 @@
 
 #include <cmath>
 
+#include "autograd/ops/activation.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/moments.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
@@ -248,20 +250,6 @@ Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
   });
 }
 
-namespace {
-
-// max(|x|, eps) along an axis, in units of the largest number, so that squares neither overflow nor vanish.
-Tensor clamped_norm(const Tensor& x, int64_t dim, double eps) {
-  if (x.size(dim) == 0) return maximum(sum(abs(x), {dim}, {.keepdim = true}), eps);
-  Tensor unit = amax(abs(x.detach()), {dim}, {.keepdim = true});
-  unit = where(logical_and(isfinite(unit), unit > 0), unit, 1.0);
-  Tensor squares = sum(square(x / unit), {dim}, {.keepdim = true}),
-         none = eq(squares, 0);  // 0 has no slope under a root
-  return maximum(where(none, 0.0, sqrt(where(none, 1.0, squares))) * unit, eps);
-}
-
-}  // namespace
-
 Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim, CosineSimilarityOptions o) {
   return detail::called("cosine_similarity", x1.where(), [&] {
     const Tensor &a = detail::tensor_of(x1, "cosine_similarity"), &b = detail::tensor_of(x2, "cosine_similarity");
@@ -274,16 +262,24 @@ Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim, Cosi
     const int axis = wrap_dim(dim, shape.rank);
     if (shape.rank == 0) shape = {1};
     Tensor u = expand(a.to(t), shape), v = expand(b.to(t), shape);
-    return sum(u / clamped_norm(u, axis, o.eps) * (v / clamped_norm(v, axis, o.eps)), {axis}).to(own);
+    auto unit = [&](const Tensor& x) { return x / clamp(vector_norm(x, 2, axis, {.keepdim = true}), o.eps); };
+    return sum(unit(u) * unit(v), {axis}).to(own);
   });
 }
 
-// min(d, delta) (d - min(d, delta) / 2): one formula for both parts, and no branch that overflows.
+namespace {
+
+Tensor huber_of(const Operand& input, const Operand& target, double delta, double scale, Reduction r) {
+  Tensor d = sub(input, target);
+  return reduced(apply<op::huber, 1>({&d}, {delta, scale}, input.where()), r);
+}
+
+}  // namespace
+
 Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) {
   return detail::called("huber_loss", input.where(), [&]() -> Tensor {
     if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
-    Tensor d = abs(sub(input, target)), near = minimum(d, o.delta);
-    return reduced(near * (d - near * 0.5), o.reduction);
+    return huber_of(input, target, o.delta, 1, o.reduction);
   });
 }
 
@@ -291,22 +287,20 @@ Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossO
   return detail::called("smooth_l1_loss", input.where(), [&]() -> Tensor {
     if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
     if (o.beta == 0) return l1_loss(input, target, {o.reduction});
-    return huber_loss(input, target, {o.reduction, o.beta}) / o.beta;
+    return huber_of(input, target, o.beta, 1 / o.beta, o.reduction);
   });
 }
 
-// Written as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x). The branches of softplus meet smoothly at 0, so
-// derivatives of every order are right there too.
+// Written as (1 - t) x - (1 + (pos_weight - 1) t) log(sigmoid(x)).
 Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& target, const BceOptions& o) {
   return detail::called("binary_cross_entropy_with_logits", input.where(), [&]() -> Tensor {
     const char* name = "binary_cross_entropy_with_logits";
     const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
     if (!(x.shape() == t.shape()))
       throw ShapeError("target is " + to_string(t.shape()) + " (expected " + to_string(x.shape()) + " as input)");
-    Tensor below = lt(Operand(x, input.where()), 0), down = where(below, x, -x);  // -|x|
-    Tensor softplus = where(below, down * -1, 0.0) + log1p(exp(down));
-    Tensor factor = o.pos_weight.defined() ? t * (o.pos_weight - 1) + 1 : Tensor();
-    Tensor loss = (1.0 - t) * x + (factor.defined() ? factor * softplus : softplus);
+    Tensor likely = logsigmoid(Operand(x, input.where()));
+    if (o.pos_weight.defined()) likely = likely * (t * (o.pos_weight - 1) + 1);
+    Tensor loss = (1.0 - t) * x - likely;
     if (o.weight.defined()) loss = loss * o.weight;
     return reduced(loss, o.reduction);
   });

@@ -178,35 +178,97 @@ void rms_norm_backward(Backward& b) {
     if (b.has(i) && b.needs(i)) b.add(i, out[i]);
 }
 
-void infer_group_norm(Infer& c) {
-  const auto& a = c.attrs<GroupNormAttrs>();
-  const View& x = c.x(0);
+void check_group_norm(const View& x, const GroupNormAttrs& a) {
   detail::check_floating(x, "input");
   if (x.rank < 2) throw ShapeError("input is " + to_string(shape_of(x)) + " (expected [N, C, ...])");
   if (a.num_groups < 1 || x.shape[1] % a.num_groups)
     throw ShapeError("input " + to_string(shape_of(x)) + " has " + std::to_string(x.shape[1]) +
                      " channels, num_groups is " + std::to_string(a.num_groups) + " (expected a divisor)");
-  for (int i : {1, 2}) {
-    if (!c.has(i)) continue;
-    detail::check_shape(c.x(i), i == 1 ? "weight" : "bias", {x.shape[1]});
-    detail::check_dtype(c.x(i), i == 1 ? "weight" : "bias", x.dtype);
+}
+void check_channels(const View& v, const char* name, const View& x) {
+  detail::check_shape(v, name, {x.shape[1]});
+  detail::check_dtype(v, name, x.dtype);
+}
+
+// y like x; mean and rstd: [N, groups], in the accumulator's dtype.
+void infer_group_norm(Infer& c) {
+  const auto& a = c.attrs<GroupNormAttrs>();
+  const View& x = c.x(0);
+  check_group_norm(x, a);
+  for (int i : {1, 2})
+    if (c.has(i)) check_channels(c.x(i), i == 1 ? "weight" : "bias", x);
+  c.like(0, x);
+  for (int k : {1, 2}) c.set(k, acc_dtype(x.dtype), {x.shape[0], a.num_groups});
+}
+
+// Inputs g, x, weight, mean, rstd; outputs dx, dweight, dbias, the last two also where there is no weight.
+void infer_group_norm_backward(Infer& c) {
+  const auto& a = c.attrs<GroupNormAttrs>();
+  const View& x = c.x(1);
+  check_group_norm(x, a);
+  detail::check_shape(c.x(0), "the gradient", shape_of(x));
+  detail::check_dtype(c.x(0), "the gradient", x.dtype);
+  if (c.has(2)) check_channels(c.x(2), "weight", x);
+  for (int k : {3, 4}) {
+    detail::check_shape(c.x(k), "a statistic", {x.shape[0], a.num_groups});
+    detail::check_dtype(c.x(k), "a statistic", acc_dtype(x.dtype));
   }
   c.like(0, x);
+  for (int k : {1, 2}) c.set(k, x.dtype, {x.shape[1]});
 }
 
 // A group is a row of layer_norm; weight and bias are per channel.
+struct Groups {
+  Shape rows, across;  // [N groups, elements of one]; [C, 1, ...]
+  Normalized s;
+
+  Groups(const Tensor& x, const GroupNormAttrs& a)
+      : rows{x.size(0) * a.num_groups, x.numel() == 0 ? 0 : x.numel() / (x.size(0) * a.num_groups)},
+        s(reshape(x, rows), {1, a.eps}) {
+    for (int i = 1; i < x.dim(); i++) across.push_back(i == 1 ? x.size(1) : 1);
+  }
+};
+
 void group_norm_compose(Compose& c) {
   const auto& a = c.attrs<GroupNormAttrs>();
   const Tensor& x = c.x(0);
-  DType t = acc_dtype(x.dtype());
-  const int64_t n = x.size(0) * a.num_groups, m = x.numel() == 0 ? 0 : x.numel() / n;
-  Tensor y = x.to(t), channels;
-  if (x.numel() > 0) y = reshape(layer_norm(reshape(y, {n, m}), {m}, Tensor(), Tensor(), {a.eps}), x.shape());
-  Shape across;
-  for (int i = 1; i < x.dim(); i++) across.push_back(i == 1 ? x.size(1) : 1);
-  if (c.has(1)) y = y * reshape(c.x(1).to(t), across);
-  if (c.has(2)) y = y + reshape(c.x(2).to(t), across);
+  Groups groups(x, a);
+  DType t = groups.s.hat.dtype();
+  Tensor y = reshape(groups.s.hat, x.shape());
+  if (c.has(1)) y = y * reshape(c.x(1).to(t), groups.across);
+  if (c.has(2)) y = y + reshape(c.x(2).to(t), groups.across);
   c.out[0] = cast(y, x.dtype());
+  c.out[1] = view(groups.s.mean, {x.size(0), a.num_groups});
+  c.out[2] = view(groups.s.rstd, {x.size(0), a.num_groups});
+}
+
+// As layer_norm's, of groups; the gradients of weight and bias are sums over everything but the channels.
+void group_norm_backward_compose(Compose& c) {
+  const Tensor& x = c.x(1);
+  Groups groups(x, c.attrs<GroupNormAttrs>());
+  DType t = groups.s.hat.dtype();
+  Tensor g = c.x(0).to(t), gw = c.has(2) ? g * reshape(c.x(2).to(t), groups.across) : g;
+  const Tensor &hat = groups.s.hat, spread = reshape(gw, groups.rows);
+  auto mean_of = [](const Tensor& v) { return mean(v, 1, {.keepdim = true}); };
+  c.out[0] = reshape((spread - mean_of(spread) - hat * mean_of(spread * hat)) * groups.s.rstd, x.shape()).to(x.dtype());
+  Shape others{0};
+  for (int i = 2; i < x.dim(); i++) others.push_back(i);
+  c.out[1] = sum(g * reshape(hat, x.shape()), others).to(x.dtype());
+  c.out[2] = sum(g, others).to(x.dtype());
+}
+
+void group_norm_backward(Backward& b) {
+  if (!b.needs(0) && !b.needs(1)) {  // the bias alone: x was not kept
+    Shape others{0};
+    for (int i = 2; i < b.g().dim(); i++) others.push_back(i);
+    return b.add(2, sum(b.g(), others));
+  }
+  Tensor in[5] = {b.g(), b.x(0), b.x(1), b.y(1), b.y(2)}, out[3];
+  const Tensor* x[5] = {&in[0], &in[1], &in[2], &in[3], &in[4]};
+  detail::apply_any(state(), op::group_norm_backward, x, 5, &b.attrs<GroupNormAttrs>(), std::source_location::current(),
+                    out);
+  for (int i = 0; i < 3; i++)
+    if (b.has(i) && b.needs(i)) b.add(i, out[i]);
 }
 
 void layer_norm_backward(Backward& b) {
@@ -246,10 +308,16 @@ void define_norm_ops() {
                                  .infer = infer_rms_norm_backward,
                                  .compose = rms_norm_backward_compose,
                                  .gradient = Gradient::derived});
-  define(op::group_norm, {.doc = "layer_norm of groups of channels, * weight + bias per channel",
+  define(op::group_norm, {.doc = "layer_norm of groups of channels, * weight + bias per channel; also mean and rstd",
                           .infer = infer_group_norm,
                           .compose = group_norm_compose,
-                          .gradient = Gradient::derived});
+                          .gradient = Gradient::backward,
+                          .backward = group_norm_backward,
+                          .fixed_outputs = 0b110});
+  define(op::group_norm_backward, {.doc = "the gradients of x, weight and bias",
+                                   .infer = infer_group_norm_backward,
+                                   .compose = group_norm_backward_compose,
+                                   .gradient = Gradient::derived});
 }
 
 namespace {

@@ -121,6 +121,12 @@ void detail::elementwise_samples(Samples& s) {
     s.add<op::elu>({exactly({2}, {far, far / 2})}).named("tails");
     s.add<op::selu>({exactly({2}, {far, far / 2})}).named("tails");
   }
+  constexpr double none = kNan;
+  for (const ClampAttrs& a : {ClampAttrs{-1, 1.5}, {0.25, none}, {none, 0.25}}) unary<op::clamp>(s, lattice, a);
+  s.add<op::clamp>({exactly({3}, {-1, 1.5, 0})}, {-1, 1.5}).at_kink("clamp at its bounds");
+  s.add<op::clamp>({integers({4}, -3, 4)}, {-1.5, none}).named("integers");
+  unary<op::huber>(s, lattice, {.delta = 0.5, .scale = 2});
+  unary<op::nan_to_num>(s, anywhere, {1, 2, 3});
   unary<op::contiguous>(s, anywhere);
   unary<op::gelu>(s, anywhere, {Gelu::none});
   unary<op::gelu>(s, anywhere, {Gelu::tanh});
@@ -141,6 +147,9 @@ void detail::elementwise_samples(Samples& s) {
   slope.operator()<op::softplus_backward>(away, {.beta = 2, .threshold = 0.125});
   slope.operator()<op::leaky_relu_backward>(away, {.negative_slope = 0.2});
   slope.operator()<op::elu_backward>(away, {.alpha = 1.5});
+  slope.operator()<op::clamp_backward>(lattice, {-1, 1.5});
+  slope.operator()<op::clamp_backward>(lattice, {none, 0.25});
+  slope.operator()<op::huber_backward>(lattice, {.delta = 0.5, .scale = 2});
   slope.operator()<op::relu_backward>(away), slope.operator()<op::tanh_backward>(anywhere);
   slope.operator()<op::sigmoid_backward>(anywhere);
   for (DType t : {f32, f64, bf16, i64, boolean}) {
@@ -183,6 +192,12 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::lerp>({reals({2, 0}), reals({1, 1}), reals({})});
   s.add<op::lerp>({reals({}), reals({1}), reals({1, 1})});
   s.add<op::lerp>({reals({5}), reals({5}), exactly({5}, {0, 1, 0.25, 0.75, 2})});
+  for (double value : {1.0, -0.5}) {
+    s.add<op::addcmul>({reals({3, 4}), reals({4}), reals({3, 1})}, {value});
+    s.add<op::addcmul>({reals({}), reals({1}), reals({1, 1})}, {value});
+  }
+  s.add<op::addcmul>({reals({0, 2}), reals({1}), reals({2})}, {});
+  s.add<op::lerp>({reals({64, 700}), reals({64, 700}), reals({700}, 0, 1)}).named("threads").threaded();
   bits(s, {add<op::bitwise_and>, add<op::bitwise_or>, add<op::bitwise_xor>});
   Device ref = device("ref");
   for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 2}})

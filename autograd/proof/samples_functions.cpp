@@ -49,17 +49,12 @@ void products(Samples& s) {
 }
 
 void elements(Samples& s) {
-  auto clamped = [](In x) -> Out { return {clamp(x[0], -1.0, 1.5)}; };
-  s.add("clamp", {apart({3, 5})}, clamped);
-  s.add("clamp", {reals({0, 2})}, clamped).named("empty");
-  s.add("clamp", {exactly({4}, {kNan, kInf, -kInf, 1})}, clamped).named("special").up_to(0, kForwardOnly);
-  auto product = [](In x) -> Out { return {addcmul(x[0], x[1], x[2], 0.5)}; };
-  s.add("addcmul", {reals({3, 4}), reals({4}), reals({3, 1})}, product).sums(4);
-  s.add("addcmul", {reals({0}), reals({1}), reals({1})}, product).named("empty");
-  s.add("nan_to_num", {reals({3, 4})}, [](In x) -> Out { return {nan_to_num(x[0])}; });
-  s.add("nan_to_num", {exactly({4}, {kNan, kInf, -kInf, 1})}, [](In x) -> Out { return {nan_to_num(x[0], 3, 4, -5)}; })
-      .named("special")
-      .up_to(0, kForwardOnly);
+  s.add("clamp by tensors", {apart({3, 5}), reals({5}, -1, 0), reals({3, 1}, 0.1, 1)}, [](In x) -> Out {
+     return {clamp(x[0], x[1], x[2])};
+   }).sums(5);
+  s.add("clamp of integers", {integers({4}, -9, 9)}, [](In x) -> Out { return {clamp(x[0], -3, 5)}; });
+  s.add("addcmul of integers", {integers({4}, -9, 9), integers({4}, -9, 9)},
+        [](In x) -> Out { return {addcmul(x[0], x[1], x[1], 2)}; });
 }
 
 void places(Samples& s) {
@@ -117,10 +112,17 @@ void arrangements(Samples& s) {
   auto rolled = [](In x) -> Out { return {roll(x[0], {5, -1}, {1, 0}), roll(x[0], -2)}; };
   s.add("roll", {reals({3, 4})}, rolled);
   s.add("roll", {reals({0, 1})}, rolled).named("empty");
-  auto triangles = [](In x) -> Out { return {tril(x[0], -1), triu(x[0], 1)}; };
-  s.add("tril", {reals({2, 3, 4})}, triangles);
-  s.add("tril", {reals({0, 2})}, triangles).named("empty");
-  s.add("tril", {exactly({2, 2}, {kNan, kInf, -kInf, 1})}, triangles).named("special").up_to(0, kForwardOnly);
+  for (int64_t diagonal : {-1, 0, 2, -9, 9}) {
+    s.add<op::tril>({reals({2, 3, 4})}, {diagonal});
+    s.add<op::triu>({reals({2, 3, 4})}, {diagonal});
+  }
+  s.add<op::tril>({reals({1, 1})}, {});
+  s.add<op::triu>({reals({1, 1})}, {});
+  s.add<op::tril>({reals({0, 2})}, {}).named("empty");
+  s.add<op::triu>({reals({2, 0})}, {}).named("empty");
+  s.add<op::tril>({exactly({2, 2}, {kNan, kInf, -kInf, 1})}, {}).named("special").up_to(0, kForwardOnly);
+  s.add<op::triu>({truths({3, 3})}, {1}).named("booleans");
+  s.add<op::tril>({reals({70, 500})}, {100}).named("threads").threaded();
   s.add("pad", {reals({3, 4})}, padded<PadMode::constant>);
   s.add("pad", {reals({3, 4})}, padded<PadMode::reflect>).named("reflect").sums(3);
   s.add("pad", {reals({3, 4})}, padded<PadMode::replicate>).named("replicate").sums(4);

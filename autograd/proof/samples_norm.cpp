@@ -44,7 +44,29 @@ void rms_norm_samples(Samples& s) {
   s.add<op::rms_norm>({reals({60, 300}), reals({300})}, {1, 1e-6}).named("threads").conditioned(8).sums(300).threaded();
 }
 
+// Inputs g, x, weight, mean, rstd.
+void run_group_norm(const void* attrs, std::vector<Tensor>& x) {
+  std::vector<Tensor> y = apply(op::group_norm, std::vector<Tensor>{x[1], x[2], Tensor()}, attrs);
+  x[3] = y[1], x[4] = y[2];
+}
+
 void group_norm_samples(Samples& s) {
+  auto back = [&](const Shape& x, bool weighted, int64_t groups) -> Sample& {
+    Input weight = weighted ? reals({x[1]}) : none();
+    return s.add<op::group_norm_backward>({reals(x), reals(x), weight, none(), none()}, {groups, 1e-5})
+        .completed(run_group_norm)
+        .conditioned(32);
+  };
+  for (bool weighted : {false, true}) back({2, 4, 3}, weighted, 2).sums(6);
+  back({2, 4}, true, 1).named("no further axes").sums(4).conditioned(128);
+  back({1, 1}, true, 1).named("single").conditioned(1000).up_to(0, "a group without spread magnifies rounding");
+  back({0, 4, 2}, true, 2).named("no batch");
+  back({2, 4, 0}, true, 4).named("no places");
+  s.add<op::group_norm>({reals({4, 60, 5, 30}), reals({60}), reals({60})}, {6, 1e-5})
+      .named("threads")
+      .conditioned(8)
+      .sums(1500)
+      .threaded();
   for (int present = 0; present < 4; present++) {
     auto affine = [&](int bit, int64_t channels) { return present >> bit & 1 ? reals({channels}) : none(); };
     s.add<op::group_norm>({reals({2, 4, 3}), affine(0, 4), affine(1, 4)}, {2, 1e-5}).sums(6).conditioned(32);

@@ -17,6 +17,8 @@ class CpuBackend final : public HostBackend {
   void kernels(Kernels& table) override {
     table.set<op::copy, cpu::copy>();
     table.set<op::fill, cpu::fill>();
+    table.set<op::tril, cpu::tril>({.layout = Layout::last_dim_dense});
+    table.set<op::triu, cpu::triu>({.layout = Layout::last_dim_dense});
     table.set<op::iota, cpu::iota>();
     table.set<op::unary, cpu::unary>({.dtypes = kFloats | only(boolean)});
     table.set<op::binary, cpu::binary>({.dtypes = kFloats | dtypes(i32, i64, boolean)});
@@ -27,6 +29,8 @@ class CpuBackend final : public HostBackend {
         {.dtypes = f32s, .accepts = cpu::activation_backward_accepts});
     table.set<op::hypot, cpu::hypot>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::logaddexp, cpu::logaddexp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::lerp, cpu::lerp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::addcmul, cpu::addcmul>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
     cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(
@@ -47,9 +51,18 @@ class CpuBackend final : public HostBackend {
         table, rows);
     cpu::set_with_halves<op::layer_norm, cpu::layer_norm, cpu::layer_norm_accepts>(table, {.dtypes = kReal});
     const SlotOptions whole{.dtypes = kReal, .layout = Layout::contiguous};
-    cpu::set_with_halves<op::layer_norm_backward, cpu::layer_norm_backward, cpu::layer_norm_backward_accepts,
+    cpu::set_with_halves<op::layer_norm_backward, cpu::layer_norm_backward, cpu::all_dense,
                          cpu::layer_norm_backward_scratch>(table, whole);
+    cpu::set_with_halves<op::rms_norm, cpu::rms_norm, cpu::rms_norm_accepts>(table, {.dtypes = kReal});
+    cpu::set_with_halves<op::rms_norm_backward, cpu::rms_norm_backward, cpu::all_dense, cpu::rms_norm_backward_scratch>(
+        table, whole);
+    cpu::set_with_halves<op::group_norm, cpu::group_norm, cpu::group_norm_accepts>(table, whole);
+    cpu::set_with_halves<op::group_norm_backward, cpu::group_norm_backward, cpu::group_norm_accepts,
+                         cpu::group_norm_backward_scratch>(table, whole);
+    cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts>(table, {.dtypes = kReal});
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
+    cpu::set_with_halves<op::rope, cpu::rope, cpu::all_dense, cpu::rope_scratch>(table, dense);
+    cpu::set_with_halves<op::dropout, cpu::dropout, cpu::all_dense>(table, dense);
     cpu::set_with_halves<op::scan, cpu::scan>(table, dense);
     cpu::set_with_halves<op::arg_reduce, cpu::arg_reduce>(table, dense);
     cpu::set_with_halves<op::sort, cpu::sort, cpu::all_accepted, cpu::sort_scratch>(table, dense);

@@ -1,5 +1,5 @@
-// Slots iota, copy and fill: rows by memcpy, transposes tile by tile, with threads; fill where it is zeros. Of the
-// casts those that models have, dense to dense: between f32 and halves, i64, i32 and booleans. The rest is the
+// Slots iota, copy, fill, tril and triu: rows by memcpy, transposes tile by tile, with threads; fill where it is zeros.
+// Of the casts those that models have, dense to dense: between f32 and halves, i64, i32 and booleans. The rest is the
 // reference's.
 #include <algorithm>
 #include <cmath>
@@ -9,9 +9,9 @@
 #include "backends/common/visit.h"
 #include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/rows.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
-#include "core/random.h"
 
 namespace fovea::cpu {
 namespace {
@@ -38,7 +38,7 @@ template <class T> void copy_same(const View& x, const View& y) {
   auto row = [&](const int64_t* at, int64_t begin, int64_t end) {
     T* to = y.as<T>() + at[0];
     const T* from = x.as<T>() + at[1];
-    if (sy == 1 && sx == 1) std::memcpy(to + begin, from + begin, size_t((end - begin) * size));
+    if (sy == 1 && sx == 1) copy_row(to + begin, from + begin, size_t((end - begin) * size));
     else
       for (int64_t i = begin; i < end; i++) to[i * sy] = from[i * sx];
   };
@@ -123,18 +123,6 @@ Status fill(const Call& c, const FillAttrs& a) {
   return {};
 }
 
-// Each element's bits are its own, so threads share them as they like.
-Status random_bits(const Call& c, const NoAttrs& a) {
-  const View &x = c.x(0), &y = c.y();
-  if (!y.dense || !x.dense || y.dtype != i64 || x.dtype != i64 || x.rank != 1 || x.numel != 2)
-    return ref::random_bits(c, a);
-  const uint64_t base = uint64_t(x.as<int64_t>()[0]), number = uint64_t(x.as<int64_t>()[1]);
-  parallel_for(0, y.numel, kGrain / 16, [&](int64_t b, int64_t e) {
-    for (int64_t i = b; i < e; i++) y.as<int64_t>()[i] = int64_t(fovea::random_bits(base, number, uint64_t(i)));
-  });
-  return {};
-}
-
 Status iota(const Call& c, const IotaAttrs& a) {
   const View& y = c.y();
   if (!y.dense || (y.dtype != f32 && y.dtype != f64 && y.dtype != i32 && y.dtype != i64)) return ref::iota(c, a);
@@ -153,5 +141,31 @@ Status iota(const Call& c, const IotaAttrs& a) {
   else numbers.operator()<int64_t>();
   return {};
 }
+
+namespace {
+
+// Row r keeps its columns up to r + diagonal, or from there on.
+template <bool lower> Status triangle(const Call& c, int64_t diagonal) {
+  const View &x = c.x(0), &y = c.y();
+  const int64_t rows = y.shape[y.rank - 2], columns = y.shape[y.rank - 1];
+  const int64_t k = std::clamp(diagonal, -rows, columns);
+  return ref::by_size(y.dtype, [&]<class T>() {
+    for_rows<2>({&y, &x}, y.rank - 1, columns, [&](const int64_t* at, int64_t row) {
+      T* to = y.as<T>() + at[0];
+      const T* from = x.as<T>() + at[1];
+      const int64_t edge = std::clamp<int64_t>(row % rows + k + lower, 0, columns);
+      const int64_t begin = lower ? 0 : edge, end = lower ? edge : columns;
+      std::memset(to, 0, size_t(begin) * sizeof(T));
+      copy_row(to + begin, from + begin, size_t(end - begin) * sizeof(T));
+      std::memset(to + end, 0, size_t(columns - end) * sizeof(T));
+    });
+    return Status{};
+  });
+}
+
+}  // namespace
+
+Status tril(const Call& c, const TriangleAttrs& a) { return triangle<true>(c, a.diagonal); }
+Status triu(const Call& c, const TriangleAttrs& a) { return triangle<false>(c, a.diagonal); }
 
 }  // namespace fovea::cpu

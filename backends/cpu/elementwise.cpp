@@ -1,5 +1,6 @@
-// Slots unary, binary, select, activation, gelu, their gradients, hypot and logaddexp. Most calls are one contiguous
-// row; what is strided goes through a small buffer on the stack, so that every kind needs one kernel only.
+// Slots unary, binary, select, activation, gelu, their gradients, hypot, logaddexp, lerp and addcmul. Most calls are
+// one contiguous row; what is strided goes through a small buffer on the stack, so that every kind needs one kernel
+// only.
 #include "backends/cpu/elementwise.h"
 
 #include <algorithm>
@@ -24,10 +25,14 @@ constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwis
 template <>
 constexpr const ElementwiseKernels<double>* kTables<double>[kIsaLevels] = {
     &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>};
-// Whole numbers are as fast as memory at any level.
+// Whole numbers are as fast as memory at any level, but for comparisons of 64 bits.
 template <class T> const ElementwiseKernels<T>& kernels() {
   if constexpr (std::is_integral_v<T>) return sse2::kWholeTable<T>;
   else return *kTables<T>[int(isa())];
+}
+template <class T> const ElementwiseKernels<T>& comparisons() {
+  if constexpr (std::is_integral_v<T>) return isa() == Isa::sse2 ? sse2::kWholeTable<T> : avx2::kCompareTable<T>;
+  else return kernels<T>();
 }
 
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
@@ -123,6 +128,24 @@ void run2(const View& a, const View& b, const View& y, int64_t grain, Kernel ker
   });
 }
 
+// Kernels of three inputs.
+template <class T, class S, class Kernel>
+void run3(const View& a, const View& b, const View& c, const View& y, int64_t grain, Kernel kernel) {
+  Loops<4> loops({&y, &a, &b, &c});
+  const int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2), sc = loops.step(3);
+  const bool strided = sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1 || uint64_t(sc) > 1;
+  walk(loops, grain, !std::is_same_v<T, S> || strided, [&](const int64_t* at, int64_t n) {
+    T first[kChunk], second[kChunk], third[kChunk], out[kChunk];
+    S* to = y.as<S>() + at[0];
+    Operand<T, S> p(a.as<S>() + at[1], sa, n, first), q(b.as<S>() + at[2], sb, n, second),
+        r(c.as<S>() + at[3], sc, n, third);
+    if constexpr (std::is_same_v<T, S>)
+      if (sy == 1) return kernel(n, p.p, p.step, q.p, q.step, r.p, r.step, to);
+    kernel(n, p.p, p.step, q.p, q.step, r.p, r.step, out);
+    put_row(to, sy, out, n);
+  });
+}
+
 // f<what is computed in, what is kept>.
 template <class F> Status by_type(DType t, F&& f) {
   if (t == f32) return f.template operator()<float, float>(), Status{};
@@ -188,7 +211,7 @@ namespace {
   auto same = [&](const auto& t) { return t.binary[c.kind]; };
   auto compare = [&](const auto& t) { return t.compare[c.kind]; };
   auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>())); };
-  auto compare_by = [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>())); };
+  auto compare_by = [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, compare(comparisons<T>())); };
   if (c.kind >= kBinaries || b.dtype != a.dtype) return ref::binary(c, attrs);
   if (y.dtype == a.dtype && has(a.dtype, same)) return by_type(a.dtype, same_by);
   if (y.dtype == boolean && has(a.dtype, compare)) return by_type(a.dtype, compare_by);
@@ -232,6 +255,10 @@ Parameters parameters(uint8_t kind, const ActivationAttrs& a) {
     case Activation::elu: return {float(a.first), 1};
     case Activation::selu: return {1.67326324f, 1.05070099f};
     case Activation::leaky_relu: return {float(a.first), 0};
+    case Activation::relu6: return {0, 6};
+    case Activation::clamp:
+    case Activation::huber: return {float(a.first), float(a.second)};
+    case Activation::nan_to_num: return {float(a.first), float(a.second), float(a.third)};
     default: return {};
   }
 }
@@ -262,7 +289,11 @@ Status activation_backward(const Call& c, const ActivationAttrs& a) {
   });
 }
 
-bool same_dtypes(const Call& c, const void*) { return c.x(1).dtype == c.x(0).dtype && c.y().dtype == c.x(0).dtype; }
+bool same_dtypes(const Call& c, const void*) {
+  for (int i = 1; i < c.inputs; i++)
+    if (c.x(i).dtype != c.x(0).dtype) return false;
+  return c.y().dtype == c.x(0).dtype;
+}
 Status hypot(const Call& c, const NoAttrs&) {
   return f32_or_half(
       c.y().dtype, [&]<class S>() { run2<float, S, float, S>(c.x(0), c.x(1), c.y(), kDear, kernels<float>().hypot); });
@@ -271,6 +302,21 @@ Status logaddexp(const Call& c, const NoAttrs&) {
   return f32_or_half(c.y().dtype, [&]<class S>() {
     run2<float, S, float, S>(c.x(0), c.x(1), c.y(), kDear, kernels<float>().logaddexp);
   });
+}
+
+namespace {
+template <auto member> Status of_three(const Call& c, double value) {
+  return f32_or_half(c.y().dtype, [&]<class S>() {
+    auto kernel = [v = float(value), k = kernels<float>().*member](int64_t n, auto p, int64_t sp, auto q, int64_t sq,
+                                                                   auto r, int64_t sr,
+                                                                   auto y) { k(n, p, sp, q, sq, r, sr, y, v); };
+    run3<float, S>(c.x(0), c.x(1), c.x(2), c.y(), kCheap, kernel);
+  });
+}
+}  // namespace
+Status lerp(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::lerp>(c, 0); }
+Status addcmul(const Call& c, const AddcmulAttrs& a) {
+  return of_three<&ElementwiseKernels<float>::addcmul>(c, a.value);
 }
 
 Status gelu(const Call& c, const GeluAttrs& a) {

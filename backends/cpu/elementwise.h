@@ -12,7 +12,7 @@ inline constexpr int kActivations = int(Activation::sigmoid) + 1;
 inline constexpr int kUnaries = int(Unary::isfinite) + 1, kBinaries = int(Binary::shift_right) + 1;
 
 struct Parameters {
-  float first, second;  // of an activation
+  float first, second, third;  // of an activation
 };
 
 // Null where a level's table has no kernel for a kind: the reference's runs. In and out may be the same row.
@@ -23,6 +23,11 @@ template <class T> struct ElementwiseKernels {
   void (*test[kUnaries])(int64_t n, const T* x, int64_t step, const T* x_again, int64_t, bool* y);  // isnan and its kin
   void (*hypot)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
   void (*logaddexp)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
+  // a + c (b - a), and a + value b c.
+  void (*lerp)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, const T* c, int64_t step_c, T* y,
+               T value);
+  void (*addcmul)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, const T* c, int64_t step_c, T* y,
+                  T value);
   void (*activation[kActivations])(int64_t n, const T* x, T* y, Parameters p);
   void (*activation_backward[kActivations])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx,
                                             Parameters p);

@@ -11,6 +11,8 @@ Status select(const Call& c, const NoAttrs&);
 bool same_dtypes(const Call& c, const void*);
 Status hypot(const Call& c, const NoAttrs&);
 Status logaddexp(const Call& c, const NoAttrs&);
+Status lerp(const Call& c, const NoAttrs&);                // a, b, weight
+Status addcmul(const Call& c, const AddcmulAttrs& attrs);  // x, a, b
 bool activation_accepts(const Call& c, const void*);
 Status activation(const Call& c, const ActivationAttrs& a);  // x
 bool activation_backward_accepts(const Call& c, const void*);
@@ -21,6 +23,8 @@ Status gelu_backward(const Call& c, const GeluAttrs& a);              // g, x
 Status copy(const Call& c, const NoAttrs&);
 Status fill(const Call& c, const FillAttrs& a);
 Status iota(const Call& c, const IotaAttrs& a);
+Status tril(const Call& c, const TriangleAttrs& a);
+Status triu(const Call& c, const TriangleAttrs& a);
 Status reduce(const Call& c, const ReduceAttrs& a);
 int64_t reduce_scratch(const Call& c, const void* attrs);
 Status sum_to(const Call& c, const ShapeAttrs&);
@@ -43,13 +47,28 @@ int64_t cross_entropy_scratch(const Call& c, const void*);
 Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a);  // g, input, target, weight, lse
 bool cross_entropy_backward_accepts(const Call& c, const void*);
 
+bool all_dense(const Call& c, const void*);  // inputs and outputs
 Status layer_norm(const Call& c, const LayerNormAttrs& a);
 bool layer_norm_accepts(const Call& c, const void* attrs);
 Status layer_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weight, mean, rstd
+Status rms_norm(const Call& c, const LayerNormAttrs& a);
+bool rms_norm_accepts(const Call& c, const void* attrs);
+Status rms_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weight, rstd
+int64_t rms_norm_backward_scratch(const Call& c, const void* attrs);
+Status vector_norm(const Call& c, const VectorNormAttrs& a);
+bool vector_norm_accepts(const Call& c, const void* attrs);
+Status group_norm(const Call& c, const GroupNormAttrs& a);
+bool group_norm_accepts(const Call& c, const void* attrs);
+Status group_norm_backward(const Call& c, const GroupNormAttrs& a);  // g, x, weight, mean, rstd
+int64_t group_norm_backward_scratch(const Call& c, const void* attrs);
+Status rope(const Call& c, const RopeAttrs& a);  // x, positions
+int64_t rope_scratch(const Call& c, const void* attrs);
+
 bool layer_norm_backward_accepts(const Call& c, const void*);
 int64_t layer_norm_backward_scratch(const Call& c, const void* attrs);
 
 Status random_bits(const Call& c, const NoAttrs&);
+Status dropout(const Call& c, const DropoutAttrs& a);  // x, the draw
 Status scan(const Call& c, const DimAttrs& a);
 Status arg_reduce(const Call& c, const DimKeepAttrs& a);
 Status sort(const Call& c, const SortAttrs& a);

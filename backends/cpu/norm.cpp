@@ -1,5 +1,6 @@
-// Slots layer_norm and layer_norm_backward. The gradients of weight and bias are sums over rows: each piece of rows
-// (how many depends on the shape alone) has its own, and they are added in order, so threads do not change a bit.
+// Slots layer_norm, rms_norm, group_norm and their gradients, vector_norm over the last axes. The gradients of weight
+// and bias are sums over rows: each piece of rows (how many depends on the shape alone) has its own, and they are added
+// in order, so threads do not change a bit.
 #include "backends/cpu/norm.h"
 
 #include <algorithm>
@@ -29,6 +30,14 @@ struct Pieces {
     for (int d = 0; d < x.rank - a.normalized_dims; d++) rows *= x.shape[d];
     count = std::clamp<int64_t>(rows / 16, 1, 64);
   }
+  // f(row, piece), the rows of a piece in order.
+  template <class F> void each(const F& f) const {
+    parallel_for(0, count, std::max<int64_t>(kRowGrain * count / std::max<int64_t>(rows * n, 1), 1),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t q = b; q < e; q++)
+                     for (int64_t i = rows * q / count; i < rows * (q + 1) / count; i++) f(i, q);
+                 });
+  }
 };
 
 template <class T> void forward(const Call& c, const LayerNormAttrs& a) {
@@ -47,20 +56,93 @@ template <class T> void backward(const Call& c, const LayerNormAttrs& a) {
   const View &weight = c.x(2), &dw = c.y(1), &db = c.y(2);
   const Pieces p(c.x(1), a);
   T* partial = static_cast<T*>(c.scratch);  // [pieces, 2, n]
-  parallel_for(0, p.count, std::max<int64_t>(kRowGrain * p.count / std::max<int64_t>(p.rows * p.n, 1), 1),
-               [&](int64_t b, int64_t e) {
-                 for (int64_t q = b; q < e; q++) {
-                   T *to_weight = partial + q * 2 * p.n, *to_bias = to_weight + p.n;
-                   std::fill(to_weight, to_bias + p.n, T(0));
-                   for (int64_t i = p.rows * q / p.count; i < p.rows * (q + 1) / p.count; i++)
-                     kernels<T>().layer_norm_backward(p.n, c.x(0).as<T>() + i * p.n, c.x(1).as<T>() + i * p.n,
-                                                      weight.present() ? weight.as<T>() : nullptr, c.x(3).as<T>()[i],
-                                                      c.x(4).as<T>()[i], c.y(0).as<T>() + i * p.n, to_weight, to_bias);
-                 }
-               });
+  std::fill(partial, partial + p.count * 2 * p.n, T(0));
+  p.each([&](int64_t i, int64_t q) {
+    T *to_weight = partial + q * 2 * p.n, *to_bias = to_weight + p.n;
+    kernels<T>().layer_norm_backward(p.n, c.x(0).as<T>() + i * p.n, c.x(1).as<T>() + i * p.n,
+                                     weight.present() ? weight.as<T>() : nullptr, c.x(3).as<T>()[i], c.x(4).as<T>()[i],
+                                     c.y(0).as<T>() + i * p.n, to_weight, to_bias);
+  });
   for (int64_t q = 1; q < p.count; q++) kernels<T>().accumulate(2 * p.n, partial + q * 2 * p.n, partial);
   std::copy(partial, partial + p.n, dw.as<T>());
   std::copy(partial + p.n, partial + 2 * p.n, db.as<T>());
+}
+
+template <class T> void rms_backward(const Call& c, const LayerNormAttrs& a) {
+  const View &weight = c.x(2), &dw = c.y(1);
+  const Pieces p(c.x(1), a);
+  T* partial = static_cast<T*>(c.scratch);  // [pieces, n]
+  std::fill(partial, partial + p.count * p.n, T(0));
+  p.each([&](int64_t i, int64_t q) {
+    kernels<T>().rms_norm_backward(p.n, c.x(0).as<T>() + i * p.n, c.x(1).as<T>() + i * p.n,
+                                   weight.present() ? weight.as<T>() : nullptr, c.x(3).as<T>()[i],
+                                   c.y(0).as<T>() + i * p.n, partial + q * p.n);
+  });
+  for (int64_t q = 1; q < p.count; q++) kernels<T>().accumulate(p.n, partial + q * p.n, partial);
+  std::copy(partial, partial + p.n, dw.as<T>());
+}
+
+// Dense arrays [N, C, ...] as rows, which are groups of channels.
+struct Groups {
+  int64_t batch, all, groups, channels, size;  // channels in all and of a group, elements of one
+  Groups(const View& x, const GroupNormAttrs& a)
+      : batch(x.shape[0]),
+        all(x.shape[1]),
+        groups(a.num_groups),
+        channels(all / groups),
+        size(row_size(x, x.rank - 2)) {}
+  // f(group, its first element, its first channel).
+  template <class F> void each(const F& f) const {
+    const int64_t n = channels * size;
+    parallel_for(0, batch * groups, std::max<int64_t>(kRowGrain / std::max<int64_t>(n, 1), 1),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t i = b; i < e; i++) f(i, i * n, i % groups * channels);
+                 });
+  }
+};
+
+template <class T> void group_forward(const Call& c, const GroupNormAttrs& a) {
+  const Groups s(c.x(0), a);
+  const T* weight = c.x(1).present() ? c.x(1).as<T>() : nullptr;
+  const T* bias = c.x(2).present() ? c.x(2).as<T>() : nullptr;
+  s.each([&](int64_t i, int64_t at, int64_t first) {
+    T* y = c.y().as<T>() + at;
+    kernels<T>().layer_norm(s.channels * s.size, c.x(0).as<T>() + at, nullptr, nullptr, a.eps, y, c.y(1).as<T>() + i,
+                            c.y(2).as<T>() + i);
+    for (int64_t k = 0; (weight || bias) && k < s.channels; k++)
+      kernels<T>().channel(s.size, weight ? weight[first + k] : T(1), bias ? bias[first + k] : T(0), y + k * s.size);
+  });
+}
+
+// As layer_norm's, with the sums of the channels kept [N, C, 3] for weight and bias.
+template <class T> void group_backward(const Call& c, const GroupNormAttrs& a) {
+  const Groups s(c.x(1), a);
+  const T* weight = c.x(2).present() ? c.x(2).as<T>() : nullptr;
+  double* sums = static_cast<double*>(c.scratch);
+  s.each([&](int64_t i, int64_t at, int64_t first) {
+    const T *g = c.x(0).as<T>() + at, *x = c.x(1).as<T>() + at, mean = c.x(3).as<T>()[i], rstd = c.x(4).as<T>()[i];
+    double* own = sums + (i / s.groups * s.all + first) * 3;
+    double gw = 0, gwh = 0, rest = 0;
+    const double n = double(s.channels * s.size);
+    for (int64_t k = 0; k < s.channels; k++) {
+      double* to = own + 3 * k;
+      kernels<T>().channel_sums(s.size, g + k * s.size, x + k * s.size, mean, rstd, to);
+      const double w = weight ? double(weight[first + k]) : 1;
+      gw += w * to[0], gwh += w * to[1], rest += to[2];
+    }
+    rest /= n;  // the mean was rounded
+    const T shift = T(rest), m = T(gw / n), slope = T((gwh - rest * gw) / n);
+    for (int64_t k = 0; k < s.channels; k++) {
+      own[3 * k + 1] -= rest * own[3 * k];
+      kernels<T>().channel_backward(s.size, g + k * s.size, x + k * s.size, weight ? weight[first + k] : T(1), mean,
+                                    rstd, shift, m, slope, c.y(0).as<T>() + at + k * s.size);
+    }
+  });
+  for (int64_t k = 0; k < s.all; k++) {
+    double dweight = 0, dbias = 0;
+    for (int64_t i = 0; i < s.batch; i++) dbias += sums[(i * s.all + k) * 3], dweight += sums[(i * s.all + k) * 3 + 1];
+    c.y(1).as<T>()[k] = T(dweight), c.y(2).as<T>()[k] = T(dbias);
+  }
 }
 
 template <class F> void by_type(DType t, F&& f) {
@@ -82,10 +164,11 @@ Status layer_norm(const Call& c, const LayerNormAttrs& a) {
   return {};
 }
 
-bool layer_norm_backward_accepts(const Call& c, const void*) {
-  for (int i = 0; i < 5; i++)
-    if (c.x(i).present() && !c.x(i).dense) return false;
-  return c.y(0).dense && c.y(1).dense && c.y(2).dense;
+bool all_dense(const Call& c, const void*) {
+  bool dense = true;
+  for (int i = 0; i < c.inputs; i++) dense = dense && (!c.x(i).present() || c.x(i).dense);
+  for (int k = 0; k < c.outputs; k++) dense = dense && c.y(k).dense;
+  return dense;
 }
 int64_t layer_norm_backward_scratch(const Call& c, const void* attrs) {
   const Pieces p(c.x(1), *static_cast<const LayerNormAttrs*>(attrs));
@@ -93,6 +176,68 @@ int64_t layer_norm_backward_scratch(const Call& c, const void* attrs) {
 }
 Status layer_norm_backward(const Call& c, const LayerNormAttrs& a) {
   by_type(c.x(1).dtype, [&]<class T>() { backward<T>(c, a); });
+  return {};
+}
+
+bool rms_norm_accepts(const Call& c, const void* attrs) {
+  const int tail = int(static_cast<const LayerNormAttrs*>(attrs)->normalized_dims);
+  return rows_dense(c.x(0), tail) && rows_dense(c.y(), tail) && (!c.x(1).present() || rows_dense(c.x(1), tail));
+}
+Status rms_norm(const Call& c, const LayerNormAttrs& a) {
+  by_type(c.x(0).dtype, [&]<class T>() {
+    const View &x = c.x(0), &weight = c.x(1);
+    const int tail = int(a.normalized_dims);
+    const int64_t n = row_size(x, tail);
+    for_rows<3>({&x, &c.y(), &c.y(1)}, x.rank - tail, n, [&](const int64_t* at, int64_t) {
+      kernels<T>().rms_norm(n, x.as<T>() + at[0], weight.present() ? weight.as<T>() : nullptr, a.eps,
+                            c.y().as<T>() + at[1], c.y(1).as<T>() + at[2]);
+    });
+  });
+  return {};
+}
+int64_t rms_norm_backward_scratch(const Call& c, const void* attrs) {
+  const Pieces p(c.x(1), *static_cast<const LayerNormAttrs*>(attrs));
+  return p.count * p.n * size_of(c.x(1).dtype);
+}
+Status rms_norm_backward(const Call& c, const LayerNormAttrs& a) {
+  by_type(c.x(1).dtype, [&]<class T>() { rms_backward<T>(c, a); });
+  return {};
+}
+
+// Rows of y's elements; few long ones are better cut in pieces, by the composition.
+bool vector_norm_accepts(const Call& c, const void* attrs) {
+  const auto& a = *static_cast<const VectorNormAttrs*>(attrs);
+  const View &x = c.x(0), &y = c.y();
+  if (x.rank == 0) return false;
+  bool good = a.ord == 1 || a.ord == 2 || (std::isinf(a.ord) && a.ord > 0);
+  uint32_t axes = 0;
+  for (int64_t d : a.dim) axes |= 1u << (d < 0 ? d + x.rank : d);
+  const int tail = a.dim.rank;
+  for (int k = 0; k < tail; k++) good = good && (axes >> (x.rank - 1 - k) & 1);
+  return good && tail > 0 && y.dense && y.dtype == x.dtype && y.numel >= 16 && rows_dense(x, tail);
+}
+Status vector_norm(const Call& c, const VectorNormAttrs& a) {
+  by_type(c.x(0).dtype, [&]<class T>() {
+    const View& x = c.x(0);
+    const int tail = a.dim.rank;
+    const int64_t n = row_size(x, tail);
+    for_rows<1>({&x}, x.rank - tail, n, [&](const int64_t* at, int64_t row) {
+      c.y().as<T>()[row] = T(kernels<T>().vector_norm(n, x.as<T>() + at[0], a.ord));
+    });
+  });
+  return {};
+}
+
+bool group_norm_accepts(const Call& c, const void* attrs) { return c.x(0).numel > 0 && all_dense(c, attrs); }
+Status group_norm(const Call& c, const GroupNormAttrs& a) {
+  by_type(c.x(0).dtype, [&]<class T>() { group_forward<T>(c, a); });
+  return {};
+}
+int64_t group_norm_backward_scratch(const Call& c, const void*) {
+  return c.x(1).shape[0] * c.x(1).shape[1] * 3 * int64_t(sizeof(double));
+}
+Status group_norm_backward(const Call& c, const GroupNormAttrs& a) {
+  by_type(c.x(1).dtype, [&]<class T>() { group_backward<T>(c, a); });
   return {};
 }
 

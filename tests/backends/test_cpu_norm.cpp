@@ -98,7 +98,7 @@ Grads run(int64_t rows, int64_t n, std::vector<float>& x, std::vector<float>& g,
   CHECK(cpu::layer_norm(forward, a));
   const View *back[] = {&vg.view, &vx.view, &vw.view, &vm.view, &vr.view}, *grads[] = {&vdx.view, &vdw.view, &vdb.view};
   Call backward{.in = back, .out = grads, .inputs = 5, .outputs = 3};
-  CHECK(cpu::layer_norm_backward_accepts(backward, &a));
+  CHECK(cpu::all_dense(backward, &a));
   Scratch scratch(cpu::layer_norm_backward_scratch(backward, &a));
   backward.scratch = scratch.data();
   CHECK(cpu::layer_norm_backward(backward, a));

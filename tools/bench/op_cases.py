@@ -45,11 +45,16 @@ def elementwise(i):
     yield 'lerp', {}, [x, y, unit], torch.lerp, False
     yield 'lerp', {'weight': 0.3}, [x, y], lambda a, b: torch.lerp(a, b, 0.3), False
     yield 'addcmul', {}, [x, y, unit], torch.addcmul, False
-    yield 'clamp', {'min': -1, 'max': 1}, [x], lambda t: t.clamp(-1, 1), False
-    yield 'nan_to_num', {}, [x], torch.nan_to_num, False
-    yield 'where', {}, [truth, x, y], torch.where, False
-    for name in 'add sub mul eq lt'.split():
+    for bounds in {'min': -1, 'max': 1}, {'min': 0.5}, {'max': 0.5}:
+        for grad in False, True:
+            yield 'clamp', bounds, [x], lambda t, b=bounds: t.clamp(**b), grad
+    yield 'clamp', {}, [x, -y.abs(), y.abs()], torch.clamp, False
+    for grad in False, True:
+        yield 'nan_to_num', {}, [x], torch.nan_to_num, grad
+    yield 'where', {}, [truth, x, y], torch.where, True
+    for name in 'add sub mul eq ne lt'.split():
         yield name, {}, [ids, ids.flip(0)], getattr(torch, name), False
+    yield 'clamp', {'min': 3, 'max': 300}, [ids], lambda t: t.clamp(3, 300), False
     yield 'where', {}, [truth, ids, ids.flip(0)], torch.where, False
     yield 'cast', {'dtype': 'bf16'}, [x], lambda t: t.to(torch.bfloat16), False
     yield 'cast', {'dtype': 'i64'}, [x], lambda t: t.to(torch.int64), False
@@ -57,11 +62,37 @@ def elementwise(i):
     yield 'cast', {'dtype': 'f32'}, [truth], lambda t: t.to(torch.float32), False
 
 
+def broadcast(i):
+    x, row, column, number = i.x, i.y[0, 0].clone(), i.y[..., :1].clone(), torch.tensor(0.5)
+    for name in 'add mul'.split():
+        f = getattr(torch, name)
+        yield name, {}, [x, i.y], f, True
+        for other in row, column:
+            yield name, {}, [x, other], f, False
+            yield name, {}, [x, other], f, True
+        yield name, {'other': 0.5}, [x], lambda t, f=f: f(t, 0.5), True
+    for name in 'div maximum lt'.split():
+        yield name, {}, [x, row], getattr(torch, name), False
+        yield name, {'other': 0.5}, [x], lambda t, f=getattr(torch, name): f(t, number), False
+    yield 'where', {}, [i.truth, x, number], torch.where, True
+    yield 'where', {}, [i.truth[0, 0].clone(), x, number], torch.where, False
+    for grad in False, True:
+        yield 'masked_fill', {'value': -1.5}, [x, i.truth], lambda t, m: t.masked_fill(m, -1.5), grad
+    for name in 'sub div maximum exp log1p sqrt tanh sigmoid square'.split():
+        two = name in ('sub', 'div', 'maximum')
+        yield name, {}, [i.positive] + [i.positive.flip(0)] * two, getattr(torch, name), True
+
+
 def activations(i):
     for name in 'silu mish softplus elu selu leaky_relu hardswish logsigmoid relu6 softsign gelu'.split():
         for grad in False, True:
             yield name, {}, [i.x], getattr(F, name), grad
-    yield 'dropout', {'p': 0.1}, [i.x], lambda t: F.dropout(t, 0.1), False
+    for name in 'relu tanh sigmoid'.split():
+        yield name, {}, [i.x], getattr(torch, name), True
+    for grad in False, True:
+        yield 'gelu', {'approximate': 'tanh'}, [i.x], lambda t: F.gelu(t, approximate='tanh'), grad
+        yield 'dropout', {'p': 0.1}, [i.x], lambda t: F.dropout(t, 0.1), grad
+        yield 'swiglu', {}, [i.x, i.y], lambda a, b: F.silu(a) * b, grad
 
 
 def reductions(i):
@@ -88,6 +119,73 @@ def norms(i):
         yield 'log_softmax', {'dim': dim}, [i.x], lambda t, dim=dim: t.log_softmax(dim), True
     yield 'softmax', {'dim': -1}, [i.logits], lambda t: t.softmax(-1), True
     yield 'layer_norm', {}, [i.x, w, b], lambda t, w, b: F.layer_norm(t, (i.width,), w, b), True
+    channels = i.x.shape[1]
+    wc, bc = i.y[0, :, 0].clone(), i.y[0, :, 1].clone()
+    for grad in False, True:
+        yield 'layer_norm', {}, [i.x, w, b], lambda t, w, b: F.layer_norm(t, (i.width,), w, b), grad
+        yield 'rms_norm', {}, [i.x, w], lambda t, w: F.rms_norm(t, (i.width,), w), grad
+        yield 'group_norm', {'num_groups': 32}, [i.x, wc, bc], lambda t, w, b: F.group_norm(t, 32, w, b), grad
+        for dim in -1, 1:
+            yield 'normalize', {'dim': dim}, [i.x], lambda t, d=dim: F.normalize(t, dim=d), grad
+            yield 'cosine_similarity', {'dim': dim}, [i.x, i.y], lambda a, b, d=dim: F.cosine_similarity(a, b, d), grad
+            yield 'var', {'dim': [dim]}, [i.x], lambda t, d=dim: t.var(d), grad
+            yield 'std', {'dim': [dim]}, [i.x], lambda t, d=dim: t.std(d), grad
+        for p in 1, 2, 3, float('inf'):
+            yield ('vector_norm', {'ord': p, 'dim': [-1]}, [i.x],
+                   lambda t, p=p: torch.linalg.vector_norm(t, p, -1), grad)
+    yield 'vector_norm', {'ord': 2}, [i.x], torch.linalg.vector_norm, True
+    yield from rotations(i)
+
+
+def rotations(i):
+    """PyTorch has no rope: what models write, with the cosines and sines at hand."""
+    n, time, width = i.x.shape
+    heads = i.x.view(n, time, width // 64, 64).transpose(1, 2).contiguous()
+    angle = torch.outer(torch.arange(time, dtype=torch.float64), 10000 ** (-torch.arange(32, dtype=torch.float64) / 32))
+    c, s = angle.cos().float(), angle.sin().float()
+    wide_c, wide_s, turn = torch.cat([c, c], -1), torch.cat([s, s], -1), torch.complex(c, s)
+
+    def halves(t):
+        a, b = t.chunk(2, -1)
+        return t * wide_c + torch.cat([-b, a], -1) * wide_s
+
+    def pairs(t):
+        return torch.view_as_real(torch.view_as_complex(t.view(*t.shape[:-1], 32, 2)) * turn).flatten(3)
+
+    for grad in False, True:
+        yield 'rope', {}, [heads], halves, grad
+        yield 'rope', {'interleaved': True}, [heads], pairs, grad
+
+
+def losses(i):
+    x, y, logits, pick = i.x, i.y, i.logits, i.pick
+    for grad in False, True:
+        for name in 'mse_loss l1_loss smooth_l1_loss huber_loss'.split():
+            yield name, {}, [x, y], getattr(F, name), grad
+        yield ('binary_cross_entropy_with_logits', {}, [x, i.unit.abs()], F.binary_cross_entropy_with_logits, grad)
+        yield 'kl_div', {'reduction': 'batchmean'}, [x, i.unit.abs()], lambda a, b: F.kl_div(a, b, reduction='batchmean'), grad
+        yield 'nll_loss', {}, [logits, pick], F.nll_loss, grad
+        yield 'cross_entropy', {}, [logits, pick], F.cross_entropy, grad
+    yield 'mse_loss', {'reduction': 'none'}, [x, y], lambda a, b: F.mse_loss(a, b, reduction='none'), False
+    yield 'cross_entropy', {}, [logits, logits.softmax(-1)], F.cross_entropy, True
+
+
+def arrangements(i):
+    x, ids = i.x, i.ids[..., 0].clone()
+    yield 'one_hot', {'num_classes': 768}, [ids], lambda t: F.one_hot(t, 768), False
+    for name in 'tril triu'.split():
+        for grad in False, True:
+            yield name, {}, [x], getattr(torch, name), grad
+    for shift, dim in (1, 1), (5, -1):
+        yield 'roll', {'shifts': [shift], 'dims': [dim]}, [x], lambda t, s=shift, d=dim: t.roll(s, d), True
+    yield 'roll', {'shifts': [3]}, [x], lambda t: t.roll(3), False
+    yield 'flip', {'dims': [1]}, [x], lambda t: t.flip(1), False
+    for mode in 'constant reflect replicate circular'.split():
+        yield 'pad', {'pad': [2, 3], 'mode': mode}, [x], lambda t, m=mode: F.pad(t, (2, 3), m), True
+    yield 'pad', {'pad': [0, 0, 1, 1]}, [x], lambda t: F.pad(t, (0, 0, 1, 1)), False
+    yield 'repeat', {'repeats': [2, 1, 1]}, [x], lambda t: t.repeat(2, 1, 1), True
+    yield 'repeat', {'repeats': [1, 1, 2]}, [x], lambda t: t.repeat(1, 1, 2), False
+    yield 'repeat_interleave', {'repeats': 2, 'dim': 1}, [x], lambda t: t.repeat_interleave(2, 1), True
 
 
 def places(i):
@@ -101,7 +199,7 @@ def places(i):
     yield 'cat', {'dim': 1}, [x, y], lambda *t: torch.cat(t, 1), True
 
 
-FAMILIES = [elementwise, activations, reductions, norms, places]
+FAMILIES = [elementwise, broadcast, activations, reductions, norms, losses, arrangements, places]
 
 
 def cases(shapes):

@@ -197,7 +197,11 @@ const OpFunction kForms[] = {
        return {lerp(in[0], in[1], a.real("weight", 0))};
      }},
     {"addcmul", 3, [](In in, At a) -> Out { return {addcmul(in[0], in[1], in[2], a.real("value", 1))}; }},
-    {"clamp", 1, [](In in, At a) -> Out { return {clamp(in[0], bound(a, "min"), bound(a, "max"))}; }},
+    {"clamp", 3,
+     [](In in, At a) -> Out {
+       if (in[1].defined() || in[2].defined()) return {clamp(in[0], in[1], in[2])};
+       return {clamp(in[0], bound(a, "min"), bound(a, "max"))};
+     }},
     {"nan_to_num", 1,
      [](In in, At a) -> Out {
        auto given = [&](const char* name) { return a.has(name) ? std::optional(a.real(name, 0)) : std::nullopt; };
