@@ -77,8 +77,8 @@ Tensor adopted(const std::vector<float>& v) { return Tensor::adopt(v, {2}); }
 // named 'masked_fill_'
 void in_place(Tensor& x, const Tensor& mask) { x.masked_fill_(mask, 0.0); }
 
-// reject: a result written where the caller says: no match
+// reject: a result written where the caller says: too many arguments
 void where_told(Tensor& x, const Tensor& a, const Tensor& b) { x = add(a, b, {.out = x}); }
 
-// reject: an element of a tensor written to: discards qualifiers
+// reject: an element of a tensor written to: no match for
 void element(const Tensor& x) { x[0] = 1; }
