@@ -154,6 +154,12 @@ struct SliceBackwardAttrs {
   }
 };
 
+// Elements move by `shift` along an axis, those that leave it come in at its other end.
+struct RollAttrs {
+  int64_t shift = 0, dim = 0;
+  static constexpr auto fields() { return Fields{Field{"shift", &RollAttrs::shift}, Field{"dim", &RollAttrs::dim}}; }
+};
+
 // The diagonal at which a triangle of the last two axes ends; above the main one it is positive.
 struct TriangleAttrs {
   int64_t diagonal = 0;

@@ -243,6 +243,7 @@ struct OpRow {
   X(swiglu,         NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0)}}) \
   X(lerp,           NoAttrs,        {.inputs = 3, .elementwise = true, .needs = {in(2), in(2), in(0) | in(1)}}) \
   X(addcmul,        AddcmulAttrs,   {.inputs = 3, .elementwise = true, .needs = {0, in(2), in(1)}}) \
+  X(clamp_between,  NoAttrs,        {.inputs = 3, .elementwise = true}) \
   X(eq,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::eq), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(ne,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::ne), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
   X(lt,             NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::lt), .inputs = 2, .elementwise = true, .result = Result::boolean}) \
@@ -273,6 +274,7 @@ struct OpRow {
   X(argmin,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::min), .result = Result::index}) \
   X(scatter,        ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::assign), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
   X(scatter_add,    ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::add), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
+  X(roll,           RollAttrs,      {}) \
   X(tril,           TriangleAttrs,  {}) \
   X(triu,           TriangleAttrs,  {}) \
   X(cat,            DimAttrs,       {.inputs = 0, .list = true}) \

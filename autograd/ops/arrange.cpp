@@ -52,6 +52,19 @@ std::pair<Tensor, int> along(const Tensor& x, std::optional<int64_t> dim) {
   return {x, wrap_dim(*dim, x.dim())};
 }
 
+void infer_roll(Infer& c) {
+  if (c.x(0).rank == 0) throw ShapeError("a 0-dim tensor has no axis to roll along");
+  wrap_dim(c.attrs<RollAttrs>().dim, c.x(0).rank);
+  c.like(0, c.x(0));
+}
+void roll_compose(Compose& c) {
+  const auto& a = c.attrs<RollAttrs>();
+  const Tensor& x = c.x(0);
+  const int d = wrap_dim(a.dim, x.dim());
+  const int64_t n = x.size(d), by = n ? a.shift % n : 0, head = by < 0 ? -by : n - by;
+  c.out[0] = cat({narrow(x, d, head, n - head), narrow(x, d, 0, head)}, d);
+}
+
 template <bool lower> void triangle_compose(Compose& c) {
   const Tensor& t = c.x(0);
   const int64_t rows = t.size(-2), columns = t.size(-1);
@@ -162,6 +175,16 @@ void unfold_backward_compose(Compose& c) {
 }  // namespace
 
 void define_arrange_ops() {
+  define(op::roll, {.doc = "moved along an axis and round its ends",
+                    .infer = infer_roll,
+                    .compose = roll_compose,
+                    .gradient = Gradient::backward,
+                    .backward = [](Backward& b) {
+                      const auto& a = b.attrs<RollAttrs>();
+                      Shape x = b.shape(0);
+                      const int64_t n = std::max<int64_t>(x[wrap_dim(a.dim, x.rank)], 1);
+                      b.add(0, apply<op::roll, 1>({&b.g()}, {-(a.shift % n), a.dim}, source_location::current()));
+                    }});
   define_triangle<op::tril>("what is on and below a diagonal, zeros elsewhere");
   define_triangle<op::triu>("what is on and above a diagonal, zeros elsewhere");
   define(op::unfold, {.doc = "windows along an axis as a new last axis",
@@ -214,8 +237,7 @@ Tensor roll(const Operand& x, const Shape& shifts, const Shape& dims) {
     for (int i = 0; i < shifts.rank; i++) {
       if (dims.rank && y.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to roll along");
       const int d = dims.rank ? wrap_dim(dims[i], y.dim()) : 0;
-      const int64_t n = y.size(d), by = n ? shifts[i] % n : 0, head = by < 0 ? -by : n - by;
-      if (by != 0) y = cat({narrow(y, d, head, n - head), narrow(y, d, 0, head)}, d);
+      if (y.size(d) && shifts[i] % y.size(d)) y = apply<op::roll, 1>({&y}, {shifts[i], d}, x.where());
     }
     return dims.rank ? y : reshape(y, t.shape());
   });

@@ -219,6 +219,9 @@ void define_elementwise_ops() {
                              if (b.needs(1)) b.add(1, g * b.x(2));
                              if (b.needs(2)) b.add(2, g * b.x(1));
                            }});
+  define(op::clamp_between, {.doc = "min(max(x, a), b)",
+                             .compose = [](Compose& c) { c.out[0] = minimum(maximum(c.x(0), c.x(1)), c.x(2)); },
+                             .gradient = Gradient::derived});
   no_rule(op::shift_right, "logical shift to the right");
 
   rule(op::where, "condition ? a : b", [](Backward& b) {
@@ -332,8 +335,9 @@ Tensor clamp(const Operand& x, const Tensor& min, const Tensor& max) {
   return detail::called("clamp", x.where(), [&] {
     Tensor y = detail::tensor_of(x, "clamp");
     if (!min.defined() && !max.defined()) throw ValueError("neither min nor max is given");
-    if (min.defined()) y = maximum(y, min);
-    return max.defined() ? minimum(y, max) : y;
+    if (!max.defined()) return maximum(y, min);
+    if (!min.defined()) return minimum(y, max);
+    return apply<op::clamp_between, 3>({&y, &min, &max}, {}, x.where());
   });
 }
 

@@ -197,6 +197,13 @@ void detail::elementwise_samples(Samples& s) {
     s.add<op::addcmul>({reals({}), reals({1}), reals({1, 1})}, {value});
   }
   s.add<op::addcmul>({reals({0, 2}), reals({1}), reals({2})}, {});
+  s.add<op::clamp_between>({apart({3, 5}), between({5}), reals({3, 1}, 0.3, 0.36)});
+  s.add<op::clamp_between>({apart({}), exactly({}, {0.25}), exactly({1}, {1.5})});
+  s.add<op::clamp_between>({reals({0, 2}), reals({1}), reals({2})});
+  s.add<op::clamp_between>({exactly({8, 1}, kSpecial), exactly({8}, kSpecial), reals({})})
+      .named("special")
+      .up_to(0, kForwardOnly);
+  s.add<op::clamp_between>({integers({5}, -9, 9), integers({5}, -9, 0), integers({}, 0, 9)}).named("integers");
   s.add<op::lerp>({reals({64, 700}), reals({64, 700}), reals({700}, 0, 1)}).named("threads").threaded();
   bits(s, {add<op::bitwise_and>, add<op::bitwise_or>, add<op::bitwise_xor>});
   Device ref = device("ref");

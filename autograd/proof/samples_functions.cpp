@@ -112,6 +112,9 @@ void arrangements(Samples& s) {
   auto rolled = [](In x) -> Out { return {roll(x[0], {5, -1}, {1, 0}), roll(x[0], -2)}; };
   s.add("roll", {reals({3, 4})}, rolled);
   s.add("roll", {reals({0, 1})}, rolled).named("empty");
+  for (int64_t shift : {0, 1, -2, 7}) s.add<op::roll>({reals({2, 3, 4})}, {shift, -2});
+  s.add<op::roll>({reals({1})}, {3, 0});
+  s.add<op::roll>({reals({2, 0})}, {3, 1}).named("empty");
   for (int64_t diagonal : {-1, 0, 2, -9, 9}) {
     s.add<op::tril>({reals({2, 3, 4})}, {diagonal});
     s.add<op::triu>({reals({2, 3, 4})}, {diagonal});

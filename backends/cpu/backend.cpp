@@ -30,6 +30,7 @@ class CpuBackend final : public HostBackend {
     table.set<op::hypot, cpu::hypot>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::logaddexp, cpu::logaddexp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::lerp, cpu::lerp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::clamp_between, cpu::clamp_between>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::addcmul, cpu::addcmul>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});

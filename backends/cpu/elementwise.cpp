@@ -25,14 +25,16 @@ constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwis
 template <>
 constexpr const ElementwiseKernels<double>* kTables<double>[kIsaLevels] = {
     &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>};
-// Whole numbers are as fast as memory at any level, but for comparisons of 64 bits.
+// Whole numbers are as fast as memory at any level, but where they are compared.
 template <class T> const ElementwiseKernels<T>& kernels() {
   if constexpr (std::is_integral_v<T>) return sse2::kWholeTable<T>;
   else return *kTables<T>[int(isa())];
 }
-template <class T> const ElementwiseKernels<T>& comparisons() {
-  if constexpr (std::is_integral_v<T>) return isa() == Isa::sse2 ? sse2::kWholeTable<T> : avx2::kCompareTable<T>;
-  else return kernels<T>();
+template <class T> const ElementwiseKernels<T>& kernels(Binary k) {
+  if constexpr (sizeof(T) > 1 && std::is_integral_v<T>)
+    if (isa() != Isa::sse2 && (k == Binary::maximum || k == Binary::minimum || (k >= Binary::eq && k <= Binary::ge)))
+      return avx2::kComparingTable<T>;
+  return kernels<T>();
 }
 
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
@@ -210,8 +212,10 @@ namespace {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
   auto same = [&](const auto& t) { return t.binary[c.kind]; };
   auto compare = [&](const auto& t) { return t.compare[c.kind]; };
-  auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>())); };
-  auto compare_by = [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, compare(comparisons<T>())); };
+  auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>(Binary(c.kind)))); };
+  auto compare_by = [&]<class T, class S>() {
+    run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>(Binary(c.kind))));
+  };
   if (c.kind >= kBinaries || b.dtype != a.dtype) return ref::binary(c, attrs);
   if (y.dtype == a.dtype && has(a.dtype, same)) return by_type(a.dtype, same_by);
   if (y.dtype == boolean && has(a.dtype, compare)) return by_type(a.dtype, compare_by);
@@ -314,6 +318,7 @@ template <auto member> Status of_three(const Call& c, double value) {
   });
 }
 }  // namespace
+Status clamp_between(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::between>(c, 0); }
 Status lerp(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::lerp>(c, 0); }
 Status addcmul(const Call& c, const AddcmulAttrs& a) {
   return of_three<&ElementwiseKernels<float>::addcmul>(c, a.value);

@@ -23,10 +23,12 @@ template <class T> struct ElementwiseKernels {
   void (*test[kUnaries])(int64_t n, const T* x, int64_t step, const T* x_again, int64_t, bool* y);  // isnan and its kin
   void (*hypot)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
   void (*logaddexp)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
-  // a + c (b - a), and a + value b c.
+  // a + c (b - a); a + value b c; min(max(a, b), c).
   void (*lerp)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, const T* c, int64_t step_c, T* y,
                T value);
   void (*addcmul)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, const T* c, int64_t step_c, T* y,
+                  T value);
+  void (*between)(int64_t n, const T* a, int64_t step_a, const T* b, int64_t step_b, const T* c, int64_t step_c, T* y,
                   T value);
   void (*activation[kActivations])(int64_t n, const T* x, T* y, Parameters p);
   void (*activation_backward[kActivations])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx,

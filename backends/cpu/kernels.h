@@ -12,6 +12,7 @@ bool same_dtypes(const Call& c, const void*);
 Status hypot(const Call& c, const NoAttrs&);
 Status logaddexp(const Call& c, const NoAttrs&);
 Status lerp(const Call& c, const NoAttrs&);                // a, b, weight
+Status clamp_between(const Call& c, const NoAttrs&);       // x, a, b
 Status addcmul(const Call& c, const AddcmulAttrs& attrs);  // x, a, b
 bool activation_accepts(const Call& c, const void*);
 Status activation(const Call& c, const ActivationAttrs& a);  // x

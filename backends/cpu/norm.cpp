@@ -106,11 +106,12 @@ template <class T> void group_forward(const Call& c, const GroupNormAttrs& a) {
   const T* weight = c.x(1).present() ? c.x(1).as<T>() : nullptr;
   const T* bias = c.x(2).present() ? c.x(2).as<T>() : nullptr;
   s.each([&](int64_t i, int64_t at, int64_t first) {
-    T* y = c.y().as<T>() + at;
-    kernels<T>().layer_norm(s.channels * s.size, c.x(0).as<T>() + at, nullptr, nullptr, a.eps, y, c.y(1).as<T>() + i,
-                            c.y(2).as<T>() + i);
-    for (int64_t k = 0; (weight || bias) && k < s.channels; k++)
-      kernels<T>().channel(s.size, weight ? weight[first + k] : T(1), bias ? bias[first + k] : T(0), y + k * s.size);
+    const T* x = c.x(0).as<T>() + at;
+    T high, low, rstd = kernels<T>().statistics(s.channels * s.size, x, a.eps, &high, &low);
+    c.y(1).as<T>()[i] = high, c.y(2).as<T>()[i] = rstd;
+    for (int64_t k = 0; k < s.channels; k++)
+      kernels<T>().channel(s.size, x + k * s.size, high, low, rstd, weight ? weight[first + k] : T(1),
+                           bias ? bias[first + k] : T(0), c.y().as<T>() + at + k * s.size);
   });
 }
 

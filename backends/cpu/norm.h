@@ -18,9 +18,11 @@ template <class T> struct NormKernels {
   void (*rms_norm)(int64_t n, const T* x, const T* weight, double eps, T* y, T* rstd);
   void (*rms_norm_backward)(int64_t n, const T* g, const T* x, const T* weight, T rstd, T* dx, T* dweight);
   double (*vector_norm)(int64_t n, const T* x, double ord);  // of order 1, 2 or infinity
-  // y = y weight + bias; the sums of g, g h and h with h = (x - mean) rstd; and with h less by `shift`
-  // dx = rstd (g weight - m - h slope).
-  void (*channel)(int64_t n, T weight, T bias, T* y);
+  // 1 / the deviation, and the mean in two parts.
+  T (*statistics)(int64_t n, const T* x, double eps, T* high, T* low);
+  // y = (x - high - low) rstd weight + bias; the sums of g, g h and h with h = (x - mean) rstd; and with h less by
+  // `shift` dx = rstd (g weight - m - h slope).
+  void (*channel)(int64_t n, const T* x, T high, T low, T rstd, T weight, T bias, T* y);
   void (*channel_sums)(int64_t n, const T* g, const T* x, T mean, T rstd, double* sums);
   void (*channel_backward)(int64_t n, const T* g, const T* x, T weight, T mean, T rstd, T shift, T m, T slope, T* dx);
   void (*accumulate)(int64_t n, const T* x, T* y);  // y += x

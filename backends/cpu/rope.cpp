@@ -58,7 +58,7 @@ struct Table {
   }
 };
 
-void turn_halves(int64_t pairs, const float* x, const float* own, const float* other, float* y) {
+inline void turn_halves(int64_t pairs, const float* x, const float* own, const float* other, float* y) {
   int64_t i = 0;
   for (; i + 4 <= pairs; i += 4) {
     const Four a = load(x + i), b = load(x + pairs + i), c = load(own + i), s = load(other + pairs + i);
@@ -70,7 +70,7 @@ void turn_halves(int64_t pairs, const float* x, const float* own, const float* o
     y[i] = a * c - b * s, y[pairs + i] = b * c + a * s;
   }
 }
-void turn_neighbours(int64_t dims, const float* x, const float* own, const float* other, float* y) {
+inline void turn_neighbours(int64_t dims, const float* x, const float* own, const float* other, float* y) {
   int64_t i = 0;
   for (; i + 4 <= dims; i += 4) {
     const Four v = load(x + i);
@@ -94,15 +94,22 @@ Status rope(const Call& c, const RopeAttrs& a) {
   });
   const int64_t width = x.shape[x.rank - 1], heads = a.heads_inside ? x.shape[x.rank - 2] : 1;
   const int64_t time = x.shape[x.rank - (a.heads_inside ? 3 : 2)];
-  const int64_t of_batch = positions.rank == 2 ? y.numel / x.shape[0] / width : 0;  // rows; 0: all batches alike
-  parallel_for(0, y.numel / width, std::max<int64_t>(kGrain / width, 1), [&](int64_t b, int64_t e) {
+  // Rows of the table in turn, each for `heads` rows of x; those of a batch's positions as often as it has heads
+  // outside.
+  const int64_t again = positions.rank == 2 ? y.numel / x.shape[0] / (heads * time * width) : 0;
+  parallel_for(0, y.numel / (heads * width), std::max<int64_t>(kGrain / (heads * width), 1), [&](int64_t b, int64_t e) {
+    int64_t t = b % time, outer = b / time;
     for (int64_t i = b; i < e; i++) {
-      const int64_t at = i / heads % time + (of_batch ? i / of_batch * time : 0);
-      const float *from = x.as<float>() + i * width, *own = table.rows + at * 2 * a.dims, *other = own + a.dims;
-      float* to = y.as<float>() + i * width;
-      if (a.interleaved) turn_neighbours(a.dims, from, own, other, to);
-      else turn_halves(a.dims / 2, from, own, other, to);
-      std::memcpy(to + a.dims, from + a.dims, size_t(width - a.dims) * sizeof(float));
+      const int64_t at = t + (again ? outer / again * time : 0);
+      const float *own = table.rows + at * 2 * a.dims, *other = own + a.dims;
+      for (int64_t row = i * heads; row < (i + 1) * heads; row++) {
+        const float* from = x.as<float>() + row * width;
+        float* to = y.as<float>() + row * width;
+        if (a.interleaved) turn_neighbours(a.dims, from, own, other, to);
+        else turn_halves(a.dims / 2, from, own, other, to);
+        if (a.dims < width) std::memcpy(to + a.dims, from + a.dims, size_t(width - a.dims) * sizeof(float));
+      }
+      if (++t == time) t = 0, outer++;
     }
   });
   return {};
