@@ -65,6 +65,7 @@ void detail::install_ops() {
   define_norm_ops();
   define_loss_ops();
   define_index_ops();
+  define_place_ops();
   define_attention_ops();
   define_position_ops();
   define_random_ops();

@@ -106,12 +106,21 @@ struct DimKeepAttrs {
   }
 };
 
+// Of the sorted range only the first `k`; -1: all.
 struct SortAttrs {
   int64_t dim = -1;
   bool descending = false;
+  int64_t k = -1;
   static constexpr auto fields() {
-    return Fields{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending}};
+    return Fields{Field{"dim", &SortAttrs::dim}, Field{"descending", &SortAttrs::descending},
+                  Field{"k", &SortAttrs::k}};
   }
+};
+
+// How many there are, where only the data tells.
+struct CountAttrs {
+  int64_t count = 0;
+  static constexpr auto fields() { return Fields{Field{"count", &CountAttrs::count}}; }
 };
 
 // scatter: `size` is the extent of `dim` where the base is absent (a base of zeros).

@@ -5,6 +5,7 @@
 
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
@@ -14,49 +15,69 @@ namespace {
 
 using detail::called;
 using detail::tensor_of;
+using std::source_location;
 
 bool readable(const Tensor& t) { return on_host(t.device()) && !t.array().is_shape_only(); }
 
-// IndexError naming the first index outside of [low, high). Devices with memory of their own leave it to gather.
-void check_range(const Tensor& index, int64_t low, int64_t high, const std::string& of) {
-  if (!readable(index) || !any(logical_or(index < low, index >= high)).item<bool>()) return;
+// True where an index is negative. IndexError naming the first outside of [low, high). Devices with memory of their own
+// leave that to gather.
+bool check_range(const Tensor& index, int64_t low, int64_t high, const std::string& of) {
+  if (!readable(index)) return true;
+  if (index.numel() == 0) return false;
+  const int64_t least = amin(index).item<int64_t>(), most = amax(index).item<int64_t>();
+  if (least >= low && most < high) return least < 0;
   for (int64_t i : index.to_vector<int64_t>())
     if (i < low || i >= high)
       throw IndexError("index " + std::to_string(i) + " leaves " + of + " (expected " + std::to_string(low) + " to " +
                        std::to_string(high - 1) + ")");
+  return true;
 }
 
 // Places on axis d counted from the start.
 Tensor wrapped(const Tensor& given, const Shape& x, int d) {
   const int64_t n = x.rank ? x[d] : 1;
   Tensor index = given.to(i64);
-  check_range(index, -n, n, "axis " + std::to_string(d) + " of " + to_string(x));
-  return where(index < 0, index + n, index);
+  const bool negative = check_range(index, -n, n, "axis " + std::to_string(d) + " of " + to_string(x));
+  return negative ? where(index < 0, index + n, index) : index;
 }
 
 void check_mask(const Tensor& mask) { detail::check_dtype(mask.array().view(), "mask", boolean); }
 
-// The places of the truths in a mask [n], in order: each is scattered to its number among them, the others behind all.
-Tensor places_of(const Tensor& mask) {
-  const int64_t n = mask.numel();
-  if (n == 0) return zeros(0, {.dtype = i64, .device = mask.device()});
-  Tensor numbers = cumsum(mask, 0);
-  const int64_t count = numbers[-1].item<int64_t>();
-  Tensor to = where(mask, numbers - 1, count), from = arange(n, {.dtype = i64, .device = mask.device()});
-  return narrow(scatter(zeros(count + 1, {.dtype = i64, .device = mask.device()}), 0, to, from), 0, 0, count);
+void infer_true_places(Infer& c) {
+  const int64_t count = c.attrs<CountAttrs>().count;
+  detail::check_dtype(c.x(0), "mask", boolean);
+  if (count < 0 || count > c.x(0).numel)
+    throw ValueError("count is " + std::to_string(count) + " (expected 0 to " + std::to_string(c.x(0).numel) + ")");
+  c.set(0, i64, {count, c.x(0).rank});
 }
 
-// One tensor of places for each axis of a mask.
-std::vector<Tensor> columns_of(const Tensor& mask) {
-  Tensor flat = places_of(reshape(mask, -1));
-  std::vector<Tensor> columns;
-  Shape shape = mask.shape();
-  int64_t stride = std::max<int64_t>(numel(shape), 1);
-  for (int d = 0; d < shape.rank; d++) {
-    stride /= std::max<int64_t>(shape[d], 1);
-    columns.push_back(remainder(floor_divide(flat, stride), std::max<int64_t>(shape[d], 1)));
+// Each truth's place is scattered to its number among them, the others behind all.
+void true_places_compose(Compose& c) {
+  const Tensor& mask = c.x(0);
+  const Shape shape = mask.shape();
+  const int64_t n = mask.numel(), count = c.attrs<CountAttrs>().count;
+  const TensorOptions whole{.dtype = i64, .like = mask};
+  if (n == 0 || count == 0 || shape.rank == 0) {
+    c.out[0] = zeros({count, shape.rank}, whole);
+    return;
   }
-  return columns;
+  Tensor flat = reshape(mask, -1), to = minimum(where(flat, cumsum(flat, 0) - 1, count), count);
+  flat = narrow(scatter(zeros(count + 1, whole), 0, to, arange(n, whole)), 0, 0, count);
+  std::vector<Tensor> columns;
+  int64_t stride = n;
+  for (int d = 0; d < shape.rank; d++)
+    stride /= shape[d], columns.push_back(remainder(floor_divide(flat, stride), shape[d]));
+  c.out[0] = stack(columns, 1);
+}
+
+// The places of the truths in row-major order, [count, axes].
+Tensor places_of(const Tensor& mask) {
+  const int64_t count = mask.numel() ? sum(mask).item<int64_t>() : 0;
+  return apply<op::true_places, 1>({&mask}, {count}, source_location::current());
+}
+Tensor flat_places(const Tensor& mask) {
+  Tensor places = places_of(reshape(mask, -1));
+  return view(places, places.size(0));
 }
 
 // x seen as [before, indexed axes together, behind], and what is picked along the middle.
@@ -70,6 +91,7 @@ struct Plan {
 
 Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
   std::vector<Tensor> list;
+  std::vector<int64_t> extents;  // a mask is one index of all its axes together
   std::vector<int> axes;
   Shape shape = x.shape();
   int axis = 0;
@@ -85,12 +107,13 @@ Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
         if (given.size(i) != shape[axis + i])
           throw IndexError("mask " + to_string(given.shape()) + " at axis " + std::to_string(axis) + " of x " +
                            to_string(shape) + " (expected equal sizes)");
-      for (const Tensor& column : columns_of(given)) list.push_back(column), axes.push_back(axis++);
+      list.push_back(flat_places(given)), extents.push_back(given.numel());
+      for (int i = 0; i < taken; i++) axes.push_back(axis++);
       continue;
     }
     if (given.defined()) {
       detail::check_index(given.array().view(), "an index");
-      list.push_back(wrapped(given, shape, axis)), axes.push_back(axis);
+      list.push_back(wrapped(given, shape, axis)), extents.push_back(shape[axis]), axes.push_back(axis);
     }
     axis++;
   }
@@ -108,10 +131,9 @@ Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
   }
   Shape picked, seen = p.x.shape();
   for (const Tensor& i : list) picked = broadcast(picked, i.shape());
-  for (int a = 0; a < count; a++) {
-    const int64_t n = seen[first + a];
-    p.places = a == 0 ? list[0] : p.places * n + list[size_t(a)];
-    p.three[1] *= n;
+  for (size_t i = 0; i < list.size(); i++) {
+    p.places = i == 0 ? list[0] : p.places * extents[i] + list[i];
+    p.three[1] *= extents[i];
   }
   p.places = reshape(expand(p.places, picked), -1);
   for (int a = 0; a < seen.rank; a++) {
@@ -125,6 +147,13 @@ Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
 }
 
 }  // namespace
+
+void define_place_ops() {
+  define(op::true_places, {.doc = "the places of the first `count` truths of a mask",
+                           .infer = infer_true_places,
+                           .compose = true_places_compose,
+                           .gradient = Gradient::not_differentiable});
+}
 
 Tensor index(const Operand& x, const std::vector<Tensor>& indices) {
   return called("index", x.where(), [&]() -> Tensor {
@@ -156,9 +185,7 @@ Tensor index_put(const Operand& x, const std::vector<Tensor>& indices, const Ope
 Tensor nonzero(const Operand& x) {
   return called("nonzero", x.where(), [&] {
     const Tensor& t = tensor_of(x, "nonzero");
-    Tensor mask = ne(t.detach(), 0);
-    if (t.dim() == 0) return zeros({places_of(reshape(mask, 1)).numel(), 0}, {.dtype = i64, .device = t.device()});
-    return stack(columns_of(mask), 1);
+    return places_of(t.dtype() == boolean ? t : ne(t.detach(), 0));
   });
 }
 
@@ -167,7 +194,7 @@ Tensor masked_select(const Operand& x, const Operand& mask) {
     const Tensor &t = tensor_of(x, "masked_select"), &m = tensor_of(mask, "masked_select");
     check_mask(m);
     Shape shape = broadcast(t.shape(), m.shape());
-    return index_select(reshape(expand(t, shape), -1), 0, places_of(reshape(expand(m, shape), -1)));
+    return index_select(reshape(expand(t, shape), -1), 0, flat_places(expand(m, shape)));
   });
 }
 

@@ -15,6 +15,7 @@ void define_softmax_ops();
 void define_norm_ops();
 void define_loss_ops();
 void define_index_ops();
+void define_place_ops();
 void define_attention_ops();
 void define_position_ops();
 void define_random_ops();

@@ -132,9 +132,17 @@ void embedding_backward_backward(Backward& b) {
 }
 
 void infer_sort(Infer& c) {
-  wrap_dim(c.attrs<SortAttrs>().dim, c.x(0).rank);
-  c.like(0, c.x(0));
-  c.set(1, i64, shape_of(c.x(0)));
+  const auto& a = c.attrs<SortAttrs>();
+  Shape s = shape_of(c.x(0));
+  const int d = wrap_dim(a.dim, s.rank);
+  const int64_t n = s.rank ? s[d] : 1;
+  if (a.k < -1 || a.k > n)
+    throw ValueError("k is " + std::to_string(a.k) + " (expected 0 to " + std::to_string(n) + ", axis " +
+                     std::to_string(d) + " of " + to_string(s) + ")");
+  if (s.rank == 0 && a.k == 0) throw ShapeError("a 0-dim tensor has one value only (expected k = 1)");
+  if (s.rank && a.k >= 0) s[d] = a.k;
+  c.set(0, c.x(0).dtype, s);
+  c.set(1, i64, s);
 }
 
 void sort_backward(Backward& b) { b.add(0, add_into_zeros(b.shape(0), b.attrs<SortAttrs>().dim, b.y(1), b.g())); }
@@ -158,6 +166,13 @@ Tensor scatter_op(const char* name, const Operand& x, int64_t dim, const Operand
 } catch (Error& e) {
   detail::locate(e, name, x.where());
   throw;
+}
+
+std::pair<Tensor, Tensor> sorted(const char* name, const Operand& x, const SortAttrs& a) {
+  const Tensor* in[1] = {&detail::tensor_of(x, name)};
+  Tensor out[2];
+  detail::apply_any(state(), op::sort, in, 1, &a, x.where(), out);
+  return {out[0], out[1]};
 }
 
 }  // namespace
@@ -235,11 +250,7 @@ Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o) 
 }
 
 std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim, SortOptions o) {
-  const Tensor* in[1] = {&detail::tensor_of(x, "sort")};
-  SortAttrs a{dim, o.descending};
-  Tensor out[2];
-  detail::apply_any(state(), op::sort, in, 1, &a, x.where(), out);
-  return {out[0], out[1]};
+  return sorted("sort", x, {dim, o.descending});
 }
 
 Tensor argsort(const Operand& x, int64_t dim, SortOptions o) {
@@ -248,23 +259,11 @@ Tensor argsort(const Operand& x, int64_t dim, SortOptions o) {
   return sort(x, dim, o).second;
 }
 
-std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim, TopkOptions o) try {
-  CallScope call("topk", x.where());
-  const Tensor& t = detail::tensor_of(x, "topk");
-  int d = wrap_dim(dim, t.dim());
-  int64_t n = t.dim() ? t.size(d) : 1;
-  if (k < 0 || k > n)
-    throw ValueError("k is " + std::to_string(k) + " (expected 0 to " + std::to_string(n) + ", axis " +
-                     std::to_string(d) + " of " + to_string(t.shape()) + ")");
-  auto [values, places] = sort(x, dim, {.descending = o.largest});
-  if (t.dim() == 0) {
-    if (k == 1) return {values, places};
-    throw ShapeError("a 0-dim tensor has one value only (expected k = 1)");
-  }
-  return {narrow(Operand(values, x.where()), d, 0, k), narrow(Operand(places, x.where()), d, 0, k)};
-} catch (Error& e) {
-  detail::locate(e, "topk", x.where());
-  throw;
+std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim, TopkOptions o) {
+  return detail::called("topk", x.where(), [&] {
+    if (k < 0) throw ValueError("k is " + std::to_string(k) + " (expected 0 or more)");
+    return sorted("topk", x, {dim, o.largest, k});
+  });
 }
 
 }  // namespace fovea

@@ -41,7 +41,17 @@ void detail::index_samples(Samples& s) {
   s.add<op::embedding_backward>({reals({0, 2}), ids({0}, 3)}, {3, -1}).named("no id");
   s.add<op::embedding_backward>({reals({1, 1}), ids({1}, 1)}, {1, -1}).named("single");
   s.add<op::embedding_backward>({reals({700, 96}), ids({700}, 50)}, {50, -1}).named("threads").sums(30).threaded();
+  s.add<op::true_places>({exactly({2, 4}, {0, 1, 1, 0, 0, 0, 1, 0}, boolean)}, {3});
+  s.add<op::true_places>({exactly({4}, {1, 1, 0, 1}, boolean)}, {2}).named("fewer than there are");
+  s.add<op::true_places>({exactly({2, 2}, {0, 1, 0, 0}, boolean)}, {3}).named("more than there are");
+  s.add<op::true_places>({truths({0, 3})}, {0}).named("empty");
+  s.add<op::true_places>({truths({})}, {0}).named("0-dim");
+  s.add<op::true_places>({exactly({1}, {1}, boolean)}, {1}).named("single");
+  s.add<op::true_places>({truths({3, 40, 500})}, {20000}).named("threads").threaded();
   for (bool descending : {false, true}) {
+    s.add<op::sort>({apart({3, 5})}, {1, descending, 2}).named("first 2");
+    s.add<op::sort>({apart({40, 2})}, {0, descending, 1}).named("first of columns");
+    s.add<op::sort>({apart({2, 3})}, {1, descending, 0}).named("first 0");
     s.add<op::sort>({apart({3, 5})}, {1, descending});
     s.add<op::sort>({apart({4, 2})}, {0, descending}).named("columns");
     s.add<op::sort>({apart({0, 2})}, {1, descending}).named("empty");

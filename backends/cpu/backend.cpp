@@ -35,7 +35,7 @@ class CpuBackend final : public HostBackend {
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
     cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(
-        table, {.dtypes = kReal | only(boolean)});
+        table, {.dtypes = kReal | dtypes(i32, i64, boolean)});
     cpu::set_with_halves<op::sum_to, cpu::sum_to, cpu::sum_to_accepts, cpu::sum_to_scratch>(table, {.dtypes = kReal});
     cpu::set_with_halves<op::matmul, cpu::matmul, cpu::all_accepted, cpu::matmul_scratch>(
         table, {.dtypes = kReal, .adds = true});
@@ -68,8 +68,9 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::arg_reduce, cpu::arg_reduce>(table, dense);
     cpu::set_with_halves<op::sort, cpu::sort, cpu::all_accepted, cpu::sort_scratch>(table, dense);
     table.set<op::gather, cpu::gather>();
-    cpu::set_with_halves<op::scatter_kind, cpu::scatter, cpu::all_accepted, cpu::scatter_scratch>(
-        table, {.dtypes = only(f32)});
+    cpu::set_with_halves<op::scatter_kind, cpu::scatter, cpu::all_accepted, cpu::scatter_scratch>(table, {});
+    table.set<op::true_places, cpu::true_places>(
+        {.dtypes = only(boolean), .accepts = cpu::true_places_accepts, .scratch = cpu::true_places_scratch});
     table.set<op::random_bits, cpu::random_bits>();
     table.set<op::embedding, cpu::embedding>({.dtypes = kFloats, .accepts = cpu::embedding_accepts});
     cpu::set_with_halves<op::embedding_backward, cpu::embedding_backward, cpu::embedding_backward_accepts>(table,

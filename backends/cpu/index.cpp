@@ -1,5 +1,5 @@
-// Slots gather, scatter_kind (adding f32), embedding and embedding_backward. A gradient is summed in the order of the
-// ids, each thread its own columns, so the bits do not depend on threads and no row is written twice at once.
+// Slots gather, scatter_kind (assigning, and adding numbers of 4 and 8 bytes), true_places, embedding and its gradient.
+// Sums run in the order of the index, each thread in columns or rows of its own, so the bits do not depend on threads.
 #include <algorithm>
 #include <cstring>
 
@@ -46,23 +46,53 @@ struct Ids {
   }
 };
 
+// to[i] = from[place of index[i] * along + i * step]
+template <class T, class I>
+void pick(const I& index, int64_t at, int64_t n, int64_t position, const T* from, int64_t step, int64_t along, T* to) {
+  const auto* p = index.p + at;
+  const uint64_t limit = uint64_t(index.limit);
+  for (int64_t i = 0; i < n; i++, from += step) {
+    uint64_t id = uint64_t(p[i]);
+    if (id >= limit) [[unlikely]]
+      id = uint64_t(clamped(int64_t(id), index.limit, index.fault, position + i));
+    to[i] = from[int64_t(id) * along];
+  }
+}
+
 template <class T> void gather_rows(const Call& c) {
   const View &weight = c.x(1), &y = c.y();
   const Ids ids{c.x(0), weight.shape[0], c.fault};
   const int64_t width = weight.shape[1], step = weight.strides[0];
+  const T* from = weight.as<T>();
   parallel_for(0, c.x(0).numel, std::max<int64_t>(kGrain / std::max<int64_t>(width, 1), 1), [&](int64_t b, int64_t e) {
+    if (width == 1 && ids.rows > 0)
+      return by_index(ids.ids, ids.rows, c.fault,
+                      [&](auto index) { pick(index, b, e - b, b, from, 0, step, y.as<T>() + b); });
     for (int64_t i = b; i < e; i++)
-      if (int64_t id = ids[i]; id >= 0)
-        std::memcpy(y.as<T>() + i * width, weight.as<T>() + id * step, size_t(width) * sizeof(T));
+      if (int64_t id = ids[i]; id >= 0) std::memcpy(y.as<T>() + i * width, from + id * step, size_t(width) * sizeof(T));
   });
 }
 
+// Threads share the columns, or where these are few, the rows of the result.
 template <class T> void add_rows(const Call& c, const EmbeddingBackwardAttrs& a) {
   const View &g = c.x(0), &y = c.y();
   const int64_t rows = a.num_embeddings, width = g.shape[g.rank - 1], count = c.x(1).numel;
   const Ids ids{c.x(1), rows, c.fault};
   auto add = elementwise_kernels<T>(isa()).binary[int(Binary::add)];
-  const int64_t stripes = (width + kStripe - 1) / kStripe;
+  const int64_t stripes = (width + kStripe - 1) / kStripe, threads = thread_count();
+  if (stripes < 2 * threads) {
+    const int64_t grain = std::max((rows + threads - 1) / threads, kGrain / (width + count / (rows + 1) + 1));
+    return parallel_for(0, rows, grain, [&](int64_t b, int64_t e) {
+      std::memset(y.as<T>() + b * width, 0, size_t((e - b) * width) * sizeof(T));
+      for (int64_t i = 0; i < count; i++) {
+        const int64_t id = ids[i];
+        if (id < b || id >= e || id == a.padding_idx) continue;
+        T* to = y.as<T>() + id * width;
+        if (width == 1) *to += g.as<T>()[i];
+        else add(width, to, 1, g.as<T>() + i * width, 1, to);
+      }
+    });
+  }
   const int64_t grain = kGrain / std::max<int64_t>((rows + count) * kStripe, 1);
   parallel_for(0, stripes, std::max<int64_t>(grain, 1), [&](int64_t b, int64_t e) {
     const int64_t first = b * kStripe, n = std::min(e * kStripe, width) - first;
@@ -107,6 +137,7 @@ Status gather(const Call& c, const DimAttrs& a) {
         const int64_t at_index = at[1] + first * si;
         if (si == 0 && sy == 1 && sx == 1)
           std::memcpy(to, at_x + place(at_index, position) * along, size_t(n) * sizeof(T));
+        else if (si == 1 && sy == 1) pick(place, at_index, n, position, at_x, sx, along, to);
         else
           for (int64_t i = 0; i < n; i++) to[i * sy] = at_x[i * sx + place(at_index + i * si, position + i) * along];
       });
@@ -117,48 +148,50 @@ Status gather(const Call& c, const DimAttrs& a) {
 
 namespace {
 
-bool adds_f32(const Call& c, const ScatterAttrs& a) {
+bool scatters(const Call& c, const ScatterAttrs& a) {
   const View &index = c.x(1), &src = c.x(2), &y = c.y();
   const int d = ref::axis(a.dim, y.rank);
-  return c.kind == uint8_t(Scatter::add) && y.dtype == f32 && src.dtype == f32 && d >= 0 && y.numel > 0 && y.rank > 0 &&
-         index.rank == y.rank && src.rank == y.rank && (index.dtype == i64 || index.dtype == i32) &&
-         (!c.x(0).present() || c.x(0).dtype == f32);
+  const bool known = c.kind == uint8_t(Scatter::assign) ||
+                     (c.kind == uint8_t(Scatter::add) && (y.dtype == f32 || y.dtype == f64 || y.dtype == i64));
+  return known && src.dtype == y.dtype && d >= 0 && y.numel > 0 && y.rank > 0 && index.rank == y.rank &&
+         src.rank == y.rank && (index.dtype == i64 || index.dtype == i32) &&
+         (!c.x(0).present() || c.x(0).dtype == y.dtype);
 }
 
-}  // namespace
-
-int64_t scatter_scratch(const Call& c, const void* attrs) {
-  return adds_f32(c, *static_cast<const ScatterAttrs*>(attrs)) ? 0 : ref::scatter_scratch(c, attrs);
-}
-
-// Threads share the rows of the last axis where that is the one indexed, else its columns: no element is added to by
+// Threads share the rows of the last axis where that is the one indexed, else its columns: no element is written by
 // two, and each in the order of the index.
-Status scatter(const Call& c, const ScatterAttrs& a) {
-  if (!adds_f32(c, a)) return ref::scatter(c, a);
-  const View &base = c.x(0), &index = c.x(1), &src = c.x(2), &y = c.y();
-  Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
-                            : fill({.out = c.out, .outputs = 1}, {});
-  if (!s || index.numel == 0) return s;
-  const int d = ref::axis(a.dim, y.rank);
+template <class T, bool adds> void scatter_as(const Call& c, int d) {
+  const View &index = c.x(1), &src = c.x(2), &y = c.y();
   const int64_t limit = y.shape[d], along = y.strides[d];
   const ref::Strides to(y, d);
   const Loops<3> loops(index.rank, index.shape, {to.at, index.strides, src.strides});
   const int64_t sy = loops.step(0), si = loops.step(1), ss = loops.step(2), inner = loops.inner();
-  auto add = elementwise_kernels<float>(isa()).binary[int(Binary::add)];
   bool last = true;
   for (int k = d + 1; k < y.rank; k++) last &= index.shape[k] == 1;
+  auto move = [&](T* out, const T* from, int64_t n) {  // a row
+    if constexpr (!adds) std::memcpy(out, from, size_t(n) * sizeof(T));
+    else if constexpr (std::is_floating_point_v<T>)
+      elementwise_kernels<T>(isa()).binary[int(Binary::add)](n, out, 1, from, 1, out);
+    else
+      for (int64_t i = 0; i < n; i++) out[i] += from[i];
+  };
   by_index(index, limit, c.fault, [&](auto place) {
     auto rows = [&](int64_t first, int64_t end, int64_t b, int64_t e) {
       int64_t r = first;
       loops.run(first, end, [&](const int64_t* at, int64_t) {
         const int64_t position = r++ * inner;
-        float* out = y.as<float>() + at[0];
-        const float* from = src.as<float>() + at[2];
-        if (si == 0 && sy == 1 && ss == 1) {
-          out += place(at[1], position) * along + b;
-          return add(e - b, out, 1, from + b, 1, out);
+        T* out = y.as<T>() + at[0] + b * sy;
+        const T* from = src.as<T>() + at[2] + b * ss;
+        if (si == 0 && sy == 1 && ss == 1) return move(out + place(at[1], position) * along, from, e - b);
+        const auto* p = place.p + at[1];
+        for (int64_t i = b; i < e; i++, out += sy, from += ss) {
+          uint64_t id = uint64_t(p[i * si]);
+          if (id >= uint64_t(limit)) [[unlikely]]
+            id = uint64_t(clamped(int64_t(id), limit, place.fault, position + i));
+          T& element = out[int64_t(id) * along];
+          if constexpr (adds) element += *from;
+          else element = *from;
         }
-        for (int64_t i = b; i < e; i++) out[i * sy + place(at[1] + i * si, position + i) * along] += from[i * ss];
       });
     };
     if (last)
@@ -168,6 +201,85 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
       parallel_for(0, inner, std::max<int64_t>(kGrain / loops.rows(), kStripe),
                    [&](int64_t b, int64_t e) { rows(0, loops.rows(), b, e); });
   });
+}
+
+}  // namespace
+
+int64_t scatter_scratch(const Call& c, const void* attrs) {
+  return scatters(c, *static_cast<const ScatterAttrs*>(attrs)) ? 0 : ref::scatter_scratch(c, attrs);
+}
+
+Status scatter(const Call& c, const ScatterAttrs& a) {
+  if (!scatters(c, a)) return ref::scatter(c, a);
+  const View &base = c.x(0), &y = c.y();
+  Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
+                            : fill({.out = c.out, .outputs = 1}, {});
+  if (!s || c.x(1).numel == 0) return s;
+  const int d = ref::axis(a.dim, y.rank);
+  if (c.kind == uint8_t(Scatter::assign))
+    return ref::by_size(y.dtype, [&]<class T>() { return scatter_as<T, false>(c, d), Status{}; });
+  if (y.dtype == f32) scatter_as<float, true>(c, d);
+  else if (y.dtype == f64) scatter_as<double, true>(c, d);
+  else scatter_as<uint64_t, true>(c, d);
+  return {};
+}
+
+namespace {
+
+constexpr int64_t kTruths = 1 << 14;  // elements of a mask that are one task
+
+int64_t count_truths(const uint8_t* x, int64_t n) {
+  int64_t count = 0, i = 0;
+  for (uint64_t eight; i + 8 <= n; i += 8)
+    std::memcpy(&eight, x + i, 8), count += int64_t(eight * 0x0101010101010101u >> 56);
+  for (; i < n; i++) count += x[i];
+  return count;
+}
+
+}  // namespace
+
+bool true_places_accepts(const Call& c, const void*) {
+  return c.x(0).dense && c.x(0).rank > 0 && c.y().dense && c.x(0).dtype == boolean;
+}
+int64_t true_places_scratch(const Call& c, const void*) {
+  return (c.x(0).numel / kTruths + 2) * int64_t(sizeof(int64_t));
+}
+
+// Truths are counted, then each task knows where its own begin. A place is written whether it counts or not, and
+// overwritten by the next where it does not: no branch to guess.
+Status true_places(const Call& c, const CountAttrs& a) {
+  const View& x = c.x(0);
+  const uint8_t* mask = x.as<uint8_t>();
+  int64_t *y = c.y().as<int64_t>(), *begin = static_cast<int64_t*>(c.scratch);
+  const int64_t tasks = (x.numel + kTruths - 1) / kTruths, width = x.shape[x.rank - 1];
+  const int rank = x.rank;
+  parallel_for(0, tasks, 1, [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; t++)
+      begin[t + 1] = count_truths(mask + t * kTruths, std::min(kTruths, x.numel - t * kTruths));
+  });
+  begin[0] = 0;
+  for (int64_t t = 0; t < tasks; t++) begin[t + 1] += begin[t];
+  parallel_for(0, tasks, 1, [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; t++) {
+      int64_t at[kMaxRank], rest = t * kTruths;
+      for (int d = rank - 1; d >= 0; d--) at[d] = rest % x.shape[d], rest /= x.shape[d];
+      const uint8_t* m = mask + t * kTruths;
+      int64_t left = std::min(kTruths, x.numel - t * kTruths), k = std::min(begin[t], a.count);
+      const int64_t end = std::min(begin[t + 1], a.count);
+      while (left > 0 && k < end) {
+        const int64_t n = std::min(width - at[rank - 1], left), first = at[rank - 1];
+        for (int64_t i = 0; i < n && k < end; i++) {
+          int64_t* to = y + k * rank;
+          for (int d = 0; d < rank - 1; d++) to[d] = at[d];
+          to[rank - 1] = first + i;
+          k += m[i];
+        }
+        m += n, left -= n, at[rank - 1] = 0;
+        for (int d = rank - 2; d >= 0 && ++at[d] == x.shape[d]; d--) at[d] = 0;
+      }
+    }
+  });
+  for (int64_t k = std::min(begin[tasks], a.count) * rank; k < a.count * rank; k++) y[k] = 0;
   return {};
 }
 

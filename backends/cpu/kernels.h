@@ -77,6 +77,9 @@ int64_t sort_scratch(const Call& c, const void* attrs);
 Status gather(const Call& c, const DimAttrs& a);       // x, index
 Status scatter(const Call& c, const ScatterAttrs& a);  // base, index, src
 int64_t scatter_scratch(const Call& c, const void* attrs);
+Status true_places(const Call& c, const CountAttrs& a);  // mask
+bool true_places_accepts(const Call& c, const void*);
+int64_t true_places_scratch(const Call& c, const void*);
 
 Status embedding(const Call& c, const EmbeddingAttrs&);  // ids, weight
 bool embedding_accepts(const Call& c, const void*);

@@ -113,6 +113,38 @@ uint64_t* sort_items(uint64_t* items, uint64_t* spare, int64_t n) {
   return items;
 }
 
+// The first k of n items in order; `items` has room for n, `spare` too. A block whose best comes behind the k-th of all
+// blocks' bests has nothing to give, so few are looked at twice.
+uint64_t* first_items(const float* x, int64_t n, int64_t k, bool descending, uint64_t* items, uint64_t* spare) {
+  const auto best = reduce_kernels<float>(isa()).row[int(descending ? Fold::largest : Fold::smallest)];
+  const int64_t block = std::clamp<int64_t>(n / (4 * k), 16, 64), blocks = n / block;
+  auto* bests = reinterpret_cast<uint32_t*>(spare);  // and behind them a copy to choose from
+  for (int64_t b = 0; b < blocks; b++) {
+    const float* from = x + b * block;
+    const float f = float(best(block, from));
+    bests[b] = sort_key(f, descending);
+    if (f != f)
+      for (int64_t i = 0; i < block; i++) bests[b] = std::min(bests[b], sort_key(from[i], descending));
+  }
+  std::copy(bests, bests + blocks, bests + blocks);
+  std::nth_element(bests + blocks, bests + blocks + k - 1, bests + 2 * blocks);
+  const uint32_t last = bests[blocks + k - 1];
+  int64_t found = 0;
+  auto take = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      const uint32_t key = sort_key(x[i], descending);
+      items[found] = uint64_t(key) << 32 | uint64_t(i);
+      found += key <= last;
+    }
+  };
+  for (int64_t b = 0; b < blocks; b++)
+    if (bests[b] <= last) take(b * block, (b + 1) * block);
+  take(blocks * block, n);
+  std::nth_element(items, items + k - 1, items + found);
+  std::sort(items, items + k);
+  return items;
+}
+
 bool sorts(const Call& c, const SortAttrs& a) {
   Axes axes(c.x(0), a.dim, {&c.y(0), &c.y(1)});
   return axes.ok && c.y(0).dtype == f32 && c.y(1).dtype == i64 && axes.n < int64_t(1) << 32;
@@ -148,30 +180,43 @@ Status arg_reduce(const Call& c, const DimKeepAttrs& a) {
   return {};
 }
 
+// For each task items and as many to spare, and room for a row whose elements do not lie side by side.
 int64_t sort_scratch(const Call& c, const void* attrs) {
   const SortAttrs& a = *static_cast<const SortAttrs*>(attrs);
   if (!sorts(c, a)) return ref::sort_scratch(c, attrs);
   Axes axes(c.x(0), a.dim, {});
-  return sort_tasks(axes) * 2 * axes.n * int64_t(sizeof(uint64_t));
+  return sort_tasks(axes) * 3 * (axes.n + 1) * int64_t(sizeof(uint64_t));
 }
 
 Status sort(const Call& c, const SortAttrs& a) {
   if (!sorts(c, a)) return ref::sort(c, a);
   const Axes axes(c.x(0), a.dim, {});
-  const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner;
+  const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner, n = axes.n;
+  const int64_t count = c.y(0).numel / rows;  // places that are asked for
+  const bool few = count * 16 <= n;
+  if (count == 0) return {};
   parallel_for(0, tasks, 1, [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; t++) {
-      uint64_t* items = static_cast<uint64_t*>(c.scratch) + 2 * axes.n * t;
+      uint64_t *items = static_cast<uint64_t*>(c.scratch) + 3 * (n + 1) * t, *spare = items + n + 1;
+      float* row = reinterpret_cast<float*>(spare + n + 1);
       for (int64_t r = rows * t / tasks; r < rows * (t + 1) / tasks; r++) {
-        const int64_t at = r / step * axes.n * step + r % step;
-        const float* x = c.x(0).as<float>() + at;
-        for (int64_t i = 0; i < axes.n; i++)
-          items[i] = uint64_t(sort_key(x[i * step], a.descending)) << 32 | uint64_t(i);
-        const uint64_t* sorted = sort_items(items, items + axes.n, axes.n);
-        for (int64_t i = 0; i < axes.n; i++) {
-          int64_t place = int64_t(sorted[i] & 0xffffffffu);
-          c.y(1).as<int64_t>()[at + i * step] = place;
-          c.y(0).as<float>()[at + i * step] = x[place * step];
+        const float* x = c.x(0).as<float>() + r / step * n * step + r % step;
+        const int64_t to = r / step * count * step + r % step;
+        if (step > 1) {
+          for (int64_t i = 0; i < n; i++) row[i] = x[i * step];
+          x = row;
+        }
+        const uint64_t* sorted;
+        if (few) {
+          sorted = first_items(x, n, count, a.descending, items, spare);
+        } else {
+          for (int64_t i = 0; i < n; i++) items[i] = uint64_t(sort_key(x[i], a.descending)) << 32 | uint64_t(i);
+          sorted = sort_items(items, spare, n);
+        }
+        for (int64_t i = 0; i < count; i++) {
+          const int64_t place = int64_t(sorted[i] & 0xffffffffu);
+          c.y(1).as<int64_t>()[to + i * step] = place;
+          c.y(0).as<float>()[to + i * step] = x[place];
         }
       }
     }

@@ -1,12 +1,13 @@
-// Slots reduce and sum_to: sum, mean, prod, amax, amin of f32 and f64, any and all of booleans along contiguous rows or
-// down columns; everything else is the reference's. Long ranges are cut into pieces of fixed size, so the bits
-// do not depend on the number of threads.
+// Slots reduce and sum_to: sum, mean, prod, amax, amin of f32 and f64, any and all of booleans, sum, amax and amin of
+// whole numbers along contiguous rows or down columns; everything else is the reference's. Long ranges are cut into
+// pieces of fixed size, so the bits do not depend on the number of threads.
 #include "backends/cpu/reduce.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "backends/common/loops.h"
 #include "backends/cpu/elementwise.h"
@@ -29,17 +30,19 @@ template <> const ReduceKernels<double>& reduce_kernels(Isa) { return sse2::kRed
 
 namespace {
 
-constexpr int64_t kLong = 1 << 15;  // elements of a row that are one piece
-constexpr int64_t kTall = 1 << 12;  // rows of a matrix that are one piece
-constexpr int64_t kFewColumns = 512;
+constexpr int64_t kLong = 1 << 15;   // elements of a row that are one piece
+constexpr int64_t kTall = 1 << 10;   // rows of a matrix that are one piece
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+constexpr int64_t kWorth = 16;       // elements that are worth a piece of scratch
 
 // A reduction as walks over kept axes and one range of `count` elements a `step` apart, and, when the elements of the
-// result lie side by side in x, `columns` of them at a time.
+// result lie side by side in x, `columns` of them at a time. The range is cut into `pieces`; of several ranges that
+// are not one behind the other, each place of the slower ones is pieces of its own.
 struct Plan {
   bool ok = false;
-  int64_t count = 1, step = 1, columns = 0, pieces = 1;
-  int kept_rank = 0;
+  int64_t count = 1, step = 1, columns = 0, cuts = 1, pieces = 1, all = 1;
+  int kept_rank = 0, slow_rank = 0;
+  int64_t slow[kMaxRank], slow_x[kMaxRank];
   int64_t kept[kMaxRank], kept_x[kMaxRank], kept_y[kMaxRank];
 
   Plan(const View& x, const View& y, const bool* drop, bool keepdim) {
@@ -48,6 +51,7 @@ struct Plan {
       bool drop;
     } axes[kMaxRank];
     int n = 0;
+    if (x.numel == 0) return;
     for (int d = 0, k = 0; d < x.rank; d++) {
       int64_t to = drop[d] ? 0 : y.strides[keepdim ? d : k];
       if (!drop[d]) k++;
@@ -67,16 +71,28 @@ struct Plan {
     }
     int ranges = 0;
     for (int i = 0; i < merged; i++) {
-      if (axes[i].drop) ranges++, count = axes[i].size, step = axes[i].x;
+      if (axes[i].drop) all *= axes[i].size;
+      if (axes[i].drop && ranges++ > 0) slow[slow_rank] = axes[i].size, slow_x[slow_rank++] = axes[i].x;
+      else if (axes[i].drop) count = axes[i].size, step = axes[i].x;
       else if (i == 0 && axes[i].x == 1 && axes[i].y == 1) columns = axes[i].size;
       else kept[kept_rank] = axes[i].size, kept_x[kept_rank] = axes[i].x, kept_y[kept_rank++] = axes[i].y;
     }
-    if (ranges > 1 || (columns == 0 && step != 1)) return;
+    if (columns == 0 && step != 1) return;
+    if (slow_rank && count * std::max<int64_t>(columns, 1) < kWorth) return;
     std::reverse(kept, kept + kept_rank);
     std::reverse(kept_x, kept_x + kept_rank);
     std::reverse(kept_y, kept_y + kept_rank);
-    pieces = columns ? (count + kTall - 1) / kTall : (count + kLong - 1) / kLong;
+    cuts = columns ? (count + kTall - 1) / kTall : (count + kLong - 1) / kLong;
+    pieces = cuts * (all / count);
     ok = true;
+  }
+  // Where piece q begins in x, and how long it is.
+  std::pair<int64_t, int64_t> piece(int64_t q) const {
+    const int64_t length = (count + cuts - 1) / cuts, first = q % cuts * length;
+    int64_t at = first * step;
+    q /= cuts;
+    for (int d = 0; d < slow_rank; d++) at += q % slow[d] * slow_x[d], q /= slow[d];
+    return {at, std::max<int64_t>(std::min(length, count - first), 0)};
   }
   Loops<2> outer() const { return Loops<2>(kept_rank, kept, {kept_y, kept_x}); }
   int64_t outputs() const {
@@ -90,53 +106,72 @@ struct Plan {
 template <bool any> double flag_row(int64_t n, const uint8_t* x) {
   return (std::memchr(x, any, size_t(n)) != nullptr) == any;
 }
-template <bool any> void flag_down(int64_t rows, int64_t n, const uint8_t* x, int64_t stride, double* acc) {
-  uint64_t all[8], row[8] = {};
-  std::memset(all, any ? 0 : 1, sizeof all);
-  for (int64_t i = 0; i < rows; i++, x += stride) {
-    std::memcpy(row, x, size_t(n));
-    for (int k = 0; k < 8; k++) all[k] = any ? all[k] | row[k] : all[k] & row[k];
+template <bool any> void flag_down(int64_t rows, int64_t n, const uint8_t* x, int64_t stride, uint8_t* to) {
+  for (int64_t j = 0; j < n; j += 64) {
+    uint64_t all[8], row[8] = {};
+    const size_t width = size_t(std::min<int64_t>(n - j, 64));
+    std::memset(all, any ? 0 : 1, sizeof all);
+    for (int64_t i = 0; i < rows; i++) {
+      std::memcpy(row, x + i * stride + j, width);
+      for (int k = 0; k < 8; k++) all[k] = any ? all[k] | row[k] : all[k] & row[k];
+    }
+    std::memcpy(to + j, all, width);
   }
-  uint8_t flags[64];
-  std::memcpy(flags, all, sizeof flags);
-  for (int64_t j = 0; j < n; j++)
-    acc[j] = any ? std::max(acc[j], double(flags[j])) : std::min(acc[j], double(flags[j]));
 }
 
-double join(Fold f, double a, double b) {
+template <class A> A join(Fold f, A a, A b) {
   if (f == Fold::sum) return a + b;
   if (f == Fold::product) return a * b;
   return a != a || (f == Fold::largest ? a > b : a < b) ? a : b;
 }
-double first_of(Fold f) {
-  constexpr double inf = std::numeric_limits<double>::infinity();
-  return f == Fold::sum ? 0 : f == Fold::product ? 1 : f == Fold::largest ? -inf : inf;
+
+// Of whole numbers; sums wrap. Four at a time, so that one needs not wait for the other.
+template <Fold f> int64_t join_whole(int64_t a, int64_t b) {
+  return f == Fold::sum ? int64_t(uint64_t(a) + uint64_t(b)) : join(f, a, b);
+}
+template <class T, Fold f> int64_t whole_row(int64_t n, const T* x) {
+  int64_t acc[4] = {int64_t(x[0]), 0, 0, 0}, i = 1;
+  if constexpr (sizeof(T) == 1)  // truths: bytes of 0 and 1, eight at a time
+    for (uint64_t eight; i + 8 <= n; i += 8)
+      std::memcpy(&eight, x + i, 8), acc[1] += int64_t(eight * 0x0101010101010101u >> 56);
+  else if (f != Fold::sum) std::fill(acc + 1, acc + 4, acc[0]);
+  for (; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; k++) acc[k] = join_whole<f>(acc[k], int64_t(x[i + k]));
+  for (; i < n; i++) acc[0] = join_whole<f>(acc[0], int64_t(x[i]));
+  return join_whole<f>(join_whole<f>(acc[0], acc[1]), join_whole<f>(acc[2], acc[3]));
+}
+template <class T, class Out, Fold f> void whole_down(int64_t rows, int64_t n, const T* x, int64_t stride, Out* to) {
+  for (int64_t j = 0; j < n; j++) to[j] = Out(x[j]);
+  for (int64_t i = 1; i < rows; i++)
+    for (int64_t j = 0; j < n; j++) to[j] = Out(join_whole<f>(int64_t(to[j]), int64_t(x[i * stride + j])));
 }
 
-template <class T> struct Reduction {
+// Of numbers kept as T; the results of pieces are joined as A.
+template <class T, class Out = T, class A = double> struct Reduction {
   const Plan& p;
   Fold fold;
   bool mean;
-  double (*row)(int64_t n, const T* x);
-  void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, double* acc);
-  int64_t width;    // columns that `down` takes at once
-  double* partial;  // [outputs, pieces] where there is more than one piece
+  A (*row)(int64_t n, const T* x);
+  void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, Out* to);
+  A* partial;  // [outputs, pieces], columns last, where there is more than one piece
 
-  void put(T* y, double value) const { *y = T(mean ? value / double(p.count) : value); }
+  Out finished(A value) const { return Out(mean ? value / A(p.all) : value); }
 
   // f(y, x, index of the output): every range once, in any order.
   template <class F> void each_row(const View& x, const View& y, const F& f) const {
     Loops<2> outer = p.outer();
-    int64_t inner = outer.inner(), rows = outer.rows();
+    int64_t inner = outer.inner(), rows = outer.rows(), each = p.all * std::max<int64_t>(p.columns, 1);
     auto cut = [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
       for (int64_t i = begin; i < end; i++)
-        f(y.as<T>() + at[0] + i * outer.step(0), x.as<T>() + at[1] + i * outer.step(1), row * inner + i);
+        f(y.as<Out>() + at[0] + i * outer.step(0), x.as<T>() + at[1] + i * outer.step(1), row * inner + i);
     };
     const int64_t zero[2] = {};
-    if (rows == 1) {
-      parallel_for(0, inner, std::max<int64_t>(kGrain / p.count, 1), [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
+    if (rows * inner < thread_count()) {  // whoever is called shares the work out
+      outer.run([&, row = int64_t(0)](const int64_t* at, int64_t n) mutable { cut(at, 0, n, row++); });
+    } else if (rows == 1) {
+      parallel_for(0, inner, std::max<int64_t>(kGrain / each, 1), [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
     } else {
-      parallel_for(0, rows, std::max<int64_t>(kGrain / (p.count * inner), 1), [&](int64_t b, int64_t e) {
+      parallel_for(0, rows, std::max<int64_t>(kGrain / (each * inner), 1), [&](int64_t b, int64_t e) {
         int64_t row = b;
         outer.run(b, e, [&](const int64_t* at, int64_t n) { cut(at, 0, n, row++); });
       });
@@ -144,77 +179,59 @@ template <class T> struct Reduction {
   }
 
   void rows(const View& x, const View& y) const {
-    if (p.pieces == 1) return each_row(x, y, [&](T* to, const T* from, int64_t) { put(to, row(p.count, from)); });
-    // Few long ranges: their pieces are the tasks.
-    const int64_t length = (p.count + p.pieces - 1) / p.pieces;
-    Loops<2> outer = p.outer();
-    outer.run([&](const int64_t* at, int64_t n) {
-      for (int64_t i = 0; i < n; i++) {
-        const T* from = x.as<T>() + at[1] + i * outer.step(1);
-        parallel_for(0, p.pieces, 1, [&](int64_t b, int64_t e) {
-          for (int64_t q = b; q < e; q++) partial[q] = row(std::min(length, p.count - q * length), from + q * length);
-        });
-        double total = partial[0];
-        for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q]);
-        put(y.as<T>() + at[0] + i * outer.step(0), total);
-      }
-    });
-  }
-
-  // Few long rows are folded one into the other by the elementwise kernels, in f32 like the others' 64 rows at a time.
-  void few_rows(const View& x, const View& y) const {
-    const auto& table = elementwise_kernels<T>(isa()).binary;
-    auto two = table[int(fold == Fold::sum       ? Binary::add
-                         : fold == Fold::product ? Binary::mul
-                         : fold == Fold::largest ? Binary::maximum
-                                                 : Binary::minimum)];
-    const T n = T(p.count);
-    Loops<2> outer = p.outer();
-    outer.run([&](const int64_t* at, int64_t m) {
-      for (int64_t i = 0; i < m; i++)
-        parallel_for(0, p.columns, std::max<int64_t>(kGrain / p.count, kFewColumns), [&](int64_t b, int64_t e) {
-          for (int64_t j = b; j < e; j += kFewColumns) {
-            const T* from = x.as<T>() + at[1] + i * outer.step(1) + j;
-            T* to = y.as<T>() + at[0] + i * outer.step(0) + j;
-            const int64_t width = std::min(kFewColumns, e - j);
-            std::copy(from, from + width, to);
-            for (int64_t k = 1; k < p.count; k++) two(width, to, 1, from + k * p.step, 1, to);
-            if (mean) table[int(Binary::div)](width, to, 1, &n, 0, to);
-          }
-        });
-    });
-  }
-
-  // Tasks are blocks of columns, or where the matrix is tall, those of each piece of rows.
-  void columns(const View& x, const View& y) const {
-    const int64_t blocks = (p.columns + width - 1) / width;
-    const int64_t height = (p.count + p.pieces - 1) / p.pieces;
-    Loops<2> outer = p.outer();
-    outer.run([&](const int64_t* at, int64_t n) {
-      for (int64_t i = 0; i < n; i++) {
-        const T* from = x.as<T>() + at[1] + i * outer.step(1);
-        T* to = y.as<T>() + at[0] + i * outer.step(0);
-        auto task = [&](int64_t b, int64_t e) {
-          for (int64_t t = b; t < e; t++) {
-            int64_t j = t % blocks * width, piece = t / blocks, m = std::min(width, p.columns - j);
-            double acc[64];
-            std::fill(acc, acc + m, first_of(fold));
-            down(std::min(height, p.count - piece * height), m, from + piece * height * p.step + j, p.step, acc);
-            for (int64_t k = 0; k < m; k++) {
-              if (p.pieces == 1) put(to + j + k, acc[k]);
-              else partial[piece * p.columns + j + k] = acc[k];
-            }
-          }
-        };
-        parallel_for(0, blocks * p.pieces, std::max<int64_t>(kGrain / (height * width), 1), task);
-        for (int64_t j = 0; p.pieces > 1 && j < p.columns; j++) {
-          double total = partial[j];
-          for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, partial[q * p.columns + j]);
-          put(to + j, total);
+    each_row(x, y, [&](Out* to, const T* from, int64_t k) {
+      if (p.pieces == 1) return void(*to = finished(row(p.count, from)));
+      A* part = partial + k * p.pieces;
+      parallel_for(0, p.pieces, std::max<int64_t>(kGrain / p.count, 1), [&](int64_t b, int64_t e) {
+        for (int64_t q = b; q < e; q++) {
+          auto [at, n] = p.piece(q);
+          part[q] = row(n, from + at);
         }
+      });
+      A total = part[0];
+      for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, part[q]);
+      *to = finished(total);
+    });
+  }
+
+  // Tasks are blocks of columns of a piece. Few rows are folded at once; the results of more are joined.
+  void columns(const View& x, const View& y) const {
+    const int64_t blocks = (p.columns + kDownColumns - 1) / kDownColumns;
+    const int64_t width = ((p.columns + blocks - 1) / blocks + 15) / 16 * 16;
+    each_row(x, y, [&](Out* to, const T* from, int64_t k) {
+      A* part = p.pieces > 1 ? partial + k * p.pieces * p.columns : nullptr;
+      auto task = [&](int64_t b, int64_t e) {
+        for (int64_t t = b; t < e; t++) {
+          const int64_t q = t / blocks, j = t % blocks * width, n = std::min(width, p.columns - j);
+          if (n <= 0) continue;
+          auto [at, height] = p.piece(q);
+          const T* x0 = from + at + j;
+          if (!part && height <= kDownRows) {
+            down(height, n, x0, p.step, to + j);
+            for (int64_t c = 0; mean && c < n; c++) to[j + c] /= Out(p.all);
+            continue;
+          }
+          A acc[kDownColumns];
+          for (int64_t r = 0; r < height; r += kDownRows) {
+            Out some[kDownColumns];
+            down(std::min(kDownRows, height - r), n, x0 + r * p.step, p.step, some);
+            for (int64_t c = 0; c < n; c++) acc[c] = r == 0 ? A(some[c]) : join(fold, acc[c], A(some[c]));
+          }
+          for (int64_t c = 0; c < n; c++)
+            if (part) part[q * p.columns + j + c] = acc[c];
+            else to[j + c] = finished(acc[c]);
+        }
+      };
+      parallel_for(0, blocks * p.pieces, std::max<int64_t>(kGrain / (p.count * width), 1), task);
+      for (int64_t j = 0; part && j < p.columns; j++) {
+        A total = part[j];
+        for (int64_t q = 1; q < p.pieces; q++) total = join(fold, total, part[q * p.columns + j]);
+        to[j] = finished(total);
       }
     });
   }
+
+  void run(const View& x, const View& y) const { p.columns ? columns(x, y) : rows(x, y); }
 };
 
 // The axes along which y is a broadcast of nothing: those it lacks, and those of size 1.
@@ -243,29 +260,38 @@ Plan plan(const Call& c, const ReduceAttrs& a) {
 }
 
 int64_t scratch_of(const Plan& p) {
-  if (!p.ok || p.pieces == 1) return 0;
-  return p.pieces * std::max<int64_t>(p.columns, 1) * int64_t(sizeof(double));
+  return p.ok && p.pieces > 1 ? p.pieces * p.outputs() * int64_t(sizeof(double)) : 0;
 }
 
-template <class T> void run_by(const Call& c, const Reduction<T>& r) {
-  if constexpr (!std::is_same_v<T, uint8_t>)
-    if (r.p.columns >= kFewColumns && r.p.count <= 64) return r.few_rows(c.x(0), c.y());
-  if (r.p.columns) r.columns(c.x(0), c.y());
-  else r.rows(c.x(0), c.y());
+template <class T, class Out> void run_whole(const Call& c, const Plan& p, Fold fold) {
+  auto* partial = static_cast<int64_t*>(c.scratch);
+  auto go = [&]<Fold f>() {
+    Reduction<T, Out, int64_t>{p, f, false, whole_row<T, f>, whole_down<T, Out, f>, partial}.run(c.x(0), c.y());
+  };
+  if (fold == Fold::sum) return go.template operator()<Fold::sum>();
+  if constexpr (std::is_same_v<T, Out>)
+    fold == Fold::largest ? go.template operator()<Fold::largest>() : go.template operator()<Fold::smallest>();
 }
+
 void run(const Call& c, const Plan& p, Fold fold, bool mean) {
   double* partial = static_cast<double*>(c.scratch);
-  if (c.x(0).dtype == boolean) {
+  const View &x = c.x(0), &y = c.y();
+  if (x.dtype == boolean && y.dtype == boolean) {
     bool any = fold == Fold::largest;
-    return run_by<uint8_t>(c, {p, fold, false, any ? flag_row<true> : flag_row<false>,
-                               any ? flag_down<true> : flag_down<false>, 64, partial});
+    return Reduction<uint8_t>{
+        p, fold, false, any ? flag_row<true> : flag_row<false>, any ? flag_down<true> : flag_down<false>, partial}
+        .run(x, y);
   }
   auto by_kernels = [&]<class T>() {
     const ReduceKernels<T>& k = reduce_kernels<T>(isa());
-    run_by<T>(c, {p, fold, mean, k.row[int(fold)], k.down[int(fold)], k.columns, partial});
+    Reduction<T>{p, fold, mean, k.row[int(fold)], k.down[int(fold)], partial}.run(x, y);
   };
-  if (c.x(0).dtype == f32) by_kernels.operator()<float>();
-  else by_kernels.operator()<double>();
+  if (x.dtype == f32) by_kernels.operator()<float>();
+  else if (x.dtype == f64) by_kernels.operator()<double>();
+  else if (x.dtype == boolean) run_whole<uint8_t, int64_t>(c, p, fold);
+  else if (x.dtype == i64) run_whole<int64_t, int64_t>(c, p, fold);
+  else if (y.dtype == i64) run_whole<int32_t, int64_t>(c, p, fold);
+  else run_whole<int32_t, int32_t>(c, p, fold);
 }
 
 Fold fold_of(Reduce k) {
@@ -277,9 +303,12 @@ Fold fold_of(Reduce k) {
 bool known(const Call& c) {
   const View &x = c.x(0), &y = c.y();
   Reduce k = Reduce(c.kind);
-  if (y.dtype != x.dtype || x.numel == 0 || c.kind > uint8_t(Reduce::all)) return false;
-  if (k == Reduce::any || k == Reduce::all) return x.dtype == boolean;
-  return x.dtype == f32 || x.dtype == f64;
+  if (x.numel == 0 || c.kind > uint8_t(Reduce::all)) return false;
+  if (k == Reduce::any || k == Reduce::all) return x.dtype == boolean && y.dtype == boolean;
+  if (x.dtype == f32 || x.dtype == f64) return y.dtype == x.dtype;
+  const bool whole = x.dtype == i64 || x.dtype == i32;
+  if (k == Reduce::sum) return y.dtype == i64 && (whole || x.dtype == boolean);
+  return whole && y.dtype == x.dtype && (k == Reduce::amax || k == Reduce::amin);
 }
 
 }  // namespace

@@ -10,12 +10,13 @@ namespace fovea::cpu {
 enum class Fold : uint8_t { sum, largest, smallest, product };
 inline constexpr int kFolds = 4;
 
+inline constexpr int64_t kDownColumns = 512, kDownRows = 256;
+
 // A NaN among the numbers is the largest and the smallest.
 template <class T> struct ReduceKernels {
-  int columns;  // the most that `down` takes at once
   double (*row[kFolds])(int64_t n, const T* x);
-  // acc[j] = acc[j] with x[i * stride + j] of all `rows` folded in, n columns.
-  void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, double* acc);
+  // to[j] = all x[i * stride + j] of `rows` folded, n columns; at most kDownColumns of kDownRows.
+  void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, T* to);
 };
 template <class T> const ReduceKernels<T>& reduce_kernels(Isa level);
 

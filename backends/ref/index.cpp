@@ -177,13 +177,16 @@ int64_t sort_scratch(const Call& c, const void* attrs) {
   return d < 0 ? 0 : size_at(c.x(0), d) * (wide_size(c.x(0).dtype) + int64_t(sizeof(int64_t)));
 }
 
-// out[0] = x sorted along a.dim, out[1] (i64) = where each came from. Stable; NaN comes last in both directions.
+// out[0] = x sorted along a.dim, as far as out[0] reaches; out[1] (i64) = where each came from. Stable; NaN comes last
+// in both directions.
 Status sort(const Call& c, const SortAttrs& a) {
   const View &x = c.x(0), &values = c.y(0), &places = c.y(1);
   int d = axis(a.dim, x.rank);
   if (d < 0) return kBadAxis;
   if (values.dtype != x.dtype || places.dtype != i64) return kMixed;
   int64_t n = size_at(x, d), sx = stride_at(x, d), sv = stride_at(values, d), sp = stride_at(places, d);
+  int64_t count = size_at(values, d);
+  if (size_at(places, d) != count || count > n) return kShapes;
   Strides xs(x, d), vs(values, d), ps(places, d);
   int64_t shape[kMaxRank];
   for (int k = 0; k < x.rank; k++) shape[k] = k == d && n > 0 ? 1 : x.shape[k];
@@ -200,8 +203,8 @@ Status sort(const Call& c, const SortAttrs& a) {
       for (int64_t i = 0; i < m; i++) {
         load(x, at[2] + i * rows.step(2), sx, n, row);
         for (int64_t k = 0; k < n; k++) order[k] = k;
-        std::sort(order, order + n, before);
-        for (int64_t k = 0; k < n; k++) {
+        std::partial_sort(order, order + count, order + n, before);
+        for (int64_t k = 0; k < count; k++) {
           store_one(values, at[0] + i * rows.step(0) + k * sv, row[order[k]]);
           places.as<int64_t>()[at[1] + i * rows.step(1) + k * sp] = order[k];
         }

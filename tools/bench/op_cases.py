@@ -4,8 +4,8 @@ import torch.nn.functional as F
 
 SHAPES = {'gpt2': dict(x=(8, 1024, 768), logits=(512, 50257)),
           'bert': dict(x=(8, 128, 768), logits=(128, 30522))}
-# Compositions are enough for these, and so is their ratio.
-COMPOSED = {'conv1d', 'conv2d', 'max_pool1d', 'avg_pool1d', 'rnn_tanh', 'rnn_relu', 'gru', 'lstm'}
+# What draws at random: only shapes are compared.
+DRAWN = {'dropout', 'rand_like', 'randn_like', 'randint_like', 'bernoulli', 'randperm', 'multinomial'}
 
 
 class Inputs:
@@ -96,20 +96,42 @@ def activations(i):
 
 
 def reductions(i):
-    x, logits = i.x, i.logits
-    for name in 'sum mean amax amin prod any all'.split():
+    x, logits, positive = i.x, i.logits, i.unit + 1
+    for name in 'sum mean amax logsumexp var std'.split():
+        for dim in [-1], [0], [1], [0, 1], [1, 2], []:
+            for grad in False, True:
+                f = lambda t, name=name, dim=dim: getattr(torch, name)(t, dim or [0, 1, 2])
+                yield name, {'dim': dim} if dim else {}, [x], f, grad
+    for name in 'amin prod any all'.split():
         for dim in [-1], [0], [1]:
-            t = i.truth if name in ('any', 'all') else i.unit + 1 if name == 'prod' else x
-            d = dim[0] if name in ('prod', 'any', 'all') else dim
+            t = i.truth if name in ('any', 'all') else positive if name == 'prod' else x
+            d = dim if name == 'amin' else dim[0]
             yield name, {'dim': dim}, [t], lambda t, name=name, d=d: getattr(torch, name)(t, d), False
-    yield 'sum', {}, [x], torch.sum, False
+    for dim in [-1], [0], [1]:
+        yield 'prod', {'dim': dim}, [positive], lambda t, d=dim[0]: t.prod(d), True
+    for name in 'max', 'min':
+        for dim in -1, 0, 1:
+            for grad in False, True:
+                yield name, {'dim': dim}, [x], lambda t, name=name, dim=dim: getattr(t, name)(dim), grad
+    for name in 'argmax', 'argmin':
+        for dim in -1, 0, 1, None:
+            attrs = {} if dim is None else {'dim': dim}
+            yield name, attrs, [x], lambda t, name=name, dim=dim: getattr(t, name)(dim), False
     yield 'argmax', {'dim': -1}, [logits], lambda t: t.argmax(-1), False
     yield 'argmin', {'dim': 0}, [logits], lambda t: t.argmin(0), False
-    for dim in -1, 1:
-        yield 'cumsum', {'dim': dim}, [x], lambda t, dim=dim: t.cumsum(dim), False
-        yield 'logsumexp', {'dim': [dim]}, [x], lambda t, dim=dim: t.logsumexp(dim), False
-    yield 'sort', {'dim': -1}, [x], lambda t: t.sort(dim=-1, stable=True), False
-    yield 'topk', {'k': 50}, [logits[:32].clone()], lambda t: t.topk(50), False
+    for name in 'cumsum cumprod logcumsumexp'.split():
+        for dim in -1, 0, 1:
+            for grad in False, True:
+                t = i.unit * 0.1 + 1 if name == 'cumprod' else x
+                yield name, {'dim': dim}, [t], lambda t, name=name, dim=dim: getattr(t, name)(dim), grad
+    for dim in -1, 0, 1:
+        yield 'sort', {'dim': dim}, [x], lambda t, dim=dim: t.sort(dim=dim, stable=True), False
+    yield 'sort', {'dim': -1}, [x], lambda t: t.sort(dim=-1, stable=True), True
+    yield 'argsort', {'dim': -1}, [x], lambda t: t.argsort(dim=-1, stable=True), False
+    for grad in False, True:
+        yield 'topk', {'k': 50}, [logits[:32].clone()], lambda t: t.topk(50), grad
+    yield 'topk', {'k': 5, 'dim': 1}, [x], lambda t: t.topk(5, 1), False
+    yield 'count_nonzero', {'dim': [-1]}, [x], lambda t: t.count_nonzero(-1), False
 
 
 def norms(i):
@@ -189,17 +211,142 @@ def arrangements(i):
 
 
 def places(i):
-    x, y, ids, logits, pick = i.x, i.y, i.ids, i.logits, i.pick
-    yield 'gather', {'dim': -1}, [x, ids], lambda t, i: t.gather(-1, i), True
-    yield 'gather', {'dim': -1}, [logits, pick[:, None].clone()], lambda t, i: t.gather(-1, i), True
-    yield 'scatter_add', {'dim': -1}, [x, ids, y], lambda t, i, s: t.scatter_add(-1, i, s), False
-    yield 'index_select', {'dim': 0}, [logits, pick], lambda t, i: t.index_select(0, i), True
-    yield 'embedding', {}, [ids[0, :, 0] % x.shape[1], x[0].clone()], F.embedding, True
-    yield 'cat', {'dim': -1}, [x, y], lambda *t: torch.cat(t, -1), False
-    yield 'cat', {'dim': 1}, [x, y], lambda *t: torch.cat(t, 1), True
+    x, y, ids, logits, pick, truth = i.x, i.y, i.ids, i.logits, i.pick, i.truth
+    B, T, C = x.shape
+    at = {-1: ids, 0: ids % B, 1: ids % T}
+    for dim in -1, 0, 1:
+        for grad in False, True:
+            yield 'gather', {'dim': dim}, [x, at[dim]], lambda t, i, d=dim: t.gather(d, i), grad
+    for dim in -1, 0, 1:
+        f = lambda t, i, s, d=dim: t.scatter_add(d, i, s)
+        yield 'scatter_add', {'dim': dim}, [x, at[dim], y], f, dim == -1
+        yield 'scatter_add', {'dim': dim}, [x, at[dim], y], f, False
+    turned = torch.argsort(y, -1)
+    for grad in False, True:
+        yield 'gather', {'dim': -1}, [logits, pick[:, None].clone()], lambda t, i: t.gather(-1, i), grad
+        yield 'take_along_dim', {'dim': -1}, [x, ids], lambda t, i: t.take_along_dim(i, -1), grad
+        yield 'scatter', {'dim': -1}, [x, turned, y], lambda t, i, s: t.scatter(-1, i, s), grad
+    rows = i.integers(T, (T,))
+    for grad in False, True:
+        yield 'index_add', {'dim': 0}, [x[0].clone(), rows, y[0].clone()], lambda t, i, s: t.index_add(0, i, s), grad
+        yield 'index_add', {'dim': 1}, [x, rows, y], lambda t, i, s: t.index_add(1, i, s), grad
+        yield 'index_select', {'dim': 0}, [logits, pick], lambda t, i: t.index_select(0, i), grad
+        for dim in 1, 2:
+            yield 'index_select', {'dim': dim}, [x, rows], lambda t, i, d=dim: t.index_select(d, i), grad
+        for tokens in ids[0, :, 0] % T, rows:
+            yield 'embedding', {}, [tokens, x[0].clone()], F.embedding, grad
+        table = i.normal((logits.shape[1], C))
+        yield 'embedding', {}, [i.integers(logits.shape[1], (B, T)), table], F.embedding, grad
+        flat, few = x.reshape(-1, C), i.integers(B * T, (B * T,))
+        yield 'index', {}, [flat, few], lambda t, i: t[i], grad
+        yield 'index', {}, [x, few % B, few % T], lambda t, i, j: t[i, j], grad
+        yield 'index', {}, [x, truth], lambda t, m: t[m], grad
+        yield 'index', {}, [x, truth[:, :, 0].clone()], lambda t, m: t[m], grad
+        yield 'masked_select', {}, [x, truth], torch.masked_select, grad
+        once = torch.randperm(B * T, generator=i.g)
+        yield 'index_put', {}, [flat, once, y.reshape(-1, C)], lambda t, i, v: t.index_put((i,), v), grad
+        yield 'index_put', {}, [x, truth, y[0, 0, :1].reshape([])], lambda t, m, v: t.index_put((m,), v), grad
+        add = lambda t, i, v: t.index_put((i,), v, accumulate=True)
+        yield 'index_put', {'accumulate': True}, [flat, few, y.reshape(-1, C)], add, grad
+        yield 'masked_fill', {'value': 0.5}, [x, truth], lambda t, m: t.masked_fill(m, 0.5), grad
+    yield 'nonzero', {}, [truth], torch.nonzero, False
+    yield 'nonzero', {}, [x.relu()], torch.nonzero, False
+    yield 'one_hot', {'num_classes': C}, [ids[:, :, 0].clone()], lambda i: F.one_hot(i, C), False
 
 
-FAMILIES = [elementwise, broadcast, activations, reductions, norms, losses, arrangements, places]
+def copies(i):
+    x, y = i.x, i.y
+    for grad in False, True:
+        for dim in -1, 1, 0:
+            yield 'cat', {'dim': dim}, [x, y], lambda *t, d=dim: torch.cat(t, d), grad
+        for dim in 0, 2, -1:
+            yield 'stack', {'dim': dim}, [x, y], lambda *t, d=dim: torch.stack(t, d), grad
+        yield 'flip', {'dims': [1]}, [x], lambda t: t.flip(1), grad
+        yield 'roll', {'shifts': [5], 'dims': [1]}, [x], lambda t: t.roll(5, 1), grad
+        yield 'repeat', {'repeats': [2, 1, 1]}, [x], lambda t: t.repeat(2, 1, 1), grad
+        for dim in 1, 2:
+            f = lambda t, d=dim: t.repeat_interleave(2, d)
+            yield 'repeat_interleave', {'repeats': 2, 'dim': dim}, [x], f, grad
+        f = lambda t: torch.unfold_copy(t, 1, 4, 4)
+        yield 'unfold_copy', {'dimension': 1, 'size': 4, 'step': 4}, [x], f, grad
+        yield 'pad', {'pad': [1, 1]}, [x], lambda t: F.pad(t, [1, 1]), grad
+        yield 'tril', {}, [x], torch.tril, grad
+        yield 'flip_copy', {'dims': [2]}, [x], lambda t: t.flip(2), grad
+        for dims in [0, 2, 1], [1, 0, 2], [2, 0, 1]:
+            yield 'permute_copy', {'dims': dims}, [x], lambda t, d=dims: t.permute(d).contiguous(), grad
+    yield 'split', {'split_size': 256, 'dim': -1}, [x], lambda t: t.split(256, -1), True
+    yield 'chunk', {'chunks': 3, 'dim': 1}, [x], lambda t: t.chunk(3, 1), True
+    yield 'diagonal_copy', {'dim1': 0, 'dim2': 1}, [x], lambda t: torch.diagonal_copy(t, 0, 0, 1), False
+
+
+def products(i):
+    B, T, C = i.shape
+    x, flat, heads = i.x * 0.05, i.x.reshape(-1, C) * 0.05, i.normal((B * 12, T, C // 12)) * 0.1
+    wide, deep, bias = i.normal((3 * C, C)) * 0.05, i.normal((C, 4 * C)) * 0.05, i.normal((3 * C,))
+    for grad in False, True:
+        yield 'linear', {}, [x, wide, bias], F.linear, grad
+        yield 'linear', {}, [i.normal((B, T, 4 * C)) * 0.05, deep], F.linear, grad
+        yield 'matmul', {}, [x, deep], torch.matmul, grad
+        yield 'bmm', {}, [heads, heads.transpose(1, 2).contiguous()], torch.bmm, grad
+        yield 'addmm', {}, [i.normal((4 * C,)), flat, deep], torch.addmm, grad
+        yield 'outer', {}, [i.normal((4096,)), i.normal((C,))], torch.outer, grad
+        yield 'dot', {}, [i.normal((1 << 20,)) * 0.01, i.normal((1 << 20,)) * 0.01], torch.dot, grad
+        few = [i.normal((32, 64)), i.normal((32, 48)), i.normal((40, 64, 48)), i.normal((40,))]
+        yield 'bilinear', {}, few, F.bilinear, grad
+        four = i.normal((2, 12, T, C // 12)) * 0.1
+        for equation, inputs in (('bhqd,bhkd->bhqk', [four, four + 0]), ('bij,jk->bik', [x, deep]), ('bij,bij->b', [x, i.y]),
+                                 ('bij->j', [x]), ('i,j->ij', [x[0, 0].clone(), bias]), ('bqhd,bkhd->bhqk', [
+                                     four.transpose(1, 2).contiguous(), four.transpose(1, 2).contiguous()])):
+            yield 'einsum', {'equation': equation}, inputs, lambda *t, e=equation: torch.einsum(e, *t), grad
+    yield 'matmul', {}, [flat[:32].clone(), i.normal((C, i.logits.shape[1])) * 0.05], torch.matmul, False
+    yield 'matmul', {}, [flat, i.normal((C,))], torch.matmul, False
+
+
+def attention(i):
+    T = i.shape[1]
+    q, k, v = (i.normal((max(1, 1024 // T), 12, T, 64)) for _ in range(3))
+    mask = i.integers(4, (T, T)) > 0
+    mask |= torch.eye(T, dtype=torch.bool)
+    f = F.scaled_dot_product_attention
+    for grad in False, True:
+        yield 'scaled_dot_product_attention', {}, [q, k, v], f, grad
+        yield 'scaled_dot_product_attention', {'is_causal': True}, [q, k, v], lambda *t: f(*t, is_causal=True), grad
+        yield 'scaled_dot_product_attention', {'scale': 0.125}, [q, k, v, mask], f, grad
+
+
+def random(i):
+    x, odds = i.x, i.x.sigmoid()
+    yield 'rand_like', {}, [x], torch.rand_like, False
+    yield 'randn_like', {}, [x], torch.randn_like, False
+    yield 'randint_like', {'high': 1000}, [i.ids], lambda t: torch.randint_like(t, 1000), False
+    yield 'bernoulli', {}, [odds], torch.bernoulli, False
+    yield 'randperm', {'n': 100000}, [i.ids[0, 0, :1].clone()], lambda t: torch.randperm(100000), False
+    for attrs in {'num_samples': 1}, {'num_samples': 8, 'replacement': True}, {'num_samples': 8}:
+        yield 'multinomial', attrs, [i.logits[:32].softmax(-1)], lambda t, a=attrs: torch.multinomial(t, **a), False
+
+
+def composed(i):
+    # Compositions are enough for these: their ratios are listed, not held to 1.
+    B, T, C = i.shape
+    image, line = i.normal((8, 32, 28, 28)), i.normal((8, 64, T))
+    for grad in False, True:
+        yield 'conv1d', {'padding': 1}, [line, i.normal((64, 64, 3)) * 0.1], lambda x, w: F.conv1d(x, w, padding=1), grad
+        yield 'conv2d', {'padding': 1}, [image, i.normal((64, 32, 3, 3)) * 0.1], lambda x, w: F.conv2d(x, w, padding=1), grad
+        yield 'max_pool1d', {'kernel_size': 3, 'padding': 1}, [line], lambda x: F.max_pool1d(x, 3, padding=1), grad
+        yield 'max_pool1d', {'kernel_size': 2}, [line], lambda x: F.max_pool1d(x, 2), grad
+        yield 'avg_pool1d', {'kernel_size': 2}, [line], lambda x: F.avg_pool1d(x, 2), grad
+        for name, gates, states in ('rnn_tanh', 1, 1), ('gru', 3, 1), ('lstm', 4, 2):
+            sizes = (gates * 256, 256), (gates * 256, 256), (gates * 256,), (gates * 256,)
+            inputs = [i.normal((64, 8, 256))] + [i.normal((1, 8, 256)) for _ in range(states)] + [i.normal(s) * 0.05 for s in sizes]
+
+            def f(x, *t, name=name, states=states):
+                state = t[0] if states == 1 else t[:2]
+                return getattr(torch, name)(x, state, t[states:], True, 1, 0.0, False, False, False)
+            yield name, {}, inputs, f, grad
+
+
+FAMILIES = [elementwise, broadcast, activations, reductions, norms, losses, arrangements, places, copies, products,
+            attention, random, composed]
 
 
 def cases(shapes):

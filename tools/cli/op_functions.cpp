@@ -309,7 +309,9 @@ const std::pair<const char*, const char*> kAliases[] = {
 }  // namespace
 
 std::vector<Tensor> OpFunction::call(const OpInputs& in, Attributes& a) const {
-  return form ? form(in, a) : apply_row(id, in, a);
+  Out y = form ? form(in, a) : apply_row(id, in, a);
+  for (size_t k = 0; copied && k < y.size(); k++) y[k] = contiguous(y[k]);
+  return y;
 }
 
 OpFunction op_function(const std::string& name) {
@@ -318,6 +320,11 @@ OpFunction op_function(const std::string& name) {
     if (wanted.rfind(prefix, 0) == 0) wanted.erase(0, std::string(prefix).size());
   for (auto& [alias, real] : kAliases)
     if (wanted == alias) wanted = real;
+  if (wanted.ends_with("_copy")) {
+    OpFunction f = op_function(wanted.substr(0, wanted.size() - 5));
+    f.copied = true;
+    return f;
+  }
   std::vector<std::string_view> known;
   for (std::span<const OpFunction> forms : {std::span<const OpFunction>(kForms), arranging_functions(), nn_functions()})
     for (const OpFunction& f : forms) {

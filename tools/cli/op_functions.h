@@ -25,6 +25,7 @@ struct OpFunction {
   std::vector<Tensor> (*form)(const OpInputs& in, Attributes& a);  // null: as the row is
   uint32_t constants = 0;  // inputs that have no gradient although they are floating, as bits
   int id = 0;              // the row
+  bool copied = false;     // NAME_copy: what a view shows, as an array of its own
 
   std::vector<Tensor> call(const OpInputs& in, Attributes& a) const;
 };
@@ -38,7 +39,7 @@ template <Tensor (*f)(const Operand&, int64_t)> std::vector<Tensor> along(const 
 std::span<const OpFunction> arranging_functions();
 std::span<const OpFunction> nn_functions();
 
-// By name, aliases and "linalg.x" included; UsageError naming the nearest.
+// By name, aliases, "linalg.x" and "x_copy" of views included; UsageError naming the nearest.
 OpFunction op_function(const std::string& name);
 
 }  // namespace fovea::cli

@@ -142,6 +142,14 @@ const OpFunction kArrangingForms[] = {
      },
      1},
     {"categorical", 1, [](In in, At) -> Out { return {categorical(in[0])}; }, 1},
+    {"rand_like", 1, [](In in, At) -> Out { return {rand(in[0].shape(), {.like = in[0].detach()})}; }, 1},
+    {"randn_like", 1, [](In in, At) -> Out { return {randn(in[0].shape(), {.like = in[0].detach()})}; }, 1},
+    {"randint_like", 1,
+     [](In in, At a) -> Out {
+       return {randint(a.integer("low", 0), a.integer("high"), in[0].shape(), {.like = in[0].detach()})};
+     },
+     1},
+    {"randperm", 1, [](In, At a) -> Out { return {randperm(a.integer("n"))}; }, 1},
 };
 
 }  // namespace
