@@ -277,6 +277,7 @@ struct OpRow {
   X(roll,           RollAttrs,      {}) \
   X(tril,           TriangleAttrs,  {}) \
   X(triu,           TriangleAttrs,  {}) \
+  X(upper_bound,    NoAttrs,        {.inputs = 2, .result = Result::index}) \
   X(true_places,    CountAttrs,     {.result = Result::index}) \
   X(cat,            DimAttrs,       {.inputs = 0, .list = true}) \
   X(embedding,      EmbeddingAttrs, {.inputs = 2, .dispatch = 1, .no_gradient = in(0), .needs = {0, in(0)}}) \

@@ -258,7 +258,8 @@ Tensor one_hot(const Operand& ids, int64_t num_classes) {
       n = amax(i).item<int64_t>() + 1;
     }
     check_range(i, 0, n, std::to_string(n) + " classes");
-    return eq(unsqueeze(i, -1), arange(n, {.dtype = i64, .like = i})).to(i64);
+    Tensor none, at = unsqueeze(i, -1), one = expand(full({}, 1, {.dtype = i64, .device = i.device()}), at.shape());
+    return apply<op::scatter, 3>({&none, &at, &one}, {-1, n}, ids.where());
   });
 }
 

@@ -144,32 +144,42 @@ void infer_unfold_backward(Infer& c) {
   if (c.x(0).rank == 0) throw ShapeError("the gradient is [] (expected one axis or more)");
   Shape g = shape_of(c.x(0)), s(g.dims, size_t(g.rank - 1));
   if (s.rank == 0) return c.set(0, c.x(0).dtype, s);
-  s[wrap_dim(a.dimension, s.rank)] = a.extent;
+  int64_t& n = s[wrap_dim(a.dimension, s.rank)];
+  const int64_t size = g[g.rank - 1];
+  if (a.step < 1 || a.extent < 0 || (n > 0 && (a.extent < size || (a.extent - size) / a.step + 1 < n)))
+    throw ShapeError(std::to_string(n) + " windows of " + std::to_string(size) + ", step " + std::to_string(a.step) +
+                     " (expected windows that fit into " + std::to_string(a.extent) + ")");
+  n = a.extent;
   c.set(0, c.x(0).dtype, s);
 }
 
-// The windows' places along the axis, as an index that g, flattened to match, is added by.
+// Into zeros seen as windows. Windows that overlap are added in turns, every so many that none of them does.
 void unfold_backward_compose(Compose& c) {
   const auto& a = c.attrs<UnfoldBackwardAttrs>();
-  const Tensor& g = c.x(0);
-  const int64_t size = g.size(-1);
-  if (g.dim() == 1) {  // of a 0-dim tensor
-    c.out[0] = sum(g);
+  const DType own = c.x(0).dtype();
+  Shape whole(c.x(0).shape().dims, size_t(c.x(0).dim() - 1));
+  if (whole.rank == 0) {
+    c.out[0] = sum(c.x(0));
     return;
   }
-  const int d = wrap_dim(a.dimension, g.dim() - 1);
-  const int64_t windows = g.size(d);
-  Shape shape = g.shape(), spread;
-  shape.rank--;
-  for (int i = 0; i < shape.rank; i++) spread.push_back(i == d ? windows * size : 1);
-  Tensor first = reshape(count_up(windows, {.like = g}) * a.step, {windows, 1});
-  Tensor places = reshape(first + count_up(size, {.like = g}), spread);
-  Tensor flat = movedim(g, -1, d + 1);
-  shape[d] = windows * size;
-  flat = reshape(flat, shape);
-  Shape whole = shape;
+  const int d = wrap_dim(a.dimension, whole.rank);
+  const int64_t windows = whole[d], turns = std::min((c.x(0).size(-1) - 1) / a.step + 1, windows);
   whole[d] = a.extent;
-  c.out[0] = scatter_add(zeros(whole, {.like = g}), d, expand(places, shape), flat);
+  const Array g = (turns > 1 ? c.x(0).to(acc_dtype(own)) : c.x(0)).array();
+  if (g.is_shape_only()) {
+    c.out[0] = Tensor(Array::shape_only(whole, own, g.device()));
+    return;
+  }
+  Array out = Array::empty(whole, g.dtype(), g.device());
+  fill(out, 0);
+  Array all = out.unfold(d, c.x(0).size(-1), a.step);
+  for (int64_t k = 0; k < turns && g.numel() > 0; k++) {
+    const int64_t n = (windows - k - 1) / turns + 1;
+    Array to = all.slice(d, k, n, turns), from = g.slice(d, k, n, turns);
+    if (turns == 1) assign(to, from);
+    else add_into(state(), to, from.view());
+  }
+  c.out[0] = Tensor(out).to(own);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 
 namespace fovea {
@@ -44,14 +45,18 @@ void infer_scatter(Infer& c) {
   c.out[0] = Meta(src.dtype, src.device, y);
 }
 
-// Adds src into zeros of this shape, which differs from index's on axis `dim` at least.
-Tensor add_into_zeros(const Shape& shape, int64_t dim, const Tensor& index, const Tensor& src) {
+// Lays src into zeros of this shape, which differs from index's on axis `dim` at least, or adds it.
+template <op::Id id>
+Tensor scatter_into_zeros(const Shape& shape, int64_t dim, const Tensor& index, const Tensor& src) {
   Shape s = index.shape();
   int d = wrap_dim(dim, s.rank);
   ScatterAttrs a{dim, s.rank ? shape[d] : 1};
   if (s.rank) s[d] = shape[d];
   Tensor base = s == shape ? Tensor() : zeros(shape, {.like = src});
-  return apply<op::scatter_add, 3>({&base, &index, &src}, a, source_location::current());
+  return apply<id, 3>({&base, &index, &src}, a, source_location::current());
+}
+Tensor add_into_zeros(const Shape& shape, int64_t dim, const Tensor& index, const Tensor& src) {
+  return scatter_into_zeros<op::scatter_add>(shape, dim, index, src);
 }
 
 void gather_backward(Backward& b) { b.add(0, add_into_zeros(b.shape(0), b.attrs<DimAttrs>().dim, b.x(1), b.g())); }
@@ -68,9 +73,9 @@ void scatter_backward(Backward& b) {
   Tensor index = b.x(1);
   if (b.needs(0)) b.add(0, scatter(b.g(), dim, index, 0.0));
   if (!b.needs(2)) return;
-  const TensorOptions whole{.dtype = i64, .like = index};
+  const TensorOptions whole{.dtype = index.numel() < int64_t(1) << 31 ? i32 : i64, .like = index};
   Tensor number = reshape(arange(double(index.numel()), whole), index.shape());
-  Tensor last = gather(scatter(zeros(b.g().shape(), whole), dim, index, number), dim, index);
+  Tensor last = gather(scatter_into_zeros<op::scatter>(b.g().shape(), dim, index, number), dim, index);
   b.add(2, where(eq(last, number), gather(b.g(), dim, index), 0.0));
 }
 
@@ -145,6 +150,15 @@ void infer_sort(Infer& c) {
   c.set(1, i64, s);
 }
 
+void infer_upper_bound(Infer& c) {
+  const View &x = c.x(0), &v = c.x(1);
+  if (x.rank != 2 || v.rank != 2 || x.shape[0] != v.shape[0])
+    throw ShapeError("rows " + to_string(shape_of(x)) + ", values " + to_string(shape_of(v)) +
+                     " (expected [rows, n] and [rows, values])");
+  detail::check_dtype(v, "values", x.dtype);
+  c.set(0, i64, shape_of(v));
+}
+
 void sort_backward(Backward& b) { b.add(0, add_into_zeros(b.shape(0), b.attrs<SortAttrs>().dim, b.y(1), b.g())); }
 
 template <op::Id id>
@@ -209,6 +223,11 @@ void define_index_ops() {
                     .gradient = Gradient::backward,
                     .backward = sort_backward,
                     .fixed_outputs = 0b10});
+  define(op::upper_bound,
+         {.doc = "how many numbers of a sorted row are at most each of some values",
+          .infer = infer_upper_bound,
+          .compose = [](Compose& c) { c.out[0] = sum(unsqueeze(c.x(0), 1) <= unsqueeze(c.x(1), 2), 2); },
+          .gradient = Gradient::not_differentiable});
 }
 
 Tensor gather(const Operand& x, int64_t dim, const Operand& index) {

@@ -92,7 +92,7 @@ Tensor high_product(const Tensor& u, uint64_t n) {
 Tensor drawn_by_odds(const Tensor& p, int64_t count, const Tensor& draw) {
   const int64_t rows = p.size(0), n = p.size(1);
   Tensor passed = cumsum(p, 1), u = uniform_from(bits_of(draw, {rows, count}), f64) * narrow(passed, 1, n - 1, 1);
-  return sum(unsqueeze(passed, 1) <= unsqueeze(u, 2), 2);
+  return apply<op::upper_bound, 2>({&passed, &u}, {}, std::source_location::current());
 }
 
 // Different places: each waits for a time that is exponential with its odds as rate, and the first ones are taken.

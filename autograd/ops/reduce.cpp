@@ -1,5 +1,7 @@
 #include "autograd/ops/reduce.h"
 
+#include <limits>
+
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
@@ -62,8 +64,9 @@ Tensor product_before(const Tensor& x) {
   return x.size(-1) > 1 ? cat({one, cumprod(narrow(x, -1, 0, x.size(-1) - 1), -1)}, -1) : one;
 }
 
-// d prod / dx_i is the product of the others: of those before it and of those behind it. Without a division zeros are
-// no case of their own, in any order of derivative.
+// d prod / dx_i is the product of the others. Where neither zeros, overflow nor underflow took part that is y / x_i,
+// else of those before it and of those behind it: without a division zeros are no case of their own, in any order of
+// derivative.
 void prod_backward(Backward& b) {
   const Shape shape = b.shape(0);
   const uint32_t axes = axes_of(b.attrs<ReduceAttrs>().dim, shape.rank);
@@ -77,6 +80,8 @@ void prod_backward(Backward& b) {
         if (!reduced) flat.push_back(shape[i]);
       }
   const DType t = acc_dtype(b.dtype(0));
+  if (Tensor y = prod(b.x(0).to(t), b.attrs<ReduceAttrs>().dim, {.keepdim = true}); detail::are_normal(y))
+    return b.add(0, (spread(b, b.g()).to(t) * y / b.x(0).to(t)).to(b.dtype(0)));
   Tensor x = permute(b.x(0).to(t), order);
   flat.push_back(detail::reduced_count(shape, b.attrs<ReduceAttrs>().dim));
   x = reshape(x, flat);
@@ -125,6 +130,16 @@ template <op::Id id> Tensor reduce_op(const Operand& x, const Shape& dim, Reduce
 }
 
 }  // namespace
+
+bool detail::are_normal(const Tensor& y) {
+  if (!on_host(y.device()) || y.array().is_shape_only() || y.numel() == 0 || (y.dtype() != f32 && y.dtype() != f64))
+    return false;
+  const bool narrow = y.dtype() == f32;
+  const double least = narrow ? double(std::numeric_limits<float>::min()) : std::numeric_limits<double>::min();
+  const double most = narrow ? double(std::numeric_limits<float>::max()) : std::numeric_limits<double>::max();
+  Tensor size = abs(y.detach());
+  return amin(size).item<double>() >= least && amax(size).item<double>() <= most;
+}
 
 Shape detail::reduced_shape(const Shape& x, const Shape& dim, bool keepdim) {
   uint32_t axes = axes_of(dim, x.rank);

@@ -38,6 +38,9 @@ namespace detail {
 // The shape that a reduction over `dim` leaves; ShapeError for an axis that is not there.
 Shape reduced_shape(const Shape& x, const Shape& dim, bool keepdim);
 int64_t reduced_count(const Shape& x, const Shape& dim);  // how many elements go into one
+// Whether products can be divided by their factors again: on the host, f32 or f64, none is 0, denormal, infinite or
+// NaN.
+bool are_normal(const Tensor& y);
 }  // namespace detail
 
 }  // namespace fovea

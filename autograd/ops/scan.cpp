@@ -3,6 +3,7 @@
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
 
 namespace fovea {
@@ -15,6 +16,7 @@ void infer_scan(Infer& c) {
   c.like(0, c.x(0));
 }
 
+// dx_k is the sum of g_i y_i over i >= k, divided by x_k, where neither zeros, overflow nor underflow took part. Else
 // dx_k = (x_0 ... x_k-1) s_k with s_k = g_k + x_k+1 s_k+1: no division, so zeros are no case of their own, in any order
 // of derivative. s by doubling: with b_k = g_k + x_k+1 g_k+1 + ... (n terms) and a_k = x_k+1 ... x_k+n,
 // b_k + a_k b_k+n has 2n terms.
@@ -22,7 +24,11 @@ void cumprod_backward(Backward& b) {
   const int64_t d = b.attrs<DimAttrs>().dim;
   Tensor x = wide(b.x(0)), s = wide(b.g());
   const int64_t n = x.dim() ? x.size(d) : 1;
-  if (n > 1) {
+  Tensor y = n > 1 ? cumprod(x, d) : Tensor();
+  if (n > 1 && detail::are_normal(y)) {
+    const Slice reversed{.step = -1};
+    s = slice(cumsum(slice(s * y, d, reversed), d), d, reversed) / x;
+  } else if (n > 1) {
     Tensor before = cumprod(narrow(x, d, 0, n - 1), d), a = narrow(x, d, 1, n - 1);
     for (int64_t step = 1; step < n; step *= 2) {
       s = cat({narrow(s, d, 0, n - step) + a * narrow(s, d, step, n - step), narrow(s, d, n - step, step)}, d);

@@ -44,6 +44,9 @@ void detail::index_samples(Samples& s) {
   s.add<op::true_places>({exactly({2, 4}, {0, 1, 1, 0, 0, 0, 1, 0}, boolean)}, {3});
   s.add<op::true_places>({exactly({4}, {1, 1, 0, 1}, boolean)}, {2}).named("fewer than there are");
   s.add<op::true_places>({exactly({2, 2}, {0, 1, 0, 0}, boolean)}, {3}).named("more than there are");
+  s.add<op::upper_bound>({exactly({2, 4}, {0, 1, 1, 2, -1, 0, 5, 6}), exactly({2, 3}, {1, -1, 3, 5, 0.5, 9})}, {});
+  s.add<op::upper_bound>({exactly({1, 0}, {}), exactly({1, 2}, {1, 2})}, {}).named("nothing");
+  s.add<op::upper_bound>({exactly({1, 1}, {2}), exactly({1, 1}, {1})}, {}).named("single");
   s.add<op::true_places>({truths({0, 3})}, {0}).named("empty");
   s.add<op::true_places>({truths({})}, {0}).named("0-dim");
   s.add<op::true_places>({exactly({1}, {1}, boolean)}, {1}).named("single");

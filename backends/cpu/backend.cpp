@@ -64,9 +64,12 @@ class CpuBackend final : public HostBackend {
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
     cpu::set_with_halves<op::rope, cpu::rope, cpu::all_dense, cpu::rope_scratch>(table, dense);
     cpu::set_with_halves<op::dropout, cpu::dropout, cpu::all_dense>(table, dense);
-    cpu::set_with_halves<op::scan, cpu::scan>(table, dense);
+    cpu::set_with_halves<op::scan, cpu::scan>(table, whole);
     cpu::set_with_halves<op::arg_reduce, cpu::arg_reduce>(table, dense);
-    cpu::set_with_halves<op::sort, cpu::sort, cpu::all_accepted, cpu::sort_scratch>(table, dense);
+    cpu::set_with_halves<op::sort, cpu::sort, cpu::all_accepted, cpu::sort_scratch>(
+        table, {.dtypes = kReal | only(i64), .layout = Layout::contiguous});
+    table.set<op::upper_bound, cpu::upper_bound>(
+        {.dtypes = kReal, .layout = Layout::contiguous, .accepts = cpu::upper_bound_accepts});
     table.set<op::gather, cpu::gather>();
     cpu::set_with_halves<op::scatter_kind, cpu::scatter, cpu::all_accepted, cpu::scatter_scratch>(table, {});
     table.set<op::true_places, cpu::true_places>(

@@ -31,6 +31,20 @@ template <class T> void copy_tile(const Tiles& t, const T* x, T* y, int64_t row,
     for (int64_t c = column; c < c1; c++) y[r * t.y_row + c] = x[r + c * t.x_column];
 }
 
+// to[i] = from[-i]
+template <class T> void copy_backwards(int64_t n, const T* from, T* to) {
+  int64_t i = 0;
+  if constexpr (sizeof(T) == 4) {
+    typedef uint32_t Four __attribute__((vector_size(16)));
+    for (Four v; i + 4 <= n; i += 4) {
+      std::memcpy(&v, from - i - 3, sizeof v);
+      v = __builtin_shufflevector(v, v, 3, 2, 1, 0);
+      std::memcpy(to + i, &v, sizeof v);
+    }
+  }
+  for (; i < n; i++) to[i] = from[-i];
+}
+
 template <class T> void copy_same(const View& x, const View& y) {
   const int64_t size = sizeof(T);
   Loops<2> loops({&y, &x});
@@ -39,6 +53,7 @@ template <class T> void copy_same(const View& x, const View& y) {
     T* to = y.as<T>() + at[0];
     const T* from = x.as<T>() + at[1];
     if (sy == 1 && sx == 1) copy_row(to + begin, from + begin, size_t((end - begin) * size));
+    else if (sy == 1 && sx == -1) copy_backwards(end - begin, from - begin, to + begin);
     else
       for (int64_t i = begin; i < end; i++) to[i * sy] = from[i * sx];
   };
@@ -54,7 +69,7 @@ template <class T> void copy_same(const View& x, const View& y) {
 // True when y is dense, x is not, and some other axis of x has step 1: done tile by tile.
 template <class T> bool copy_transposed(const View& x, const View& y) {
   const int last = y.rank - 1;
-  if (y.rank < 2 || y.strides[last] != 1 || y.shape[last] < kTile / 2) return false;
+  if (y.rank < 2 || y.strides[last] != 1 || y.shape[last] < 2) return false;
   int fast = -1;
   for (int d = 0; d < last; d++)
     if (x.strides[d] == 1 && y.shape[d] >= kTile / 2) fast = d;
@@ -65,18 +80,25 @@ template <class T> bool copy_transposed(const View& x, const View& y) {
   for (int d = 0; d < last; d++)
     if (d != fast) shape[rank] = y.shape[d], sx[rank] = x.strides[d], sy[rank++] = y.strides[d];
   Loops<2> outer(rank, shape, {sy, sx});
-  const int64_t down = (t.rows + kTile - 1) / kTile;
-  outer.run([&](const int64_t* at, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+  const int64_t down = (t.rows + kTile - 1) / kTile, bytes = t.rows * t.columns * int64_t(sizeof(T));
+  auto some = [&](const int64_t* at, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
       const T* from = x.as<T>() + at[1] + i * outer.step(1);
       T* to = y.as<T>() + at[0] + i * outer.step(0);
-      int64_t grain = std::max<int64_t>(kGrain / (kTile * t.columns * int64_t(sizeof(T))), 1);
-      parallel_for(0, down, grain, [&](int64_t b, int64_t e) {
+      parallel_for(0, down, std::max<int64_t>(kGrain * down / bytes, 1), [&](int64_t b, int64_t e) {
         for (int64_t r = b * kTile; r < std::min(e * kTile, t.rows); r += kTile)
           for (int64_t c = 0; c < t.columns; c += kTile) copy_tile(t, from, to, r, c);
       });
     }
-  });
+  };
+  // Threads share matrices out, or where these are few, each one.
+  const int64_t zero[2] = {}, rows = outer.rows(), inner = outer.inner();
+  if (rows * inner < thread_count()) outer.run([&](const int64_t* at, int64_t n) { some(at, 0, n); });
+  else if (rows == 1)
+    parallel_for(0, inner, std::max<int64_t>(kGrain / bytes, 1), [&](int64_t b, int64_t e) { some(zero, b, e); });
+  else
+    parallel_for(0, rows, std::max<int64_t>(kGrain / (bytes * inner), 1),
+                 [&](int64_t b, int64_t e) { outer.run(b, e, [&](const int64_t* at, int64_t n) { some(at, 0, n); }); });
   return true;
 }
 

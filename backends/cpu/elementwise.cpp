@@ -208,6 +208,13 @@ Status unary(const Call& c, const NoAttrs& a) {
 
 namespace {
 
+// One number for all elements.
+bool is_one(const View& v) {
+  for (int d = 0; d < v.rank; d++)
+    if (v.strides[d] != 0 && v.shape[d] > 1) return false;
+  return v.numel > 0;
+}
+
 [[gnu::noinline]] Status any_binary(const Call& c, const NoAttrs& attrs) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
   auto same = [&](const auto& t) { return t.binary[c.kind]; };
@@ -222,6 +229,14 @@ namespace {
   auto whole = [&]<class T>(const auto& of, const auto& by) {
     return of(kernels<T>()) ? (by.template operator()<T, T>(), true) : false;
   };
+  if (Binary(c.kind) == Binary::shift_right && a.dtype == i64 && y.dtype == i64 && is_one(b)) {  // random bits
+    if (const int64_t by = *b.as<int64_t>(); by >= 0 && by < 64) {
+      run1<int64_t, int64_t>(a, y, kCheap, [by](int64_t n, const int64_t* x, int64_t* to) {
+        for (int64_t i = 0; i < n; i++) to[i] = int64_t(uint64_t(x[i]) >> by);
+      });
+      return {};
+    }
+  }
   bool done = false;
   if (y.dtype == a.dtype && a.dtype == i64) done = whole.operator()<int64_t>(same, same_by);
   else if (y.dtype == a.dtype && a.dtype == i32) done = whole.operator()<int32_t>(same, same_by);

@@ -160,7 +160,7 @@ bool scatters(const Call& c, const ScatterAttrs& a) {
 
 // Threads share the rows of the last axis where that is the one indexed, else its columns: no element is written by
 // two, and each in the order of the index.
-template <class T, bool adds> void scatter_as(const Call& c, int d) {
+template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied) {
   const View &index = c.x(1), &src = c.x(2), &y = c.y();
   const int64_t limit = y.shape[d], along = y.strides[d];
   const ref::Strides to(y, d);
@@ -180,6 +180,7 @@ template <class T, bool adds> void scatter_as(const Call& c, int d) {
       int64_t r = first;
       loops.run(first, end, [&](const int64_t* at, int64_t) {
         const int64_t position = r++ * inner;
+        if (!copied) std::memcpy(y.as<T>() + at[0], c.x(0).as<T>() + at[0], size_t(limit) * sizeof(T));
         T* out = y.as<T>() + at[0] + b * sy;
         const T* from = src.as<T>() + at[2] + b * ss;
         if (si == 0 && sy == 1 && ss == 1) return move(out + place(at[1], position) * along, from, e - b);
@@ -211,16 +212,21 @@ int64_t scatter_scratch(const Call& c, const void* attrs) {
 
 Status scatter(const Call& c, const ScatterAttrs& a) {
   if (!scatters(c, a)) return ref::scatter(c, a);
-  const View &base = c.x(0), &y = c.y();
-  Status s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
-                            : fill({.out = c.out, .outputs = 1}, {});
-  if (!s || c.x(1).numel == 0) return s;
+  const View &base = c.x(0), &index = c.x(1), &y = c.y();
   const int d = ref::axis(a.dim, y.rank);
+  // Rows that are written one by one are copied just before.
+  bool by_rows = base.present() && base.dense && y.dense && d == y.rank - 1 && index.shape[d] > 1;
+  for (int k = 0; k < d; k++) by_rows &= index.shape[k] == y.shape[k];
+  Status s;
+  if (!by_rows)
+    s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
+                       : fill({.out = c.out, .outputs = 1}, {});
+  if (!s || index.numel == 0) return s;
   if (c.kind == uint8_t(Scatter::assign))
-    return ref::by_size(y.dtype, [&]<class T>() { return scatter_as<T, false>(c, d), Status{}; });
-  if (y.dtype == f32) scatter_as<float, true>(c, d);
-  else if (y.dtype == f64) scatter_as<double, true>(c, d);
-  else scatter_as<uint64_t, true>(c, d);
+    return ref::by_size(y.dtype, [&]<class T>() { return scatter_as<T, false>(c, d, !by_rows), Status{}; });
+  if (y.dtype == f32) scatter_as<float, true>(c, d, !by_rows);
+  else if (y.dtype == f64) scatter_as<double, true>(c, d, !by_rows);
+  else scatter_as<uint64_t, true>(c, d, !by_rows);
   return {};
 }
 

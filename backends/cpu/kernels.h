@@ -74,6 +74,8 @@ Status scan(const Call& c, const DimAttrs& a);
 Status arg_reduce(const Call& c, const DimKeepAttrs& a);
 Status sort(const Call& c, const SortAttrs& a);
 int64_t sort_scratch(const Call& c, const void* attrs);
+Status upper_bound(const Call& c, const NoAttrs&);  // sorted rows, values
+bool upper_bound_accepts(const Call& c, const void*);
 Status gather(const Call& c, const DimAttrs& a);       // x, index
 Status scatter(const Call& c, const ScatterAttrs& a);  // base, index, src
 int64_t scatter_scratch(const Call& c, const void* attrs);

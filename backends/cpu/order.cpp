@@ -1,6 +1,8 @@
-// Slots scan, arg_reduce and sort of f32 (halves by way of it), on dense arrays seen as [outer, n, inner] with the axis
-// in the middle; what is not dense is the reference's. Sorting is by radix on the bits: stable by itself.
+// Slots scan, arg_reduce and sort of f32 (halves by way of it), some of f64 and i64, and upper_bound, on dense arrays
+// seen as [outer, n, inner] with the axis in the middle; what is not dense is the reference's. f32 is sorted by radix
+// on the bits: stable by itself.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -26,62 +28,63 @@ struct Axes {
     ok &= d >= 0;
     for (int k = 0; k < x.rank; k++) (k < d ? outer : k == d ? n : inner) *= x.shape[k];
   }
-  // f(first element, how many neighbours) for every range along the axis; neighbours lie side by side.
-  template <class F> void ranges(const F& f) const {
-    const int64_t blocks = (inner + kColumns - 1) / kColumns;
-    const int64_t size = n * std::min(inner, kColumns);
-    parallel_for(0, outer * blocks, std::max<int64_t>(kGrain / size, 1), [&](int64_t b, int64_t e) {
+  // f(first element, how many neighbours, where they are without the axis) for every range along the axis; neighbours
+  // lie side by side, at most `most` of them.
+  template <class F> void ranges(int64_t most, const F& f) const {
+    const int64_t blocks = (inner + most - 1) / most, width = (inner + blocks - 1) / blocks;
+    parallel_for(0, outer * blocks, std::max<int64_t>(kGrain / (n * width), 1), [&](int64_t b, int64_t e) {
       for (int64_t t = b; t < e; t++) {
-        int64_t j = t % blocks * kColumns;
-        f(t / blocks * n * inner + j, std::min(kColumns, inner - j), t / blocks * inner + j);
+        const int64_t j = t % blocks * width;
+        if (j < inner) f(t / blocks * n * inner + j, std::min(width, inner - j), t / blocks * inner + j);
       }
     });
   }
 };
 
-// Each sum waits for the one before, so four rows go side by side.
-template <bool product> void scan_rows(const float* x, float* y, int64_t rows, int64_t n) {
-  double acc[4] = {product, product, product, product};
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t k = 0; k < rows; k++) {
-      double v = x[k * n + i];
+// Each sum waits for the one before, so several rows go side by side.
+template <class T, bool product, int rows> void scan_rows(const T* x, T* y, int64_t n) {
+  double acc[rows];
+  for (double& a : acc) a = product;
+  for (int64_t i = 0; i < n; i++) {
+#pragma GCC unroll 8
+    for (int k = 0; k < rows; k++) {
+      const double v = double(x[k * n + i]);
       acc[k] = product ? acc[k] * v : acc[k] + v;
-      y[k * n + i] = float(acc[k]);
+      y[k * n + i] = T(acc[k]);
     }
+  }
 }
-template <bool product> void scan_range(const Axes& a, const float* x, float* y, int64_t width) {
+template <class T, bool product> void scan_range(const Axes& a, const T* x, T* y, int64_t width) {
   double acc[kColumns];
   std::fill(acc, acc + width, double(product));
   for (int64_t i = 0; i < a.n; i++, x += a.inner, y += a.inner)
     for (int64_t k = 0; k < width; k++) {
       acc[k] = product ? acc[k] * double(x[k]) : acc[k] + double(x[k]);
-      y[k] = float(acc[k]);
+      y[k] = T(acc[k]);
     }
 }
+template <class T, bool product> void scan_all(const Axes& a, const T* x, T* y) {
+  constexpr int kRows = 8;
+  if (a.inner > 1)
+    return a.ranges(kColumns, [&](int64_t at, int64_t n, int64_t) { scan_range<T, product>(a, x + at, y + at, n); });
+  parallel_for(0, (a.outer + kRows - 1) / kRows, std::max<int64_t>(kGrain / (kRows * a.n), 1),
+               [&](int64_t b, int64_t e) {
+                 int64_t r = b * kRows;
+                 const int64_t end = std::min(e * kRows, a.outer);
+                 for (; r + kRows <= end; r += kRows) scan_rows<T, product, kRows>(x + r * a.n, y + r * a.n, a.n);
+                 for (; r < end; r++) scan_rows<T, product, 1>(x + r * a.n, y + r * a.n, a.n);
+               });
+}
 
-// The first of equals, the first NaN before all.
-template <bool largest> void best_range(const Axes& a, const float* x, int64_t* y, int64_t width) {
-  if (a.inner == 1) {  // the value by vectors, then its place
-    float best = float(reduce_kernels<float>(isa()).row[int(largest ? Fold::largest : Fold::smallest)](a.n, x));
-    int64_t i = 0;
-    if (best != best)
-      while (x[i] == x[i]) i++;
-    else
-      while (x[i] != best) i++;
-    *y = i;
-    return;
-  }
-  float best[kColumns];
-  int64_t place[kColumns] = {};
-  std::copy(x, x + width, best);
-  for (int64_t i = 1; i < a.n; i++) {
-    x += a.inner;
-    for (int64_t k = 0; k < width; k++) {
-      bool better = (largest ? x[k] > best[k] : x[k] < best[k]) || (x[k] != x[k] && best[k] == best[k]);
-      if (better) best[k] = x[k], place[k] = i;
-    }
-  }
-  std::copy(place, place + width, y);
+// The first of equals, the first NaN before all: the value by vectors, then its place.
+int64_t best_place(const ReduceKernels<float>& kernels, bool largest, const float* x, int64_t n) {
+  const float best = float(kernels.row[int(largest ? Fold::largest : Fold::smallest)](n, x));
+  int64_t i = 0;
+  if (best != best)
+    while (x[i] == x[i]) i++;
+  else
+    while (x[i] != best) i++;
+  return i;
 }
 
 // Bits that order as the numbers do, NaN last and 0 and -0 equal.
@@ -156,41 +159,148 @@ int64_t sort_tasks(const Axes& a) { return std::min<int64_t>(a.outer * a.inner, 
 Status scan(const Call& c, const DimAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   Axes axes(x, a.dim, {&y});
-  if (!axes.ok || y.dtype != f32 || c.kind > uint8_t(Scan::prod)) return ref::scan(c, a);
-  if (axes.inner == 1) {
-    auto rows = c.kind == uint8_t(Scan::prod) ? scan_rows<true> : scan_rows<false>;
-    parallel_for(0, (axes.outer + 3) / 4, std::max<int64_t>(kGrain / (4 * axes.n), 1), [&](int64_t b, int64_t e) {
-      for (int64_t r = 4 * b; r < std::min(4 * e, axes.outer); r += 4)
-        rows(x.as<float>() + r * axes.n, y.as<float>() + r * axes.n, std::min<int64_t>(4, axes.outer - r), axes.n);
-    });
-    return {};
-  }
-  auto range = c.kind == uint8_t(Scan::prod) ? scan_range<true> : scan_range<false>;
-  axes.ranges([&](int64_t at, int64_t width, int64_t) { range(axes, x.as<float>() + at, y.as<float>() + at, width); });
-  return {};
+  if (!axes.ok || y.dtype != x.dtype || c.kind > uint8_t(Scan::prod)) return ref::scan(c, a);
+  auto run = [&]<class T>() {
+    (c.kind == uint8_t(Scan::prod) ? scan_all<T, true> : scan_all<T, false>)(axes, x.as<T>(), y.as<T>());
+    return Status{};
+  };
+  return x.dtype == f32 ? run.template operator()<float>() : run.template operator()<double>();
 }
 
 Status arg_reduce(const Call& c, const DimKeepAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   Axes axes(x, a.dim, {&y});
-  if (!axes.ok || y.dtype != i64) return ref::arg_reduce(c, a);
-  auto range = c.kind == uint8_t(ArgReduce::max) ? best_range<true> : best_range<false>;
-  axes.ranges(
-      [&](int64_t at, int64_t width, int64_t to) { range(axes, x.as<float>() + at, y.as<int64_t>() + to, width); });
+  if (!axes.ok || y.dtype != i64 || axes.n > INT32_MAX) return ref::arg_reduce(c, a);
+  const auto& kernels = reduce_kernels<float>(isa());
+  const bool largest = c.kind == uint8_t(ArgReduce::max);
+  axes.ranges(kDownColumns, [&](int64_t at, int64_t width, int64_t to) {
+    const float* from = x.as<float>() + at;
+    int64_t* place = y.as<int64_t>() + to;
+    if (axes.inner == 1) *place = best_place(kernels, largest, from, axes.n);
+    else kernels.places[!largest](axes.n, width, from, axes.inner, place);
+  });
   return {};
 }
+
+bool upper_bound_accepts(const Call& c, const void*) { return c.y().dense && c.x(1).dtype == c.x(0).dtype; }
+
+// A row that is not sorted after all, or has a NaN, is counted through.
+Status upper_bound(const Call& c, const NoAttrs&) {
+  const View &x = c.x(0), &v = c.x(1), &y = c.y();
+  const int64_t n = x.shape[1], count = v.shape[1];
+  auto run = [&]<class T>() {
+    parallel_for(0, x.shape[0], std::max<int64_t>(kGrain / (n + 1), 1), [&](int64_t b, int64_t e) {
+      for (int64_t r = b; r < e; r++) {
+        const T *row = x.as<T>() + r * n, *end = row + n, *value = v.as<T>() + r * count;
+        bool sorted = n == 0 || row[0] == row[0];
+        for (int64_t i = 1; i < n; i++) sorted &= row[i] >= row[i - 1];
+        for (int64_t j = 0; j < count; j++) {
+          int64_t& place = y.as<int64_t>()[r * count + j];
+          if (value[j] != value[j]) place = 0;
+          else if (sorted) place = std::upper_bound(row, end, value[j]) - row;
+          else place = std::count_if(row, end, [&](T p) { return p <= value[j]; });
+        }
+      }
+    });
+    return Status{};
+  };
+  return x.dtype == f32 ? run.template operator()<float>() : run.template operator()<double>();
+}
+
+namespace {
+
+// Of f64 and i64 keys are as wide as items were, so places lie beside them.
+struct Wide {
+  uint64_t key;
+  int64_t place;
+  bool operator<(const Wide& o) const { return key != o.key ? key < o.key : place < o.place; }
+};
+uint64_t wide_key(double x, bool descending) {
+  if (x != x) return ~uint64_t(0);
+  uint64_t b;
+  x += 0.0;
+  std::memcpy(&b, &x, 8);
+  b = b >> 63 ? ~b : b | uint64_t(1) << 63;
+  return descending ? ~b : b;
+}
+uint64_t wide_key(int64_t x, bool descending) {
+  const uint64_t b = uint64_t(x) ^ uint64_t(1) << 63;
+  return descending ? ~b : b;
+}
+
+constexpr int kBucketBits = 16;
+
+// Once through buckets by the keys' first digits, then each bucket by comparing.
+Wide* sort_wide(Wide* items, Wide* spare, uint32_t* counts, int64_t n) {
+  if (n < 256) {
+    std::sort(items, items + n);
+    return items;
+  }
+  uint64_t low = items[0].key, high = low;
+  for (int64_t i = 1; i < n; i++) low = std::min(low, items[i].key), high = std::max(high, items[i].key);
+  const int bits = std::min<int>(std::bit_width(uint64_t(n)), kBucketBits);
+  const int shift = std::max<int>(std::bit_width(high - low) - bits, 0);
+  const int64_t buckets = int64_t((high - low) >> shift) + 1;
+  std::fill(counts, counts + buckets, 0);
+  for (int64_t i = 0; i < n; i++) counts[(items[i].key - low) >> shift]++;
+  uint32_t begin = 0;
+  for (int64_t k = 0; k < buckets; k++) begin += std::exchange(counts[k], begin);
+  for (int64_t i = 0; i < n; i++) spare[counts[(items[i].key - low) >> shift]++] = items[i];
+  for (int64_t k = 0, at = 0; k < buckets; at = counts[k++])
+    if (counts[k] - at > 1) std::sort(spare + at, spare + counts[k]);
+  return spare;
+}
+
+bool sorts_wide(const Call& c, const SortAttrs& a) {
+  Axes axes(c.x(0), a.dim, {&c.y(0), &c.y(1)});
+  const DType t = c.x(0).dtype;
+  return axes.ok && (t == f64 || t == i64) && c.y(0).dtype == t && c.y(1).dtype == i64 && axes.n < int64_t(1) << 32;
+}
+int64_t wide_bytes(int64_t n) { return 2 * n * int64_t(sizeof(Wide)) + (int64_t(4) << kBucketBits) + 64; }
+
+template <class T> void sort_wide_rows(const Call& c, const SortAttrs& a, const Axes& axes) {
+  const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner, n = axes.n;
+  const int64_t count = c.y(0).numel / rows;
+  parallel_for(0, count ? tasks : 0, 1, [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; t++) {
+      auto* items = reinterpret_cast<Wide*>(static_cast<char*>(c.scratch) + t * wide_bytes(n));
+      Wide* spare = items + n;
+      for (int64_t r = rows * t / tasks; r < rows * (t + 1) / tasks; r++) {
+        const T* x = c.x(0).as<T>() + r / step * n * step + r % step;
+        const int64_t to = r / step * count * step + r % step;
+        for (int64_t i = 0; i < n; i++) items[i] = {wide_key(x[i * step], a.descending), i};
+        const Wide* sorted = items;
+        if (count * 16 <= n) {
+          std::nth_element(items, items + count - 1, items + n);
+          std::sort(items, items + count);
+        } else {
+          sorted = sort_wide(items, spare, reinterpret_cast<uint32_t*>(spare + n), n);
+        }
+        for (int64_t i = 0; i < count; i++) {
+          c.y(1).as<int64_t>()[to + i * step] = sorted[i].place;
+          c.y(0).as<T>()[to + i * step] = x[sorted[i].place * step];
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
 
 // For each task items and as many to spare, and room for a row whose elements do not lie side by side.
 int64_t sort_scratch(const Call& c, const void* attrs) {
   const SortAttrs& a = *static_cast<const SortAttrs*>(attrs);
-  if (!sorts(c, a)) return ref::sort_scratch(c, attrs);
   Axes axes(c.x(0), a.dim, {});
+  if (sorts_wide(c, a)) return sort_tasks(axes) * wide_bytes(axes.n);
+  if (!sorts(c, a)) return ref::sort_scratch(c, attrs);
   return sort_tasks(axes) * 3 * (axes.n + 1) * int64_t(sizeof(uint64_t));
 }
 
 Status sort(const Call& c, const SortAttrs& a) {
-  if (!sorts(c, a)) return ref::sort(c, a);
   const Axes axes(c.x(0), a.dim, {});
+  if (sorts_wide(c, a))
+    return (c.x(0).dtype == f64 ? sort_wide_rows<double> : sort_wide_rows<int64_t>)(c, a, axes), Status{};
+  if (!sorts(c, a)) return ref::sort(c, a);
   const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner, n = axes.n;
   const int64_t count = c.y(0).numel / rows;  // places that are asked for
   const bool few = count * 16 <= n;

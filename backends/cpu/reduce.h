@@ -17,6 +17,8 @@ template <class T> struct ReduceKernels {
   double (*row[kFolds])(int64_t n, const T* x);
   // to[j] = all x[i * stride + j] of `rows` folded, n columns; at most kDownColumns of kDownRows.
   void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, T* to);
+  // The row of each column's largest or smallest, of fewer than 2^31.
+  void (*places[2])(int64_t rows, int64_t n, const T* x, int64_t stride, int64_t* place);
 };
 template <class T> const ReduceKernels<T>& reduce_kernels(Isa level);
 

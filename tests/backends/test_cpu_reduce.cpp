@@ -176,7 +176,9 @@ TEST_CASE("scans, places of the best, sorts, gathers, scatters, any and all are 
       }
       Strided vx(x.data(), f32, shape, rows), vi(index.data(), i64, shape, rows), vs(src.data(), f32, shape, rows);
       Strided column(index.data(), i64, shape, {d == 0 ? 1 : 0, d == 1 ? 1 : 0, d == 2 ? 1 : 0});
-      Strided vt(truth.data(), boolean, shape, rows);
+      std::vector<double> wide(x.begin(), x.end()), source(src.begin(), src.end());
+      Strided vt(truth.data(), boolean, shape, rows), vw(wide.data(), f64, shape, rows);
+      Strided vd(source.data(), f64, shape, rows);
       auto agree = [&](const Slot& slot, std::vector<const View*> in, std::vector<DType> types,
                        const std::vector<int64_t>& to, const void* attrs) {
         for (int kind = 0; kind < slot.kinds; kind++) {
@@ -209,6 +211,7 @@ TEST_CASE("scans, places of the best, sorts, gathers, scatters, any and all are 
       ReduceAttrs one{{d}, true};
       ScatterAttrs into{d};
       agree(scan, {&vs.view}, {f32}, shape, &dim);
+      agree(scan, {&vd.view}, {f64}, shape, &dim);
       agree(arg, {&vx.view}, {i64}, kept, &keep);
       for (int64_t k : {size, size / 3, size / 20})
         for (bool descending : {false, true}) {
@@ -216,6 +219,8 @@ TEST_CASE("scans, places of the best, sorts, gathers, scatters, any and all are 
           some[size_t(d)] = k;
           SortAttrs first{d, descending, k};
           agree(sort, {&vx.view}, {f32, i64}, some, &first);
+          agree(sort, {&vw.view}, {f64, i64}, some, &first);
+          agree(sort, {&vi.view}, {i64, i64}, some, &first);
         }
       for (const Strided* at : {&vi, &column}) {
         agree(gather, {&vx.view, &at->view}, {f32}, shape, &dim);

@@ -17,8 +17,8 @@ class Ops(ProgramTest):
         self.assertEqual(rows['gelu_backward']['gradient'], 'derived')
         self.assertTrue(rows['softmax']['backends']['ref']['composed'])
         self.assertIn('f32', rows['softmax']['backends']['cpu']['kernels'].split())
-        self.assertEqual(rows['cumsum']['backends']['cpu']['kernels'], 'f32 bf16 f16')
-        self.assertIn('f64', rows['cumsum']['backends']['cpu']['reference'].split())  # the reference's slot
+        self.assertEqual(rows['cumsum']['backends']['cpu']['kernels'], 'f32 f64 bf16 f16')
+        self.assertIn('i64', rows['cumsum']['backends']['cpu']['reference'].split())  # the reference's slot
         self.assertNotIn('adamw', rows)
         table = self.ok('ops', '--markdown').out.splitlines()
         self.assertEqual(len(table), len(rows) + 2)

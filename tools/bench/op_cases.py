@@ -251,7 +251,6 @@ def places(i):
         yield 'masked_fill', {'value': 0.5}, [x, truth], lambda t, m: t.masked_fill(m, 0.5), grad
     yield 'nonzero', {}, [truth], torch.nonzero, False
     yield 'nonzero', {}, [x.relu()], torch.nonzero, False
-    yield 'one_hot', {'num_classes': C}, [ids[:, :, 0].clone()], lambda i: F.one_hot(i, C), False
 
 
 def copies(i):
@@ -261,16 +260,11 @@ def copies(i):
             yield 'cat', {'dim': dim}, [x, y], lambda *t, d=dim: torch.cat(t, d), grad
         for dim in 0, 2, -1:
             yield 'stack', {'dim': dim}, [x, y], lambda *t, d=dim: torch.stack(t, d), grad
-        yield 'flip', {'dims': [1]}, [x], lambda t: t.flip(1), grad
-        yield 'roll', {'shifts': [5], 'dims': [1]}, [x], lambda t: t.roll(5, 1), grad
-        yield 'repeat', {'repeats': [2, 1, 1]}, [x], lambda t: t.repeat(2, 1, 1), grad
         for dim in 1, 2:
             f = lambda t, d=dim: t.repeat_interleave(2, d)
             yield 'repeat_interleave', {'repeats': 2, 'dim': dim}, [x], f, grad
         f = lambda t: torch.unfold_copy(t, 1, 4, 4)
         yield 'unfold_copy', {'dimension': 1, 'size': 4, 'step': 4}, [x], f, grad
-        yield 'pad', {'pad': [1, 1]}, [x], lambda t: F.pad(t, [1, 1]), grad
-        yield 'tril', {}, [x], torch.tril, grad
         yield 'flip_copy', {'dims': [2]}, [x], lambda t: t.flip(2), grad
         for dims in [0, 2, 1], [1, 0, 2], [2, 0, 1]:
             yield 'permute_copy', {'dims': dims}, [x], lambda t, d=dims: t.permute(d).contiguous(), grad
