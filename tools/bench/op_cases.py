@@ -153,7 +153,7 @@ def norms(i):
             yield 'var', {'dim': [dim]}, [i.x], lambda t, d=dim: t.var(d), grad
             yield 'std', {'dim': [dim]}, [i.x], lambda t, d=dim: t.std(d), grad
         for p in 1, 2, 3, float('inf'):
-            yield ('vector_norm', {'ord': p, 'dim': [-1]}, [i.x],
+            yield ('vector_norm', {'ord': 'inf' if p > 3 else p, 'dim': [-1]}, [i.x],
                    lambda t, p=p: torch.linalg.vector_norm(t, p, -1), grad)
     yield 'vector_norm', {'ord': 2}, [i.x], torch.linalg.vector_norm, True
     yield from rotations(i)

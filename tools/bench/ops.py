@@ -3,8 +3,10 @@
 
   PYTHON_WITH_TORCH ops.py build/tools/fovea [--only WORD,...] [--calls 10] [--rounds 3] [--shapes gpt2|bert] [--table FILE]
 
-Two threads each. Start it with a malloc that keeps its memory (LD_PRELOAD=libjemalloc.so.2), as our arena does: else
-PyTorch's times are those of page faults. A ratio is the median over rounds in which one follows the other at once.
+Two threads each. Start it with a malloc that keeps its memory, as our arena does (LD_PRELOAD=libjemalloc.so.2 and
+MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1; by itself jemalloc gives blocks of 8 MB and more
+back at once): else PyTorch's times are those of page faults. A ratio is the median over rounds in which one follows the
+other at once.
 --only takes names of ops and of families (op_cases.py); --table writes the ratios in groups, as the notes have them.
 """
 import argparse
