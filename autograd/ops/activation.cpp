@@ -104,8 +104,9 @@ void define_activation_ops() {
   activation<op::huber, op::huber_backward>(
       "scale x^2 / 2, beyond delta a line",
       [](T x, const HuberAttrs& a) {
-        Tensor d = abs(x), near = minimum(d, a.delta);  // one formula for both parts, and no branch that overflows
-        return near * (d - near * 0.5) * a.scale;
+        // One formula for all parts, without a branch that overflows, and smooth at 0.
+        Tensor near = maximum(minimum(x, a.delta), -a.delta);
+        return near * (x - near * 0.5) * a.scale;
       },
       [](T g, T x, const HuberAttrs& a) { return g * (maximum(minimum(x, a.delta), -a.delta) * a.scale); });
   define(op::nan_to_num, {.doc = "x, or the number given for NaN and each infinity",

@@ -296,6 +296,22 @@ Tensor unflatten(const Operand& x, int64_t dim, const Shape& sizes) {
   });
 }
 
+Tensor squeeze(const Operand& x, const Shape& dims) {
+  return called("squeeze", x.where(), [&] {
+    const Tensor& t = tensor_of(x, "squeeze");
+    bool named[kMaxRank] = {};
+    for (int64_t d : dims) {
+      const int axis = wrap_dim(d, t.dim());
+      if (named[axis]) throw ShapeError("axis " + std::to_string(d) + " twice in " + to_string(dims));
+      named[axis] = true;
+    }
+    Shape left;
+    for (int i = 0; i < t.dim(); i++)
+      if (!(named[i] && t.size(i) == 1)) left.push_back(t.size(i));
+    return left.rank == t.dim() ? t : reshape(Operand(t, x.where()), left);
+  });
+}
+
 Tensor squeeze(const Operand& x) {
   return called("squeeze", x.where(), [&] {
     const Tensor& t = tensor_of(x, "squeeze");
@@ -363,7 +379,10 @@ Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<
                        std::to_string(d) + " of " + to_string(y.shape()) + ")");
     if (given.numel() == 1) return repeated(y, d, given.item<int64_t>(), true);
     if (n == 0) return y;
-    if (any(given < 0).item<bool>()) throw ValueError("a repeat is negative (expected 0 or more)");
+    constexpr int64_t most = int64_t(1) << 44;
+    for (int64_t r : {amin(given).item<int64_t>(), amax(given).item<int64_t>()})
+      if (r < 0 || r > most)
+        throw ValueError("a repeat is " + std::to_string(r) + " (expected 0 to " + std::to_string(most) + ")");
     Tensor ends = cumsum(given.to(i64), 0);
     const int64_t total = ends[-1].item<int64_t>();
     Tensor begun = zeros(total + 1, {.dtype = i64, .device = y.device()});

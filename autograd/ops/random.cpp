@@ -24,6 +24,12 @@ Tensor bits_of(const Tensor& draw, const Shape& shape) {
   return Tensor(std::move(out));
 }
 
+// Those that decide over the elements of x: without data where x has none.
+Tensor bits_over(const Tensor& x, const Tensor& draw, const Shape& shape) {
+  const bool planned = x.array().is_shape_only() || draw.array().is_shape_only();
+  return planned ? Tensor(Array::shape_only(shape, i64, x.device())) : bits_of(draw, shape);
+}
+
 // How many of them make a uniform number: as many as the dtype holds between 1/2 and 1, so that none is rounded to 1.
 int digits_of(DType t) { return t == f64 ? 53 : t == bf16 ? 8 : t == f16 ? 11 : 24; }
 
@@ -91,14 +97,27 @@ Tensor high_product(const Tensor& u, uint64_t n) {
 // Places by odds p [rows, n] in f64: how many running sums a uniform part of the whole has passed. [rows, count]
 Tensor drawn_by_odds(const Tensor& p, int64_t count, const Tensor& draw) {
   const int64_t rows = p.size(0), n = p.size(1);
-  Tensor passed = cumsum(p, 1), u = uniform_from(bits_of(draw, {rows, count}), f64) * narrow(passed, 1, n - 1, 1);
+  Tensor passed = cumsum(p, 1), u = uniform_from(bits_over(p, draw, {rows, count}), f64) * narrow(passed, 1, n - 1, 1);
   return apply<op::upper_bound, 2>({&passed, &u}, {}, std::source_location::current());
 }
 
 // Different places: each waits for a time that is exponential with its odds as rate, and the first ones are taken.
 Tensor drawn_in_a_race(const Tensor& p, int64_t count, const Tensor& draw) {
-  Tensor wait = -log1p(-uniform_from(bits_of(draw, p.shape()), f64));
+  Tensor wait = -log1p(-uniform_from(bits_over(p, draw, p.shape()), f64));
   return topk(where(eq(p, 0), -1.0, p / wait), count, 1).second;
+}
+
+// The first element that is not good, as "-0.5 at [0,2]"; "" where all are, or where no host can look.
+std::string first_not(const Tensor& good, const Tensor& x) {
+  if (!on_host(x.device()) || x.array().is_shape_only() || all(good).item<bool>()) return "";
+  int64_t flat = argmin(cast(good, u8)).item<int64_t>();
+  Shape at = x.shape();
+  const std::string value = std::to_string(select(reshape(x, {-1}), 0, flat).item());
+  for (int d = at.rank - 1; d >= 0; d--) {
+    const int64_t n = at[d];
+    at[d] = flat % n, flat /= n;
+  }
+  return at.rank ? value + " at " + to_string(at) : value;
 }
 
 void infer_dropout(Infer& c) {
@@ -113,9 +132,7 @@ void infer_dropout(Infer& c) {
 void dropout_compose(Compose& c) {
   double p = c.attrs<DropoutAttrs>().p;
   const Tensor& x = c.x(0);
-  const bool planned = x.array().is_shape_only() || c.x(1).array().is_shape_only();
-  Tensor bits = planned ? Tensor(Array::shape_only(x.shape(), i64, x.device())) : bits_of(c.x(1), x.shape());
-  Tensor keep = shift_right(bits, 40) >= int64_t(std::ceil(std::ldexp(p, 24)));
+  Tensor keep = shift_right(bits_over(x, c.x(1), x.shape()), 40) >= int64_t(std::ceil(std::ldexp(p, 24)));
   c.out[0] = where(keep, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
 }
 
@@ -257,11 +274,11 @@ Tensor bernoulli(const Operand& p, Generator* generator) {
   if (!is_floating(odds.dtype()))
     detail::fail<DTypeError>("bernoulli", p.where(),
                              std::string("p is ") + name_of(odds.dtype()) + " (expected a floating dtype)");
-  if (on_host(odds.device()) && !odds.array().is_shape_only() && !all(logical_and(odds >= 0, odds <= 1)).item<bool>())
-    detail::fail<ValueError>("bernoulli", p.where(), "a probability is not in [0, 1]");
+  if (std::string bad = first_not(logical_and(odds >= 0, odds <= 1), odds); !bad.empty())
+    detail::fail<ValueError>("bernoulli", p.where(), "p is " + bad + " (expected 0 to 1)");
   Tensor draw = (generator ? *generator : default_generator()).draw(odds.device());
   DType t = odds.dtype() == f64 ? f64 : f32;
-  return cast(uniform_from(bits_of(draw, odds.shape()), t) < odds.to(t), odds.dtype());
+  return cast(uniform_from(bits_over(odds, draw, odds.shape()), t) < odds.to(t), odds.dtype());
 }
 
 Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) {
@@ -276,13 +293,13 @@ Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) 
       throw ValueError("num_samples is " + std::to_string(num_samples) + " (expected 1 " +
                        (o.replacement ? "or more)" : "to " + std::to_string(n) + ", without replacement)"));
     Tensor odds = reshape(t, {t.numel() / n, n}).to(f64);
-    if (on_host(t.device()) && !t.array().is_shape_only()) {
-      if (!all(logical_and(odds >= 0, isfinite(odds))).item<bool>())
-        throw ValueError("an element of p is negative, infinite or NaN");
-      const int64_t least = o.replacement ? 1 : num_samples;
-      if (any(sum(odds > 0, 1) < least).item<bool>())
-        throw ValueError("a row of p has too few elements above 0 (expected " + std::to_string(least) + " or more)");
-    }
+    if (std::string bad = first_not(logical_and(t >= 0, isfinite(t)), t); !bad.empty())
+      throw ValueError("p is " + bad + " (expected finite numbers, 0 or more)");
+    const int64_t least = o.replacement ? 1 : num_samples;
+    Tensor possible = sum(t > 0, -1);
+    if (std::string bad = first_not(possible >= least, possible); !bad.empty())
+      throw ValueError("the number of elements of p above 0 is " + bad + " (expected " + std::to_string(least) +
+                       " or more)");
     Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
     const bool once = o.replacement || num_samples == 1;  // nothing drawn is missed
     Tensor places = (once ? drawn_by_odds : drawn_in_a_race)(odds, num_samples, draw);
@@ -299,8 +316,8 @@ Tensor categorical(const Operand& logits, Generator* generator) {
       throw ShapeError("logits are " + to_string(t.shape()) + " (expected [..., n], n above 0)");
     Shape rows(t.shape().dims, size_t(t.dim() - 1));
     Tensor x = reshape(t, {numel(rows), t.size(-1)}).to(f64), largest = amax(x, 1, {.keepdim = true});
-    if (on_host(t.device()) && !t.array().is_shape_only() && !all(isfinite(largest)).item<bool>())
-      throw ValueError("a row of logits has NaN or inf, or nothing above -inf");
+    if (std::string bad = first_not(isfinite(largest), largest); !bad.empty())
+      throw ValueError("the largest of a row of logits is " + bad + " (expected a finite number)");
     Tensor draw = (generator ? *generator : default_generator()).draw(t.device());
     return reshape(drawn_by_odds(exp(x - largest), 1, draw), rows);
   });

@@ -173,9 +173,8 @@ void define_reduce_ops() {
                     .gradient = Gradient::backward,
                     .backward =
                         [](Backward& b) {
-                          b.add(0, expand(spread(b, b.g()) * (1.0 / double(detail::reduced_count(
-                                                                        b.shape(0), b.attrs<ReduceAttrs>().dim))),
-                                          b.shape(0)));
+                          const int64_t n = detail::reduced_count(b.shape(0), b.attrs<ReduceAttrs>().dim);
+                          b.add(0, expand(spread(b, b.g()) * (1.0 / double(std::max<int64_t>(n, 1))), b.shape(0)));
                         }});
   define(op::prod, {.doc = "product over axes",
                     .infer = infer_reduce<true>,

@@ -16,14 +16,17 @@ Tensor transpose(const Operand& x, int64_t dim0, int64_t dim1);
 Tensor expand(const Operand& x, const Shape& shape);  // -1 keeps a size
 Tensor unsqueeze(const Operand& x, int64_t dim);
 Tensor squeeze(const Operand& x, int64_t dim);
-Tensor squeeze(const Operand& x);  // every axis of size 1
+Tensor squeeze(const Operand& x, const Shape& dims);  // those of them that have size 1
+Tensor squeeze(const Operand& x);                     // every axis of size 1
 // Slice is in autograd/tensor.h.
 Tensor slice(const Operand& x, int64_t dim, const Slice& s);
 Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length);
 Tensor select(const Operand& x, int64_t dim, int64_t index);  // one index: the axis goes
 // x[..., i, ..., i + offset, ...] of dim1 and dim2 as a new last axis, in the place of both.
 Tensor diagonal(const Operand& x, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
+// Pieces of one size, the last with what is left; or of the sizes given, which add up to the axis (ShapeError).
 std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim = 0);
+std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, int64_t dim = 0);
 std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim = 0);
 Tensor cat(const std::vector<Tensor>& tensors, int64_t dim = 0,
            std::source_location where = std::source_location::current());

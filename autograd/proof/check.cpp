@@ -49,7 +49,7 @@ class Checker {
     } else {
       jacobian();
       first();
-      if (o_.order > 1 && s_.order > 1) second();
+      if (o_.order > 1 && s_.order > 1) second(), second_differences();
     }
     if (!s_.large) differences(false);
   }
@@ -162,6 +162,46 @@ class Checker {
       for (double value : along[k]) columns.push_back({value});
       compare(2, -1 - int(k), h[inputs_.size() + k], columns, {1}, false);
     }
+  }
+
+  // The gradient of <v, y> along u, by six points, against D_w D_u <v, y>: where rule and composition leave out the
+  // same term (a branch that holds at one point only), differences alone see it.
+  void second_differences() {
+    for (const Tensor& t : y_)
+      if (t.dtype() != f64) return;  // a cast: its rounding is coarser than any step
+    double largest = 1;
+    std::vector<Tensor> v;
+    std::vector<Numbers> u = no_tangents(), w = no_tangents();
+    for (size_t k = 0; k < y_.size(); k++) v.push_back(probe_like(y_[k], Probe::signs, 11 + k));
+    for (int i : inputs_) {
+      for (double value : numbers(x_[size_t(i)])) largest = std::max(largest, std::abs(value));
+      u[size_t(i)] = numbers(probe_like(x_[size_t(i)], Probe::signs, 130 + uint64_t(i)));
+      w[size_t(i)] = numbers(probe_like(x_[size_t(i)], Probe::sixteenths, 150 + uint64_t(i)));
+    }
+    const double step = std::pow(2.2e-16, 1 / 7.0) * (largest < 1e6 ? std::min(largest, 2.0) : largest);
+    double size = 1;
+    auto slope = [&](const std::vector<Tensor>& x) {
+      std::vector<Tensor> dx = gradients(s_, x, v);
+      double sum = 0, all = 0;
+      for (size_t i = 0; i < dx.size(); i++) {
+        Numbers g = numbers(dx[i]);
+        for (size_t k = 0; k < g.size(); k++) {
+          const double term = g[k] * w[size_t(inputs_[i])][k];
+          sum += term, all += std::abs(term);
+        }
+      }
+      size = std::max(size, all);
+      return sum;
+    };
+    const double d = six_points(u, step, slope), half = six_points(u, step / 2, slope);
+    double expected = 0;
+    Numbers c = flat(v), curve = flat(dual_derivative(s_, x_, w, u));
+    for (size_t e = 0; e < c.size(); e++) expected += c[e] * curve[e], size = std::max(size, std::abs(curve[e]));
+    const double bar = std::abs(d - half) / size, error = std::abs(half - expected) / size;
+    if (!(bar <= 1e-6) || error <= 100 * kDifferences + 4 * bar) return;
+    settle(Verdict::fail, "the exact oracle says " + short_number(expected) +
+                              " of a second derivative, six-point differences of the gradient say " +
+                              short_number(half));
   }
 
   // Compares a gradient with <c, columns>, entry by entry. The error is relative to the largest sum of |terms|, or to
@@ -280,8 +320,8 @@ class Checker {
     }
   }
 
-  // <v, y(x + h u)> by six points, with whole and half steps: their difference is the error bar.
-  double six_points(const Numbers& c, const std::vector<Numbers>& u, double step) {
+  // The slope of f(x + h u) by six points; with whole and half steps, their difference is the error bar.
+  template <class F> double six_points(const std::vector<Numbers>& u, double step, const F& f) {
     const double weights[3] = {45, -9, 1};
     double sum = 0;
     for (int m = 1; m <= 3; m++)
@@ -292,11 +332,7 @@ class Checker {
           for (size_t k = 0; k < v.size(); k++) v[k] += sign * m * step * u[size_t(i)][k];
           moved[size_t(i)] = tensor_from_host(v.data(), f64, x_[size_t(i)].shape(), {.like = x_[size_t(i)]});
         }
-        std::vector<Tensor> y = run(s_, moved);
-        std::vector<int> list = differentiable_outputs(s_, y);
-        size_t e = 0;
-        for (int k : list)
-          for (double value : numbers(y[size_t(k)])) sum += sign * weights[m - 1] * c[e++] * value;
+        sum += sign * weights[m - 1] * f(moved);
       }
     return sum / (60 * step);
   }
@@ -314,7 +350,15 @@ class Checker {
       u[size_t(i)] = numbers(probe_like(x_[size_t(i)], Probe::signs, 70 + uint64_t(i)));
     }
     double step = std::pow(2.2e-16, 1 / 7.0) * (largest < 1e6 ? std::min(largest, 2.0) : largest);
-    double d = six_points(c, u, step), half = six_points(c, u, step / 2);
+    auto value = [&](const std::vector<Tensor>& x) {
+      std::vector<Tensor> y = run(s_, x);
+      double sum = 0;
+      size_t e = 0;
+      for (int k : differentiable_outputs(s_, y))
+        for (double number : numbers(y[size_t(k)])) sum += c[e++] * number;
+      return sum;
+    };
+    double d = six_points(u, step, value), half = six_points(u, step / 2, value);
     double expected = 0, size = 1;
     if (alone) {
       std::vector<Tensor> here;

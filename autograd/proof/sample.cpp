@@ -75,6 +75,7 @@ double noise(uint64_t i, uint64_t seed) {
 }
 
 Sample::Outputs::Outputs(std::initializer_list<Tensor> tensors) : list(tensors) {}
+Sample::Outputs::Outputs(std::vector<Tensor> tensors) : list(std::move(tensors)) {}
 Sample::Outputs::Outputs(const std::pair<Tensor, Tensor>& two) : list{two.first, two.second} {}
 
 std::string Sample::subject() const { return function ? function_name : row(op).name; }

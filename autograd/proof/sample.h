@@ -44,6 +44,7 @@ struct Sample {
   struct Outputs {  // one tensor or several
     std::vector<Tensor> list;
     Outputs(std::initializer_list<Tensor> tensors);
+    Outputs(std::vector<Tensor> tensors);
     Outputs(const std::pair<Tensor, Tensor>& two);
   };
   using Function = Outputs (*)(const std::vector<Tensor>&);

@@ -1,5 +1,6 @@
 // Samples of attention: what a mask can say, and every pattern of its optional inputs.
 #include "autograd/apply.h"
+#include "autograd/ops/attention.h"
 #include "autograd/proof/sample.h"
 
 namespace fovea::proof {
@@ -28,6 +29,37 @@ void both(Samples& s, const Sizes& z, const AttentionAttrs& a, const std::string
       .named(name)
       .sums(n)
       .conditioned(16);
+}
+
+using In = const std::vector<Tensor>&;
+using Out = Sample::Outputs;
+
+// PyTorch's form: dense masks, causal at the top left, two to four axes.
+void dense_masks(Samples& s) {
+  const char* name = "scaled_dot_product_attention";
+  auto masked = [](In x) -> Out { return {scaled_dot_product_attention(x[0], x[1], x[2], {.attn_mask = x[3]})}; };
+  auto causal = [](In x) -> Out { return {scaled_dot_product_attention(x[0], x[1], x[2], {.is_causal = true})}; };
+  Input q = reals({2, 2, 3, 2}), k = reals({2, 2, 4, 2}), v = reals({2, 2, 4, 3});
+  auto add = [&](std::initializer_list<Input> inputs, Sample::Function f, const char* what) -> Sample& {
+    return s.add(name, inputs, f).named(what).sums(8).conditioned(8);
+  };
+  add(
+      {q, k, v}, [](In x) -> Out { return {scaled_dot_product_attention(x[0], x[1], x[2], {.scale = 0.3})}; }, "scale");
+  add({q, k, v, exactly({3, 4}, {1, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0}, boolean)}, masked, "truths, a row of none");
+  add({q, k, v, truths({2, 1, 1, 4})}, masked, "truths that broadcast");
+  add({q, k, v, reals({2, 2, 3, 4})}, masked, "scores");
+  add({q, k, v, exactly({3, 4}, {0, -kInf, 1, 2, -kInf, -kInf, -kInf, -kInf, -3, 0, 0, 0})}, masked,
+      "scores of -inf, a row of them")
+      .up_to(0, kForwardOnly);
+  add({q, k, v}, causal, "causal, more keys");
+  add({reals({4, 2}), reals({2, 2}), reals({2, 1})}, causal, "causal, two axes, more queries");
+  add({reals({2, 3, 2}), reals({2, 3, 2}), reals({2, 3, 2}), reals({2, 3, 3})}, masked, "scores, three axes");
+  auto grouped = [](In x) -> Out {
+    return {scaled_dot_product_attention(x[0], x[1], x[2], {.attn_mask = x[3], .scale = 0.5, .enable_gqa = true})};
+  };
+  add({reals({1, 4, 2, 2}), reals({1, 2, 3, 2}), reals({1, 2, 3, 2}), truths({4, 2, 3})}, grouped, "grouped queries");
+  add({reals({1, 1, 0, 2}), reals({1, 1, 3, 2}), reals({1, 1, 3, 2}), reals({0, 3})}, masked, "no queries");
+  add({reals({1, 1, 2, 2}), reals({1, 1, 0, 2}), reals({1, 1, 0, 2}), truths({2, 0})}, masked, "no keys");
 }
 
 }  // namespace
@@ -63,6 +95,7 @@ void detail::attention_samples(Samples& s) {
       .named("threads")
       .sums(90 * 16)
       .threaded();
+  dense_masks(s);
 }
 
 }  // namespace fovea::proof

@@ -63,6 +63,10 @@ void places(Samples& s) {
   s.add("topk", {apart({0, 2})}, best).named("no rows");
   s.add("topk", {apart({4, 3})}, [](In x) -> Out { return topk(x[0], 3, 0, {.largest = false}); }).named("smallest");
   s.add("topk", {apart({2, 4})}, [](In x) -> Out { return topk(x[0], 0, 1); }).named("none");
+  for (const Input& x : {apart({3, 5}), exactly({2, 3}, {1, kNan, 1, -1, 0, -0.0}), reals({0, 2}), reals({})})
+    s.add("argsort", {x}, [](In x) -> Out {
+       return {argsort(x[0], 0), argsort(x[0], -1, {.descending = true})};
+     }).up_to(0, kPlaces);
   auto chosen = [](In x) -> Out { return {index_select(x[0], 1, x[1])}; };
   s.add("index_select", {reals({2, 4, 3}), ids({5}, 4)}, chosen).sums(5);
   s.add("index_select", {reals({2, 4}), ids({0}, 4)}, chosen).named("nothing");
@@ -87,6 +91,17 @@ void statistics(Samples& s) {
       .named("order 1")
       .sums(3)
       .conditioned(4);
+  auto spread = [](In x) -> Out { return {var(x[0], 1), var(x[0], {}, {.correction = 0})}; };
+  s.add("var", {reals({3, 4})}, spread).sums(12).conditioned(2);
+  s.add("var", {exactly({2, 3}, {2, 2, 2, 5, 5, 5})}, spread).named("of one number").sums(6).conditioned(8);
+  s.add("var", {reals({2, 1})}, spread).named("of single ones").up_to(0, "a division by 0");
+  s.add("norm", {reals({3, 4})},
+        [](In x) -> Out {
+          return {norm(x[0]), norm(x[0], 1, -1, {.keepdim = true})};
+        })
+      .sums(12)
+      .conditioned(2);
+  s.add("norm", {reals({0, 4})}, [](In x) -> Out { return {norm(x[0], 3, 1)}; }).named("of no rows");
   auto count = [](In x) -> Out { return {count_nonzero(x[0], 1)}; };
   s.add("count_nonzero", {exactly({2, 3}, {0, 1, kNan, 0, 0, -1})}, count).up_to(0, kPlaces);
   for (bool keepdim : {false, true}) {
@@ -147,6 +162,7 @@ void arrangements(Samples& s) {
   s.add("movedim", {reals({2, 3, 4})}, [](In x) -> Out { return {movedim(x[0], {0, 1}, {-1, 0})}; });
   s.add("unflatten", {reals({2, 6})}, [](In x) -> Out { return {unflatten(x[0], 1, {-1, 3})}; });
   s.add("squeeze", {reals({1, 3, 1})}, [](In x) -> Out { return {squeeze(x[0])}; });
+  s.add("squeeze", {reals({1, 3, 1})}, [](In x) -> Out { return {squeeze(x[0], {0, 1})}; }).named("some");
 }
 
 void places_by_tensors(Samples& s) {

@@ -1,5 +1,7 @@
 // reduce, scan, arg_reduce. Floating sums and products run in f64, whole numbers in i64 (wrapping), duals in
 // themselves. A NaN wins every comparison; of several, the first.
+#include <limits>
+
 #include "backends/common/formulas.h"
 #include "backends/ref/elements.h"
 #include "backends/ref/kernels.h"
@@ -22,7 +24,8 @@ template <class V> struct Mean {
   V sum;
   int64_t count = 0;
   void take(const V& x) { sum = sum + x, count++; }
-  V result() const { return sum / double(count); }
+  // Of nothing NaN, a constant: it has no slope.
+  V result() const { return count ? sum / double(count) : V(std::numeric_limits<double>::quiet_NaN()); }
 };
 // Equal duals share the slope, as PyTorch's gradient of amax does.
 template <class V, bool largest> struct Best {

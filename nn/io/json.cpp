@@ -11,7 +11,7 @@
 namespace fovea::io {
 namespace {
 
-constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxNesting = 64;
 
 // Bytes of a text that note how far the parser has read.
 struct Reader {
@@ -81,7 +81,7 @@ class Builder {
     return fail("integer " + written + " does not fit in 64 bits with a sign");
   }
   bool open(bool is_array) {
-    if (open_.size() == kMaxDepth) return fail("nested deeper than " + std::to_string(kMaxDepth));
+    if (open_.size() == kMaxNesting) return fail("nested deeper than " + std::to_string(kMaxNesting));
     open_.push_back({is_array, {}, {}, {}, {}});
     return true;
   }

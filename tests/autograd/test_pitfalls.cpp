@@ -1,4 +1,5 @@
 // Mistakes that were made elsewhere, each once: a test per row of the catalogue, with the issue that tells of it.
+#include <bit>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -155,7 +156,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "pitfall 20: GELU is finite for every bf16 (as f32 and f64 too) and f16, forward and backward, executorch#22323, "
+    "pitfall 20: GELU is finite for every bf16 (as f64 too), f16 and 2^20 f32, forward and backward, executorch#22323, "
     "pt#186278, "
     "fairseq#2235") {
   for (const char* d : kDevices)
@@ -168,6 +169,10 @@ TEST_CASE(
           p.bits = q.bits = uint16_t(b);
           double x = t == f16 ? double(float(q)) : double(float(p));
           if (std::isfinite(x)) v.push_back(x);
+        }
+        for (uint32_t b = 0; t == f32 && b < 1u << 20; b++) {  // 2^20 floats, all exponents and signs
+          const float x = std::bit_cast<float>(b * 4096 + 1234);
+          if (std::isfinite(x)) v.push_back(double(x));
         }
         INFO(std::string(d), " ", std::string(name_of(t)), " form ", int(form));
         Tensor x = leaf(v, {int64_t(v.size())}, t, d), y = gelu(x, {form});
@@ -253,15 +258,15 @@ TEST_CASE("pitfall 49: gradients of products with zeros, and of extrema with tie
 TEST_CASE(
     "pitfall 39: a broadcast gradient is summed, for all ranks and sizes of 1 on both sides, pt#1787, burn#181, "
     "nd4j#2424") {
-  // Up to rank 3: every pattern of {1, full} on each side, and every pair of ranks.
-  const int64_t sizes[3] = {2, 3, 2};
-  for (int ra = 0; ra <= 3; ra++)
-    for (int rb = 0; rb <= 3; rb++)
+  // Up to rank 4: every pattern of {1, full} on each side, and every pair of ranks.
+  const int64_t sizes[4] = {2, 2, 3, 2};
+  for (int ra = 0; ra <= 4; ra++)
+    for (int rb = 0; rb <= 4; rb++)
       for (int ones_a = 0; ones_a < 1 << ra; ones_a++)
         for (int ones_b = 0; ones_b < 1 << rb; ones_b++) {
           Shape sa, sb;
-          for (int i = 0; i < ra; i++) sa.push_back(ones_a >> i & 1 ? 1 : sizes[3 - ra + i]);
-          for (int i = 0; i < rb; i++) sb.push_back(ones_b >> i & 1 ? 1 : sizes[3 - rb + i]);
+          for (int i = 0; i < ra; i++) sa.push_back(ones_a >> i & 1 ? 1 : sizes[4 - ra + i]);
+          for (int i = 0; i < rb; i++) sb.push_back(ones_b >> i & 1 ? 1 : sizes[4 - rb + i]);
           Shape s = broadcast(sa, sb);
           Tensor a = leaf(noise_of(numel(sa), 1), sa, f64, "cpu"), b = leaf(noise_of(numel(sb), 2), sb, f64, "cpu");
           sum(a * b).backward();

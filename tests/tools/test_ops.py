@@ -10,6 +10,17 @@ from program import ProgramTest, load, main, save
 
 
 class Ops(ProgramTest):
+    def test_nothing_is_without_samples(self):
+        rows = [json.loads(line) for line in self.ok('ops', '--json').out.splitlines()]
+        # What takes no tensor has no inputs to vary: tests/autograd/test_{arrange,random,tensor}.cpp.
+        makers = {j['op'] for j in rows if j.get('inputs') == 0 or j['op'].endswith('_like') or j['op'] == 'randperm'}
+        self.assertLessEqual({'arange', 'linspace', 'eye', 'full', 'uniform', 'normal', 'randint', 'randperm'}, makers)
+        self.assertEqual([j['op'] for j in rows if j['samples'] == 0 and j['op'] not in makers], [])
+        functions = {j['op']: j['gradient'] for j in rows if 'backends' not in j}
+        self.assertGreater(len(functions), 70)
+        without = {name for name, gradient in functions.items() if gradient == 'none'} - makers
+        self.assertEqual(without, {'argsort', 'bernoulli', 'categorical', 'count_nonzero', 'multinomial', 'nonzero', 'one_hot'})
+
     def test_the_table_of_ops(self):
         rows = {j['op']: j for j in map(json.loads, self.ok('ops', '--json').out.splitlines())}
         self.assertEqual(rows['softmax']['gradient'], 'rule')
@@ -120,13 +131,15 @@ class Op(ProgramTest):
             with open(path, encoding='utf-8') as f:
                 public |= set(re.findall(function, f.read()))
         self.assertGreater(len(public - {'operator'}), 80)
-        rows = {json.loads(line)['op'] for line in self.ok('ops', '--json').out.splitlines()}
+        table = [json.loads(line) for line in self.ok('ops', '--json').out.splitlines()]
+        rows, makers = {j['op'] for j in table}, {j['op'] for j in table if j.get('inputs') == 0}
         # What --grad computes is no function of its own; these are rows, and nothing else is left out.
         gradients = {name for name in rows if name.endswith('_backward')}
         for name in sorted(public - {'operator'} | rows):
+            self.assertIn(name, rows)
             if name in gradients:
                 self.refused(2, f"unknown op '{name}'", 'op', name, '--in', 'none.st', '--out', 'out.st')
-            else:  # the file is looked for once the op is known
+            elif name not in makers:  # the file is looked for once the op is known
                 self.refused(1, 'none.st: cannot be read', 'op', name, '--in', 'none.st', '--out', 'out.st')
 
     def test_rows_take_the_attributes_that_their_fields_name(self):
@@ -156,6 +169,21 @@ class Op(ProgramTest):
         self.close(gelu['out.0'], 'F32', [1], [0.841192])
         norm = self.run_op('layer_norm', {'in.0': x, 'in.2': ('F32', [2], [1, 2])}, attrs={'normalized_shape': [2], 'bias': True})
         self.close(norm['out.0'], 'F32', [2, 2], [1 - 0.99998, 2.99998, 0.000005, 2.999995])
+
+    def test_what_takes_no_tensor_needs_no_file(self):
+        for name, attrs, dtype, shape, numbers in [
+            ('arange', {'start': 1, 'end': 7, 'step': 2}, 'I64', [3], [1, 3, 5]),
+            ('linspace', {'start': 0, 'end': 1, 'steps': 3, 'dtype': 'float64'}, 'F64', [3], [0, 0.5, 1]),
+            ('full', {'size': [2], 'fill_value': 1.5}, 'F32', [2], [1.5, 1.5]),
+            ('eye', {'n': 1, 'm': 2}, 'F32', [1, 2], [1, 0]),
+            ('randint', {'low': 3, 'high': 4, 'size': [2]}, 'I64', [2], [3, 3]),
+            ('uniform', {'size': [1], 'low': 2, 'high': 2}, 'F32', [1], [2]),
+        ]:
+            with self.subTest(name):
+                self.ok('op', name, '--out', self.path('out.st'), '--attrs', json.dumps(attrs))
+                self.close(load(self.read('out.st'))['out.0'], dtype, shape, numbers)
+        self.refused(2, '--in is required', 'op', 'exp', '--out', self.path('out.st'))
+        self.refused(2, 'the attribute end is missing', 'op', 'arange', '--out', self.path('out.st'))
 
     def test_absent_inputs_and_a_loss_of_one_number(self):
         out = self.run_op('cross_entropy', {'in.0': ('F64', [1, 2], [0, 0]), 'in.1': ('I64', [1], [1])}, '--grad',

@@ -45,7 +45,7 @@ Case read_case(const std::string& path, const OpFunction& f, Device device, DTyp
     else if (name == "t5_table") c.in.t5_table = t;
     else throw ValueError(path + ": '" + name + "' is none of in.N, cot.N, mask, t5_table");
   }
-  if (c.in.x.empty()) throw ValueError(path + ": no tensor in.0");
+  if (c.in.x.empty() && f.inputs != 0) throw ValueError(path + ": no tensor in.0");
   return c;
 }
 
@@ -97,7 +97,9 @@ int run_op(const Args& args) {
   Attributes attributes(std::string("op: ") + f.name, json);
   DType dtype = f32;
   if (args.has("--dtype")) dtype = dtype_named(args.text("--dtype"));
-  Case c = read_case(args.text("--in"), f, default_device(), args.has("--dtype") ? &dtype : nullptr);
+  if (!args.has("--in") && f.inputs != 0) throw UsageError("--in is required");
+  Case c;
+  if (args.has("--in")) c = read_case(args.text("--in"), f, default_device(), args.has("--dtype") ? &dtype : nullptr);
 
   std::vector<Tensor> leaves;
   std::vector<std::string> names;
@@ -148,7 +150,8 @@ const Verb kOp = {
     "op",
     "one op on a file's tensors: in.0, ... -> out.0, ..., and gradients",
     {{"NAME", Option::text, "the op, by PyTorch's name", true},
-     {"--in", Option::file, "safetensors with in.0, in.1, ... and cotangents cot.0, ...", true},
+     {"--in", Option::file,
+      "safetensors with in.0, in.1, ... and cotangents cot.0, ...; not needed by what takes none"},
      {"--out", Option::output, "safetensors for out.0, ... and grad.0, ...; - is standard output", true, nullptr, true},
      {"--attrs", Option::text, "its attributes as JSON, by PyTorch's names"},
      {"--grad", Option::flag, "also the gradient of every floating input"},

@@ -97,9 +97,19 @@ Out slice_of(In in, At a) {
   return {slice(in[0], a.integer("dim", 0), s)};
 }
 Out squeeze_of(In in, At a) {
-  if (a.has("dim")) return {squeeze(in[0], a.integer("dim"))};
+  if (a.has("dim")) return {squeeze(in[0], a.list("dim"))};
   a.json("dim");
   return {squeeze(in[0])};
+}
+Out split_of(In in, At a) {
+  const char* name = a.has("split_size") ? "split_size" : "split_size_or_sections";
+  if (const io::Json* j = a.json(name); !j || !j->is_array()) return split(in[0], a.integer(name), a.integer("dim", 0));
+  std::vector<int64_t> sizes;
+  for (const io::Json& n : a.json(name)->as_array()) {
+    if (!n.is_int()) a.fail(std::string(name) + " is " + a.json(name)->dump() + " (expected integers)");
+    sizes.push_back(n.as_int());
+  }
+  return split(in[0], sizes, a.integer("dim", 0));
 }
 template <Tensor (*f)(const Operand&, int64_t, const Operand&, const Operand&)> Out scatter_of(In in, At a) {
   int64_t dim = a.integer("dim");
@@ -237,11 +247,7 @@ const OpFunction kForms[] = {
     {"narrow", 1,
      [](In in, At a) -> Out { return {narrow(in[0], a.integer("dim"), a.integer("start"), a.integer("length"))}; }},
     {"select", 1, [](In in, At a) -> Out { return {select(in[0], a.integer("dim"), a.integer("index"))}; }},
-    {"split", 1,
-     [](In in, At a) -> Out {
-       return split(in[0], a.has("split_size") ? a.integer("split_size") : a.integer("split_size_or_sections"),
-                    a.integer("dim", 0));
-     }},
+    {"split", 1, split_of},
     {"chunk", 1, [](In in, At a) -> Out { return chunk(in[0], a.integer("chunks"), a.integer("dim", 0)); }},
     {"cat", -1, [](In in, At a) -> Out { return {cat(in.x, a.integer("dim", 0))}; }},
     {"stack", -1, [](In in, At a) -> Out { return {stack(in.x, a.integer("dim", 0))}; }},
@@ -314,6 +320,13 @@ std::vector<Tensor> OpFunction::call(const OpInputs& in, Attributes& a) const {
   return y;
 }
 
+std::vector<OpFunction> all_forms() {
+  std::vector<OpFunction> all;
+  for (auto forms : {std::span<const OpFunction>(kForms), arranging_functions(), nn_functions(), making_functions()})
+    all.insert(all.end(), forms.begin(), forms.end());
+  return all;
+}
+
 OpFunction op_function(const std::string& name) {
   std::string wanted = name;
   for (const char* prefix : {"linalg.", "torch.", "nn.functional."})
@@ -326,11 +339,11 @@ OpFunction op_function(const std::string& name) {
     return f;
   }
   std::vector<std::string_view> known;
-  for (std::span<const OpFunction> forms : {std::span<const OpFunction>(kForms), arranging_functions(), nn_functions()})
-    for (const OpFunction& f : forms) {
-      if (wanted == f.name) return f;
-      known.push_back(f.name);
-    }
+  const std::vector<OpFunction> forms = all_forms();
+  for (const OpFunction& f : forms) {
+    if (wanted == f.name) return f;
+    known.push_back(f.name);
+  }
   for (int id : all_ops()) {
     const OpRow& r = row(id);
     if (std::string_view(r.name).ends_with("_backward")) continue;  // gradients are asked for by --grad

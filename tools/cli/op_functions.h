@@ -35,10 +35,13 @@ template <Tensor (*f)(const Operand&, int64_t)> std::vector<Tensor> along(const 
   return {f(in[0], a.integer("dim"))};
 }
 
-// Those of op_functions_arranging.cpp and op_functions_nn.cpp.
+// Those of op_functions_arranging.cpp, op_functions_nn.cpp and op_functions_making.cpp.
 std::span<const OpFunction> arranging_functions();
 std::span<const OpFunction> nn_functions();
+std::span<const OpFunction> making_functions();
 
+// All forms, also of what is a row.
+std::vector<OpFunction> all_forms();
 // By name, aliases, "linalg.x" and "x_copy" of views included; UsageError naming the nearest.
 OpFunction op_function(const std::string& name);
 

@@ -3,7 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
+#include "autograd/proof/sample.h"
 #include "core/edit_distance.h"
+#include "tools/cli/op_functions.h"
 #include "tools/cli/verbs.h"
 
 namespace fovea::cli {
@@ -60,6 +64,22 @@ std::string escaped(std::string text) {
   return text;
 }
 
+// Public functions that are no rows.
+std::vector<OpFunction> made_of_ops(const std::vector<int>& ids) {
+  std::vector<OpFunction> list = all_forms();
+  std::erase_if(list, [&](const OpFunction& f) {
+    return std::any_of(ids.begin(), ids.end(), [&](int id) { return std::string_view(row(id).name) == f.name; });
+  });
+  std::sort(list.begin(), list.end(), [](auto& a, auto& b) { return std::string_view(a.name) < b.name; });
+  return list;
+}
+
+// Of a function made of ops: whether samples check its gradient.
+bool has_gradient(const char* name) {
+  std::vector<std::string> all = proof::sampled_functions();
+  return std::find(all.begin(), all.end(), name) != all.end();
+}
+
 int run_ops(const Args& args) {
   if (args.json()) refuse(args, {"--markdown"}, "and --json exclude each other");
   std::vector<int> ids = all_ops();
@@ -87,9 +107,24 @@ int run_ops(const Args& args) {
       support.set(detail::backends[b].backend->name(), mine);
     }
     j.set("backends", support);
+    j.set("samples", int64_t(proof::samples_of(id).size()));
     line.push_back(op_def(id).doc);
     if (args.json()) print_json(j);
     rows.push_back(line);
+  }
+  for (const OpFunction& f : made_of_ops(ids)) {
+    const char* gradient = has_gradient(f.name) ? "of its ops" : "none";
+    const char* doc = f.inputs ? "made of ops" : "makes a tensor";
+    const std::vector<const proof::Sample*> samples = proof::samples_of(std::string_view(f.name));
+    if (args.json())
+      print_json(Json::Object{{"op", f.name},
+                              {"doc", doc},
+                              {"gradient", gradient},
+                              {"inputs", f.inputs},
+                              {"samples", int64_t(samples.size())}});
+    std::vector<std::string>& line = rows.emplace_back(std::vector<std::string>{f.name, gradient});
+    line.resize(rows[0].size() - 1, "composed");
+    line.push_back(doc);
   }
   if (args.json()) return 0;
   bool markdown = args.has("--markdown");
@@ -135,7 +170,7 @@ int op_named(const std::string& name) {
 }
 
 const Verb kOps = {"ops",
-                   "the table of ops: who computes them, in which dtypes, with which gradient",
+                   "the table of ops and functions: who computes them, in which dtypes, with which gradient",
                    {{"--markdown", Option::flag, "as a table for documentation"}, kPlugins},
                    false,
                    run_ops};

@@ -27,7 +27,8 @@ struct Call {
   const Sample* sample;
   std::vector<Tensor> x;
   const void* attrs;
-  std::string what;  // "input 1 without its first axis"
+  std::string what;        // "input 1 without its first axis"
+  std::string wrong = {};  // the number that is wrong: an error about numbers names it
 };
 
 struct Outcome {
@@ -63,7 +64,8 @@ Outcome outcome(const Call& c) {
 }
 
 // `op: what is wrong, with values at file:line`.
-std::string fault_of_text(const Sample& s, const std::string& text, bool backward) {
+std::string fault_of_text(const Call& c, const std::string& text, bool backward) {
+  const Sample& s = *c.sample;
   std::string name = s.subject();
   if (backward || s.function) name = text.substr(0, text.find(": "));
   if (text.rfind(name + ": ", 0) != 0 || s.subject().rfind(backward ? "" : name, 0) != 0)
@@ -77,6 +79,7 @@ std::string fault_of_text(const Sample& s, const std::string& text, bool backwar
   for (const char* word : {"undefined", "defined tensor", "bool", "nan", "NaN", "inf"})
     values |= middle.find(word) != std::string::npos;
   if (!values) return "has no values";
+  if (middle.find(c.wrong) == std::string::npos) return "does not name the number that is wrong";
   if (text.find('\n') != std::string::npos) return "has several lines";
   return "";
 }
@@ -115,7 +118,7 @@ void try_call(Call c, bool mixed = false) {
   bool shapes = false;
   for (const Tensor& t : c.x) shapes |= t.defined() && t.array().is_shape_only();
   if (!cpu.typed) problem = "error of another type";
-  else if (!cpu.error.empty()) problem = fault_of_text(*c.sample, cpu.error, cpu.backward);
+  else if (!cpu.error.empty()) problem = fault_of_text(c, cpu.error, cpu.backward);
   if (problem.empty() && !mixed && (c.sample->function || !row(c.sample->op).statistic)) {
     Call r = c;
     for (Tensor& t : r.x)
@@ -140,8 +143,8 @@ Tensor filled(const Tensor& t, const Shape& s) { return zeros(s, {.dtype = t.dty
 
 void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
   const void* attrs = s.attrs.get();
-  auto with = [&](size_t i, const Tensor& t, const std::string& what, bool mixed = false) {
-    Call c{&s, x, attrs, "input " + std::to_string(i) + " " + what};
+  auto with = [&](size_t i, const Tensor& t, const std::string& what, bool mixed = false, std::string wrong = "") {
+    Call c{&s, x, attrs, "input " + std::to_string(i) + " " + what, std::move(wrong)};
     c.x[i] = t;
     try_call(c, mixed);
   };
@@ -179,7 +182,8 @@ void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
     if (is_floating(t.dtype())) {
       for (double bad : {double(NAN), double(INFINITY)}) {
         v[0] = bad;
-        with(i, Tensor::of(v, shape, {.dtype = t.dtype(), .device = t.device()}), "with " + std::to_string(bad));
+        with(i, Tensor::of(v, shape, {.dtype = t.dtype(), .device = t.device()}), "with " + std::to_string(bad), false,
+             bad != bad ? "nan" : "inf");
       }
     } else if (t.dtype() != boolean) {
       std::vector<int64_t> ids = t.to_vector<int64_t>();
@@ -187,7 +191,8 @@ void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
            {int64_t(-1), int64_t(-1000), int64_t(1000), int64_t(INT32_MIN), int64_t(1) << 50, kLowest, kHighest}) {
         if (t.dtype() != i64 && (bad > INT32_MAX || bad < INT32_MIN)) continue;
         ids[0] = bad;
-        with(i, Tensor::of(ids, shape, {.dtype = t.dtype(), .device = t.device()}), "with " + std::to_string(bad));
+        with(i, Tensor::of(ids, shape, {.dtype = t.dtype(), .device = t.device()}), "with " + std::to_string(bad),
+             false, std::to_string(bad));
       }
     }
   }
