@@ -7,8 +7,17 @@
 #include <doctest/doctest.h>
 #include "autograd/apply.h"
 #include "autograd/ops/activation.h"
+#include "autograd/ops/arrange.h"
+#include "autograd/ops/attention.h"
+#include "autograd/ops/convolution.h"
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/loss.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/moments.h"
 #include "autograd/ops/norm.h"
+#include "autograd/ops/recurrent.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "autograd/proof/evaluate.h"
@@ -109,6 +118,39 @@ Tensor halves(const Tensor& given) {
 Tensor average(const Tensor& x) { return halves(x) / double(x.size(-1)); }
 Tensor shifted(const Tensor& x) { return x - amax(x, {-1}, {.keepdim = true}).detach(); }
 
+// As sum_k a[i, k] b[j, k].
+Tensor products(const Tensor& a, const Tensor& b) { return halves(unsqueeze(a, 1) * unsqueeze(b, 0)).squeeze(-1); }
+Tensor naive_softmax(const Tensor& x) {
+  Tensor e = exp(shifted(x));
+  return e / halves(e);
+}
+Tensor naive_norm(const Tensor& x) {
+  Tensor m = x - average(x);
+  return m * rsqrt(average(m * m) + 1e-5);
+}
+Tensor naive_var(const Tensor& x) {
+  Tensor m = x - average(x);
+  return halves(m * m) / double(x.size(-1) - 1);
+}
+Tensor naive_cumsum(const Tensor& x) {
+  std::vector<Tensor> y{narrow(x, 1, 0, 1)};
+  for (int64_t i = 1; i < x.size(1); i++) y.push_back(y.back() + narrow(x, 1, i, 1));
+  return cat(y, 1);
+}
+// Weights that every dtype holds.
+Tensor weights(const Tensor& x, const Shape& s) { return probe_like(zeros(s, {.like = x}), Probe::sixteenths, 5); }
+Tensor heads(const Tensor& x) { return x.reshape({1, 1, 16, -1}); }
+Tensor mean_of(const Tensor& x) { return average(x.reshape({1, -1})).reshape(Shape{}); }
+// Gates r, z, n of a state [16, 2].
+Tensor naive_gru(const Tensor& x) {
+  const int64_t n = x.size(1);
+  Tensor h = narrow(x, 1, 0, 2), i = products(x, weights(x, {6, n})), s = products(h, weights(x, {6, 2}));
+  auto gate = [](const Tensor& t, int64_t k) { return narrow(t, 1, 2 * k, 2); };
+  Tensor r = sigmoid(gate(i, 0) + gate(s, 0)), z = sigmoid(gate(i, 1) + gate(s, 1));
+  Tensor fresh = tanh(gate(i, 2) + r * gate(s, 2));
+  return (1 - z) * fresh + z * h;
+}
+
 struct Rival {
   const char* name;
   Tensor (*mine)(const Tensor& x);   // [rows, n]
@@ -117,24 +159,72 @@ struct Rival {
 const Rival kRivals[] = {
     {"sum", [](const Tensor& x) { return sum(x, -1, {.keepdim = true}); }, halves},
     {"mean", [](const Tensor& x) { return mean(x, -1, {.keepdim = true}); }, average},
-    {"softmax", [](const Tensor& x) { return softmax(x, -1); },
-     [](const Tensor& x) {
-       Tensor e = exp(shifted(x));
-       return e / halves(e);
-     }},
+    {"softmax", [](const Tensor& x) { return softmax(x, -1); }, naive_softmax},
     {"log_softmax", [](const Tensor& x) { return log_softmax(x, -1); },
      [](const Tensor& x) { return shifted(x) - log(halves(exp(shifted(x)))); }},
     {"logsumexp", [](const Tensor& x) { return logsumexp(x, {-1}, {.keepdim = true}); },
      [](const Tensor& x) { return log(halves(exp(shifted(x)))) + amax(x, {-1}, {.keepdim = true}); }},
-    {"layer_norm", [](const Tensor& x) { return layer_norm(x, x.size(-1)); },
-     [](const Tensor& x) {
-       Tensor m = x - average(x);
-       return m * rsqrt(average(m * m) + 1e-5);
-     }},
+    {"layer_norm", [](const Tensor& x) { return layer_norm(x, x.size(-1)); }, naive_norm},
     {"rms_norm", [](const Tensor& x) { return rms_norm(x, x.size(-1), Tensor(), {1e-5}); },
      [](const Tensor& x) { return x * rsqrt(average(x * x) + 1e-5); }},
     {"cross_entropy", [](const Tensor& x) { return cross_entropy(x, argmin(x, -1), {.reduction = Reduction::none}); },
      [](const Tensor& x) { return log(halves(exp(shifted(x)))).squeeze(-1) - amin(shifted(x), {-1}); }},
+    {"matmul", [](const Tensor& x) { return matmul(x, transpose(x, 0, 1)); },
+     [](const Tensor& x) { return products(x, x); }},
+    {"linear",
+     [](const Tensor& x) {
+       return linear(x, weights(x, {3, x.size(1)}), weights(x, {3}));
+     },
+     [](const Tensor& x) {
+       return products(x, weights(x, {3, x.size(1)})) + weights(x, {3});
+     }},
+    {"attention", [](const Tensor& x) { return attention(heads(x), heads(x), heads(x)).reshape(x.shape()); },
+     [](const Tensor& x) {
+       Tensor p = naive_softmax(products(x, x) * (1 / std::sqrt(double(x.size(1)))));
+       return products(p, transpose(x, 0, 1));
+     }},
+    {"var", [](const Tensor& x) { return var(x, -1, {.keepdim = true}); }, naive_var},
+    {"std", [](const Tensor& x) { return fovea::std(x, -1, {.keepdim = true}); },
+     [](const Tensor& x) { return sqrt(naive_var(x)); }},
+    {"vector_norm", [](const Tensor& x) { return vector_norm(x, 2, -1, {.keepdim = true}); },
+     [](const Tensor& x) { return sqrt(halves(x * x)); }},
+    {"cumsum", [](const Tensor& x) { return cumsum(x, 1); }, naive_cumsum},
+    {"logcumsumexp", [](const Tensor& x) { return logcumsumexp(x, 1); },
+     [](const Tensor& x) { return log(naive_cumsum(exp(shifted(x)))) + amax(x, {-1}, {.keepdim = true}).detach(); }},
+    {"group_norm",
+     [](const Tensor& x) {
+       return group_norm(x.reshape({2, 8, -1}), 2).reshape(x.shape());
+     },
+     [](const Tensor& x) {
+       return naive_norm(x.reshape({4, -1})).reshape(x.shape());
+     }},
+    {"softmax down", [](const Tensor& x) { return softmax(x, 0); },
+     [](const Tensor& x) { return transpose(naive_softmax(transpose(x, 0, 1)), 0, 1); }},
+    {"huber_loss", [](const Tensor& x) { return huber_loss(x, zeros_like(x.detach())); },
+     [](const Tensor& x) {
+       Tensor d = abs(x), near = minimum(d, 1);
+       return mean_of(near * (d - near * 0.5));
+     }},
+    {"l1_loss", [](const Tensor& x) { return l1_loss(x, zeros_like(x.detach())); },
+     [](const Tensor& x) { return mean_of(abs(x)); }},
+    {"binary_cross_entropy_with_logits",
+     [](const Tensor& x) { return binary_cross_entropy_with_logits(x, ones_like(x.detach()) * 0.25); },
+     [](const Tensor& x) { return mean_of(x * 0.75 + log1p(exp(-x))); }},
+    {"kl_div", [](const Tensor& x) { return kl_div(x, ones_like(x.detach()) * 0.5); },
+     [](const Tensor& x) { return mean_of((-x + log(ones_like(x.detach()) * 0.5)) * 0.5); }},
+    {"conv1d",
+     [](const Tensor& x) {
+       return conv1d(x.reshape({1, 16, -1}), weights(x, {2, 16, 3})).reshape({2, -1});
+     },
+     [](const Tensor& x) {
+       Tensor windows = permute(unfold(x, 1, 3, 1), {1, 0, 2});
+       return products(weights(x, {2, 48}), windows.reshape({windows.size(0), 48}));
+     }},
+    {"gru_cell",
+     [](const Tensor& x) {
+       return gru_cell(x, narrow(x, 1, 0, 2), weights(x, {6, x.size(1)}), weights(x, {6, 2}), Tensor(), Tensor());
+     },
+     naive_gru},
     {"mse_loss", [](const Tensor& x) { return mse_loss(x, zeros_like(x.detach())); },
      [](const Tensor& x) {
        return average((x * x).reshape({1, -1})).reshape(Shape{});
