@@ -81,12 +81,6 @@ DType combine(DType high, bool has_high, DType low, bool has_low) {
   return high;
 }
 
-bool holds(DType t, const Number& n) {
-  int64_t v = n.integer();
-  int bits = 8 * size_of(t) - (t != u8);
-  return n.kind() != Number::whole || (v >= (t == u8 ? 0 : -(int64_t(1) << bits)) && v < int64_t(1) << bits);
-}
-
 template <int N>
 [[gnu::always_inline]] inline Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def,
                                                        const Tensor* const (&in)[N], Array&& out,
@@ -357,6 +351,12 @@ template <int N>
   return detail::apply_first(s, id, in, N, &kNoAttrs, where);
 }
 
+// v is a number of this half dtype; so are NaN and the infinities.
+bool exact(DType half, double v) {
+  const float f = cut_to_float(v);
+  return v != v || double(half == bf16 ? float(BFloat16(f)) : float(Float16(f))) == v;
+}
+
 [[gnu::noinline]] Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
   const Tensor* like = a.is_number() ? b.is_number() ? nullptr : b.pointer() : a.pointer();
   if (like && !like->defined())
@@ -375,8 +375,17 @@ template <int N>
     like = &other;
     t = i64;
   }
+  // Factors and divisors of bf16 and f16 keep their digits, and whole ones their size beside u8 and its like.
+  const DType half = t;
+  const bool wide = (t == bf16 || t == f16) && (id == op::mul || id == op::div) && !exact(t, written.real());
+  if (wide) [[unlikely]] {
+    other = like->to(f32, a.where());
+    like = &other;
+  }
+  if (wide || (row(id).result == Result::floating && !is_floating(t))) t = f32;
   number = (a.is_number() ? a : b).number_beside(t, d);
-  return apply_elementwise<2>(id, {a.is_number() ? &number : like, b.is_number() ? &number : like}, a.where());
+  Tensor y = apply_elementwise<2>(id, {a.is_number() ? &number : like, b.is_number() ? &number : like}, a.where());
+  return wide ? y.to(half, a.where()) : y;
 }
 
 }  // namespace

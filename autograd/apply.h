@@ -51,6 +51,10 @@ Tensor apply(int id, std::initializer_list<Tensor> in, const A& attrs,
   return apply(id, std::span<const Tensor>(in.begin(), in.size()), &attrs, where)[0];
 }
 
+// Whether t has such a number: whole ones in range, finite ones that stay finite. check_holds: ValueError where not.
+bool holds(DType t, const Number& n);
+void check_holds(DType t, const Number& n);
+
 // The common dtype of operands as PyTorch's result_type: tensors with axes first, 0-dim tensors next, written numbers
 // last.
 DType result_type(const Tensor* const* in, int inputs);

@@ -12,8 +12,9 @@ class Number {
   template <class T>
   requires std::is_arithmetic_v<T>
   constexpr Number(T v) : kind_(std::is_same_v<T, bool> ? boolean : std::is_integral_v<T> ? whole : floating) {
-    if constexpr (std::is_integral_v<T>) integer_ = int64_t(v);
-    else real_ = double(v);
+    if constexpr (!std::is_integral_v<T>) real_ = double(v);
+    else if (std::is_unsigned_v<T> && uint64_t(v) > uint64_t(INT64_MAX)) real_ = double(v), kind_ = floating;
+    else integer_ = int64_t(v);
   }
   constexpr Kind kind() const { return kind_; }
   constexpr double real() const { return kind_ == floating ? real_ : double(integer_); }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <ostream>
 
 #include "autograd/engine.h"
@@ -309,6 +310,38 @@ Tensor Operand::number_beside(DType other, Device device) const {
 }
 
 namespace {
+std::string text_of(Number n) {
+  if (n.kind() != Number::floating) return std::to_string(n.integer());
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", n.real());
+  return text;
+}
+}  // namespace
+
+bool holds(DType t, const Number& n) {
+  const double v = n.real();
+  if (t == boolean || (n.kind() == Number::floating && !std::isfinite(v))) return t == boolean || is_floating(t);
+  if (t == f64 || is_dual(t)) return true;
+  if (t == f32) return std::isfinite(float(v));
+  if (t == bf16) return std::isfinite(float(BFloat16(cut_to_float(v))));
+  if (t == f16) return std::isfinite(float(Float16(cut_to_float(v))));
+  if (n.kind() == Number::floating && !(v >= -0x1p63 && v < 0x1p63)) return false;
+  const int64_t whole = n.integer();
+  const int bits = 8 * size_of(t) - (t != u8);
+  return t == i64 || (whole >= (t == u8 ? 0 : -(int64_t(1) << bits)) && whole < int64_t(1) << bits);
+}
+
+void check_holds(DType t, const Number& n) {
+  if (holds(t, n)) return;
+  throw ValueError(text_of(n) + " is no number of " + name_of(t) + ". Clamp it, or choose a wider dtype");
+}
+
+Tensor Operand::element_beside(DType other, Device device) const {
+  if (is_integer(other) && number_.kind() != Number::floating) check_holds(other, number_);
+  return number_beside(other, device);
+}
+
+namespace {
 Tensor made(Array a, const TensorOptions& o, const Where& w) {
   Tensor t(std::move(a));
   return o.requires_grad ? t.requires_grad_(true, w) : t;
@@ -330,6 +363,7 @@ Tensor empty(const Shape& shape, const TensorOptions& o, Where w) try {
 namespace {
 Tensor filled(const char* name, const Shape& shape, Number value, const TensorOptions& o, Where w) try {
   DType own = value.kind() == Number::floating ? f32 : value.kind() == Number::whole ? i64 : boolean;
+  check_holds(o.the_dtype(own), value);
   Array a = room(shape, o.the_dtype(own), o);
   if (is_floating(a.dtype())) fill(a, value.real());
   else fill_integer(a, a.dtype() == boolean ? value.real() != 0 : value.integer());
@@ -345,12 +379,6 @@ Tensor zeros(const Shape& shape, const TensorOptions& o, Where w) { return fille
 Tensor ones(const Shape& shape, const TensorOptions& o, Where w) { return filled("ones", shape, 1.0, o, w); }
 Tensor zeros_like(const Tensor& x, Where w) { return filled("zeros_like", x.shape(w), 0, {.like = x}, w); }
 Tensor ones_like(const Tensor& x, Where w) { return filled("ones_like", x.shape(w), 1, {.like = x}, w); }
-
-namespace {
-std::string text_of(Number n) {
-  return n.kind() == Number::floating ? std::to_string(n.real()) : std::to_string(n.integer());
-}
-}  // namespace
 
 Tensor arange(Number start, Number end, Number step, const TensorOptions& o, Where w) try {
   bool whole = start.kind() != Number::floating && end.kind() != Number::floating && step.kind() != Number::floating;

@@ -37,6 +37,11 @@ class Tensor : public TensorBase {
  public:
   using TensorBase::TensorBase;
   using Where = std::source_location;  // the caller's line, for errors
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&&) = default;
+  // A variable is given another tensor; nothing is written. `x[0] = y` would write nowhere, and does not compile.
+  Tensor& operator=(const Tensor&) & = default;
+  Tensor& operator=(Tensor&&) & = default;
 
   // {1, 2, 3} or {{1, 2}, {3, 4}} or deeper: f32 unless the options say otherwise. ShapeError when rows differ in
   // length.
@@ -168,6 +173,7 @@ class Operand {
   Operand(const Ref<Parameter>& p, Where w = Where::current());
   template <class T>
   requires std::is_arithmetic_v<T> Operand(T v, Where w = Where::current()) : tensor_(nullptr), where_(w), number_(v) {}
+  Operand(const Number& v, Where w = Where::current()) : tensor_(nullptr), where_(w), number_(v) {}
 
   bool is_number() const { return !tensor_; }
   const Tensor& tensor() const { return *tensor_; }
@@ -176,6 +182,8 @@ class Operand {
   Where where() const { return where_; }
   // The number as a weak 0-dim tensor of the dtype it takes beside `other`.
   Tensor number_beside(DType other, Device device) const;
+  // The same, for what is written into a tensor: ValueError where a whole number does not fit the dtype.
+  Tensor element_beside(DType other, Device device) const;
 
  private:
   const Tensor* tensor_;

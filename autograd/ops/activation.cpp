@@ -30,8 +30,11 @@ template <op::Id id, op::Id backward, class Value, class Slope> void activation(
 
 // x where it is not positive, else 0: what e^x is taken of, so that it cannot overflow in the branch that is not taken.
 Tensor not_positive(const Tensor& x) { return where(x > 0, 0.0, x); }
-// log(1 + e^z), without overflow.
-Tensor log_one_plus_exp(const Tensor& z) { return maximum(z, 0.0) + log1p(exp(-abs(z))); }
+// log(1 + e^z), without overflow. Both branches are the whole function: derivatives are right at 0 too.
+Tensor log_one_plus_exp(const Tensor& z) {
+  Tensor below = z < 0;
+  return where(below, 0.0, z) + log1p(exp(where(below, z, -z)));
+}
 
 }  // namespace
 
@@ -39,11 +42,7 @@ void define_activation_ops() {
   using T = const Tensor&;
   using None = const NoAttrs&;
   activation<op::logsigmoid, op::logsigmoid_backward>(
-      "log(sigmoid(x))",
-      [](T x, None) {  // the halves meet smoothly at 0, in derivatives of every order
-        Tensor below = x < 0;
-        return where(below, x, 0.0) - log1p(exp(where(below, x, -x)));
-      },
+      "log(sigmoid(x))", [](T x, None) { return -log_one_plus_exp(-x); },
       [](T g, T x, None) { return g * sigmoid(-x); });
   activation<op::softsign, op::softsign_backward>(
       "x / (1 + |x|)", [](T x, None) { return x / (abs(x) + 1); },

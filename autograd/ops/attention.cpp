@@ -315,8 +315,9 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
       throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
     if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
     Tensor y;
-    if (!o.attn_mask.defined() && o.dropout_p == 0) {
-      AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = o.scale};
+    const double scale = o.scale.value_or(1 / std::sqrt(double(std::max<int64_t>(q.size(3), 1))));
+    if (!o.attn_mask.defined() && o.dropout_p == 0 && scale != 0) {
+      AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = scale};
       y = attention(Operand(q, query.where()), k, v, plain);
     } else {
       Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q, {}, {}, {}), bias;
@@ -327,7 +328,7 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
         else if (is_floating(given.dtype())) bias = given, mask = ne(given.detach(), -INFINITY);
         else throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
       }
-      Weights w(q, k, v, scale_of(o.scale, q.size(3)), mask, bias);
+      Weights w(q, k, v, scale, mask, bias);
       Tensor p = o.dropout_p > 0 ? dropout(w.p, o.dropout_p) : w.p;
       y = w.unfold(combine(p, w.seen, w.v, Sign::positive)).to(q.dtype());
     }

@@ -31,7 +31,7 @@ struct SdpaOptions {
   Tensor attn_mask = {};
   double dropout_p = 0;
   bool is_causal = false;
-  double scale = 0;
+  std::optional<double> scale = {};  // 1/sqrt(D) where it is not given
   bool enable_gqa = false;
 };
 Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, const Operand& value,

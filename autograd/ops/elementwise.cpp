@@ -43,12 +43,15 @@ void hypot_compose(Compose& c) {
 
 // a - b, and 0 of two equal infinities.
 Tensor difference(const Tensor& a, const Tensor& b) {
-  Tensor same = eq(a, b);
+  Tensor same = logical_and(eq(a, b), isinf(a));
   return where(same, 0.0, a) - where(same, 0.0, b);
 }
+// Of the larger one, a + log1p(e^(b - a)). Both branches are the whole function, so derivatives of every order are
+// right where a = b too, which those of max(a, b) + log1p(e^-|a - b|) are not.
 void logaddexp_compose(Compose& c) {
   const Tensor &a = c.x(0), &b = c.x(1);
-  c.out[0] = maximum(a, b) + log1p(exp(-abs(difference(a, b))));
+  Tensor d = difference(a, b), below = d < 0;
+  c.out[0] = where(below, b, a) + log1p(exp(where(below, d, -d)));
 }
 
 // The gradient of what knows its slope by its result is a row, which a backend may compute in one pass.
@@ -269,7 +272,7 @@ void define_elementwise_ops() {
   define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
 }
 
-Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
+Tensor where(const Operand& condition, const Operand& a, const Operand& b) try {
   const Tensor* like = !a.is_number() ? a.pointer() : !b.is_number() ? b.pointer() : nullptr;
   // Two numbers: the one of the higher kind decides.
   auto kind = std::max(a.number().kind(), b.number().kind());
@@ -282,8 +285,12 @@ Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
                                             : default_device();
   Tensor c = condition.is_number() ? condition.number_beside(boolean, d) : condition.tensor();
   if (c.defined() && c.dtype() != boolean) c = ne(c, 0);
-  Tensor x = a.is_number() ? a.number_beside(t, d) : a.tensor(), y = b.is_number() ? b.number_beside(t, d) : b.tensor();
+  auto branch = [&](const Operand& o) { return o.is_number() ? o.element_beside(t, d) : o.tensor(); };
+  Tensor x = branch(a), y = branch(b);
   return apply<op::where, 3>({&c, &x, &y}, {}, condition.where());
+} catch (Error& e) {
+  detail::locate(e, "where", condition.where());
+  throw;
 }
 
 Tensor cast(const Operand& x, DType dtype) {
@@ -304,7 +311,7 @@ Tensor lerp(const Operand& a, const Operand& b, const Operand& weight) {
   return apply<op::lerp, 3>({&x, &y, &w}, {}, a.where());
 }
 
-Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value) {
+Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, Number value) {
   const Tensor* in[3];
   bool row = true;  // floating tensors; whole numbers keep their dtype as the operators do
   for (int i = 0; const Operand* o : {&x, &a, &b}) {
@@ -312,23 +319,30 @@ Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double valu
     row = row && in[i] && in[i]->defined() && is_floating(in[i]->dtype());
     i++;
   }
-  if (row) return apply<op::addcmul, 3>({in[0], in[1], in[2]}, {value}, x.where());
+  if (row) return apply<op::addcmul, 3>({in[0], in[1], in[2]}, {value.real()}, x.where());
   CallScope call("addcmul", x.where());
-  return x + (value == 1 ? a * b : a * b * value);
+  return x + (value.real() == 1 ? a * b : a * b * value);
 }
 
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max) {
   Tensor y = detail::tensor_of(x, "clamp");
   if (!min && !max) detail::fail<ValueError>("clamp", x.where(), "neither min nor max is given");
-  auto fraction = [](const std::optional<Number>& n) { return n && n->kind() == Number::floating; };
-  if (is_floating(y.dtype()) || fraction(min) || fraction(max)) {
-    constexpr double none = std::numeric_limits<double>::quiet_NaN();
-    return apply<op::clamp, 1>({&y}, {min ? min->real() : none, max ? max->real() : none}, x.where());
-  }
-  CallScope call("clamp", x.where());
-  if (min) y = maximum(y, full({}, *min, {.dtype = y.dtype(), .device = y.device()}));
-  if (max) y = minimum(y, full({}, *max, {.dtype = y.dtype(), .device = y.device()}));
-  return y;
+  return detail::called("clamp", x.where(), [&] {
+    auto fraction = [](const std::optional<Number>& n) { return n && n->kind() == Number::floating; };
+    const bool floating = is_floating(y.dtype()) || fraction(min) || fraction(max);
+    const DType t = is_floating(y.dtype()) ? y.dtype() : floating ? f32 : y.dtype();
+    if ((min && std::isnan(min->real())) || (max && std::isnan(max->real()))) throw ValueError("a bound is NaN");
+    // A bound beyond all numbers of the dtype bounds nothing, or cannot be kept to.
+    const bool low = min && (holds(t, *min) || min->real() > 0), high = max && (holds(t, *max) || max->real() < 0);
+    if (low) check_holds(t, *min);
+    if (high) check_holds(t, *max);
+    if (floating) {
+      constexpr double none = std::numeric_limits<double>::quiet_NaN();
+      return apply<op::clamp, 1>({&y}, {low ? min->real() : none, high ? max->real() : none}, x.where());
+    }
+    if (low) y = maximum(y, full({}, *min, {.dtype = t, .device = y.device()}));
+    return high ? minimum(y, full({}, *max, {.dtype = t, .device = y.device()})) : y;
+  });
 }
 
 Tensor clamp(const Operand& x, const Tensor& min, const Tensor& max) {

@@ -103,7 +103,7 @@ Tensor where(const Operand& condition, const Operand& a, const Operand& b);
 // a + weight (b - a), exact at both ends. The three broadcast.
 Tensor lerp(const Operand& a, const Operand& b, const Operand& weight);
 // x + value a b.
-Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, double value = 1);
+Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, Number value = 1);
 // Numbers beyond the bounds become them; NaN stays NaN. At a bound the gradient is 0. ValueError without any bound.
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max = {});
 // The bounds broadcast against x; an undefined one is none. Where x is a bound, each has half the gradient.

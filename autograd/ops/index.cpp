@@ -166,7 +166,7 @@ Tensor scatter_op(const char* name, const Operand& x, int64_t dim, const Operand
   const Tensor &base = detail::tensor_of(x, name), &at = detail::tensor_of(index, name);
   Tensor from;
   if (src.is_number()) {
-    from = expand(src.number_beside(base.dtype(), base.device()), at.shape());
+    from = expand(src.element_beside(base.dtype(), base.device()), at.shape());
     if (from.dtype() != base.dtype()) from = from.to(base.dtype());
   } else {
     from = detail::tensor_of(src, name);

@@ -239,9 +239,9 @@ Tensor addmm(const Operand& input, const Operand& mat1, const Operand& mat2, Add
     if (!fits)
       throw ShapeError("input is " + to_string(x.shape()) + " (expected a shape that broadcasts to " +
                        to_string(y.shape()) + ")");
-    if (o.alpha != 1) y = y * o.alpha;
-    if (o.beta == 0) return y;
-    return (o.beta == 1 ? x : x * o.beta) + y;
+    if (o.alpha.real() != 1) y = y * o.alpha;
+    if (o.beta.real() == 0) return y;
+    return (o.beta.real() == 1 ? x : x * o.beta) + y;
   });
 }
 

@@ -12,7 +12,7 @@ namespace fovea {
 Tensor bmm(const Operand& a, const Operand& b);
 // beta input + alpha a b; a [M, K], b [K, N], input broadcasts to [M, N] and is not looked at when beta is 0.
 struct AddmmOptions {
-  double beta = 1, alpha = 1;
+  Number beta = 1, alpha = 1;
 };
 Tensor addmm(const Operand& input, const Operand& a, const Operand& b, AddmmOptions o = {});
 // The sum of a[i] b[i] over two vectors of one length.

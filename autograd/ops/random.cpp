@@ -56,6 +56,15 @@ struct Plan {
     if (!is_floating(dtype))
       throw DTypeError(std::string(op) + ": dtype " + name_of(dtype) + " (expected a floating dtype)");
   }
+  // The dtype holds v and all whole numbers from 0 to it.
+  void check_whole(int64_t v) const {
+    const bool fits = is_floating(dtype) ? std::abs(double(v)) <= std::ldexp(1.0, digits_of(dtype))
+                      : dtype == boolean ? v == 0 || v == 1
+                                         : holds(dtype, v);
+    if (!fits)
+      throw ValueError(std::string(name_of(dtype)) + " cannot tell " + std::to_string(v) +
+                       " from its neighbours or has no such number. Choose a wider dtype");
+  }
   Tensor bits(const Shape& shape) const { return bits_of(draw, shape); }
   Tensor done(const Tensor& x) const { return requires_grad ? x.requires_grad_() : x; }
 };
@@ -239,6 +248,7 @@ Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOption
   if (low >= high)
     throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
                      " (expected low < high)");
+  p.check_whole(low), p.check_whole(high - 1);
   Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + low;
   return p.done(x.to(p.dtype));
 } catch (Error& e) {
@@ -251,6 +261,7 @@ Tensor randperm(int64_t n, const RandomOptions& o, std::source_location where) t
   NoGrad guard;
   Plan p(o, i64);
   if (n < 0) throw ValueError("randperm: n " + std::to_string(n) + " (expected 0 or more)");
+  if (n > 0) p.check_whole(n - 1);
   return p.done(argsort(p.bits({n})).to(p.dtype));
 } catch (Error& e) {
   detail::locate(e, "randperm", where);

@@ -113,6 +113,7 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::relu6>({exactly({3}, {0, 6, 2})}).at_kink("relu6 at 0 and 6");
   s.add<op::hardswish>({exactly({3}, {-3, 3, 2})}).at_kink("hardswish at -3 and 3");
   s.add<op::leaky_relu>({exactly({2}, {0, -1})}, {.negative_slope = 0.2}).at_kink("leaky_relu at 0");
+  s.add<op::logsigmoid>({exactly({1}, {0})}).named("at 0"), s.add<op::softplus>({exactly({1}, {0})}).named("at 0");
   for (double far : {-200.0, 200.0}) {
     s.add<op::logsigmoid>({exactly({2}, {far, far / 2})}).named("tails");
     s.add<op::softplus>({exactly({2}, {far, far / 2})}).named("tails");

@@ -121,6 +121,7 @@ void detail::reduce_samples(Samples& s) {
   s.add<op::logcumsumexp>({exactly({2, 5}, {60, -60, 59.5, -500, 500, -700, 1, 2, 3, 700})}, {1})
       .named("far apart")
       .sums(5);
+  s.add<op::logcumsumexp>({exactly({2, 3}, {2, 2, 1, 0, 0, 0})}, {1}).named("ties").sums(3);
   s.add<op::logcumsumexp>({exactly({2, 4}, {-kInf, -kInf, 1, kInf, 1, kNan, 2, 3})}, {1})
       .named("special")
       .up_to(0, kForwardOnly);

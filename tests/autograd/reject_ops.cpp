@@ -73,12 +73,13 @@ Tensor borrowed(float* data) { return Tensor::borrow(data, {2}, data); }
 Tensor adopted(const std::vector<float>& v) { return Tensor::adopt(v, {2}); }
 
 // Pitfalls 35 and 36 of the catalogue (pt#12230, pt#39637, pt#33867, NVIDIA/Fuser#5356, bitsandbytes#1187): writing
-// into memory that overlaps, or into a copy. Ops do not write into tensors here. reject: an op in place: has no member
-// named 'masked_fill_'
+// into memory that overlaps, or into a copy. Ops do not write into tensors here.
+
+// reject: an op in place: has no member named 'masked_fill_'
 void in_place(Tensor& x, const Tensor& mask) { x.masked_fill_(mask, 0.0); }
 
 // reject: a result written where the caller says: too many arguments
 void where_told(Tensor& x, const Tensor& a, const Tensor& b) { x = add(a, b, {.out = x}); }
 
-// reject: an element of a tensor written to: no match for
-void element(const Tensor& x) { x[0] = 1; }
+// reject: an element of a tensor written to: operator=
+void element(Tensor& x, const Tensor& y) { x[0] = y; }

@@ -184,6 +184,48 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("second derivatives at ties and at 0, where the function is smooth") {
+  struct Row {
+    const char* name;
+    Tensor (*f)(const Tensor& x);
+    std::vector<double> at, hessian;
+  };
+  const Row rows[] = {
+      {"huber_loss", [](const Tensor& x) { return huber_loss(x, zeros_like(x), {Reduction::sum}); }, {0}, {1}},
+      {"smooth_l1_loss",
+       [](const Tensor& x) {
+         return smooth_l1_loss(x, zeros_like(x), {Reduction::sum, 2});
+       },
+       {0},
+       {0.5}},
+      {"logaddexp", [](const Tensor& x) { return logaddexp(x, ones_like(x)); }, {1}, {0.25}},
+      {"logaddexp, the other", [](const Tensor& x) { return logaddexp(ones_like(x), x); }, {1}, {0.25}},
+      {"logcumsumexp", [](const Tensor& x) { return logcumsumexp(x, 0)[1]; }, {0, 0}, {0.25, -0.25, -0.25, 0.25}},
+      {"logsumexp", [](const Tensor& x) { return logsumexp(x, {0}); }, {3, 3}, {0.25, -0.25, -0.25, 0.25}},
+      {"softplus", [](const Tensor& x) { return softplus(x); }, {0}, {0.25}},
+      {"logsigmoid", [](const Tensor& x) { return logsigmoid(x); }, {0}, {-0.25}},
+      {"silu", [](const Tensor& x) { return silu(x); }, {0}, {0.5}},
+      {"pow 2", [](const Tensor& x) { return pow(x, 2); }, {0}, {2}},
+      {"pow 3", [](const Tensor& x) { return pow(x, 3); }, {0}, {0}},
+      {"mse_loss", [](const Tensor& x) { return mse_loss(x, zeros_like(x), {Reduction::sum}); }, {0}, {2}},
+      {"binary_cross_entropy_with_logits",
+       [](const Tensor& x) { return binary_cross_entropy_with_logits(x, ones_like(x)); },
+       {0},
+       {0.25}},
+  };
+  for (const char* d : kDevices)
+    for (const Row& r : rows)
+      for (bool composed : {false, true}) {
+        ModeScope mode(state(), composed ? uint32_t(kNoKernels) : 0u, 0);
+        const auto n = int64_t(r.at.size());
+        Tensor h = hessian([&](const Tensor& x) { return sum(r.f(x)); },
+                           Tensor::of(r.at, {n}, {.dtype = f64, .device = device(d)}));
+        Tensor expected = Tensor::of(r.hessian, {n, n}, {.dtype = f64});
+        INFO(std::string(d), " ", std::string(r.name), composed ? " composed" : "");
+        CHECK(distance(h.to(device("cpu")), expected) <= 1e-12);
+      }
+}
+
 TEST_CASE("pitfall 52: the same bits with 1, 2, 3, 7 and 16 threads, products of matrices included, llama.cpp#22956") {
   struct Restore {
     int before = thread_count();

@@ -1,11 +1,20 @@
 // Type promotion against PyTorch's (tests/golden/torch_promotion.txt): every pair of dtypes, as tensors with axes, as
 // 0-dim tensors and as written numbers, for arithmetic, comparisons and where.
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include "autograd/ops/advanced_index.h"
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
+#include "autograd/ops/random.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/view.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 
@@ -112,6 +121,55 @@ TEST_CASE("a number beyond the tensor's dtype wraps in arithmetic and compares a
   CHECK((Tensor::of<int32_t>({1}) < (int64_t(1) << 40)).item<bool>());
 }
 
+TEST_CASE("a number keeps its size and digits beside u8, f16 and bf16 where the result can hold them") {
+  auto near = [](const Tensor& x, double expected) {
+    INFO(x.item(), " for ", expected);
+    CHECK(std::abs(x.item() - expected) <= std::abs(expected) * (x.dtype() == bf16 ? 0x1p-8 : 0x1p-11));
+  };
+  Tensor u = Tensor::of<uint8_t>({200});
+  near(u / 300, 200.0 / 300), near(u / -1, -200), near(1000 / u, 5), near(atan2(u, -1), std::atan2(200.0, -1.0));
+  near(hypot(u, -300), std::hypot(200.0, 300.0));
+  for (DType t : {f16, bf16}) {
+    Tensor x = full({1}, 60000, {.dtype = t});
+    const double v = x.item();
+    near(x / 1e5, v / 1e5), near(x * 0.3, v * 0.3), near(x * 1e-8, v * 1e-8), near(1e5 / x, 1e5 / v);
+    Tensor w = full({1}, 0.25, {.dtype = t, .requires_grad = true});
+    sum(w * 0.3).backward();
+    near(w.grad(), 0.3);
+    CHECK(w.grad().dtype() == t);
+  }
+}
+
+TEST_CASE("a number that the dtype has not is refused where it would be written") {
+  Tensor u = Tensor::of<uint8_t>({1, 2}), h = full({2}, 1, {.dtype = f16}), m = Tensor::of({true, false});
+  auto refused = [](const std::string& number, auto&& f) {
+    const std::string text = error_of<ValueError>(f);
+    INFO(text);
+    CHECK(text.find(number + " is no number of ") != text.npos);
+    CHECK(text.find("test_promotion.cpp") != text.npos);
+  };
+  refused("300", [&] { full({2}, 300, {.dtype = u8}); });
+  refused("-1", [&] { full({2}, -1, {.dtype = u8}); });
+  refused("1.84467441e+19", [&] { full({1}, UINT64_MAX, {.dtype = i64}); });
+  refused("1e+300", [&] { full({1}, 1e300, {.dtype = f32}); });
+  refused("nan", [&] { full({1}, NAN, {.dtype = i32}); });
+  refused("300", [&] { masked_fill(u, m, 300); });
+  refused("70000", [&] { masked_fill(h, m, 70000); });
+  refused("300", [&] { where(m, u, 300); });
+  refused("300", [&] { pad(u, {1, 1}, {.value = 300}); });
+  refused("300", [&] { scatter(u, 0, Tensor::of<int64_t>({0}), 300); });
+  refused("300", [&] { clamp(u, 300); }), refused("-1", [&] { clamp(u, {}, -1); });
+  CHECK(clamp(u, -1, 300).to_vector<int>() == std::vector<int>{1, 2});
+  CHECK(full({1}, -INFINITY, {.dtype = f16}).item() == -INFINITY);
+  CHECK(masked_fill(h, m, -INFINITY)[0].item() == -INFINITY);
+  CHECK(where(m, u, 0.5).dtype() == f32);
+  CHECK(full({1}, int64_t(1) << 62, {.dtype = i64}).item<int64_t>() == int64_t(1) << 62);
+  const auto wider = [](auto&& f) { CHECK(error_of<ValueError>(f).find("Choose a wider dtype") != std::string::npos); };
+  wider([&] { randperm(300, {.dtype = u8}); }), wider([&] { randperm(3000, {.dtype = f16}); });
+  wider([&] { randint(0, 300, {8}, {.dtype = u8}); }), wider([&] { randint(-5, 5, {8}, {.dtype = u8}); });
+  CHECK(amax(randperm(256, {.dtype = u8})).item() == 255);
+}
+
 TEST_CASE("whole numbers stay exact") {
   int64_t big = (int64_t(1) << 53) + 1;
   Tensor x = Tensor::of<int64_t>({big});
@@ -122,4 +180,7 @@ TEST_CASE("whole numbers stay exact") {
   CHECK(floor_divide(Tensor::of<int64_t>({-7, 7}), 2).to_vector<int64_t>() == std::vector<int64_t>{-4, 3});
   CHECK((Tensor::of<int64_t>({-7, 7}) % -2).to_vector<int64_t>() == std::vector<int64_t>{-1, -1});
   CHECK_THROWS_AS(floor_divide(x, 0), ValueError);
+  Tensor odd = Tensor::of(std::vector<int64_t>{16777217}, {1, 1}), one = Tensor::of(std::vector<int64_t>{1}, {1, 1});
+  CHECK(addmm(odd, odd, one, {.alpha = 2}).item<int64_t>() == 3 * 16777217);
+  CHECK(addcmul(odd, odd, one, 2).item<int64_t>() == 3 * 16777217);
 }

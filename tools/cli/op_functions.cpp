@@ -168,13 +168,15 @@ Out attention_of(In in, At a) {
   for (const char* name : {"softcap", "alibi", "t5"})
     if (a.has(name)) a.fail(std::string(name) + " is not built yet");
   if (in.t5_table.defined()) a.fail("t5_table is not built yet");
-  AttentionOptions o{.scale = a.real("scale", 0)};
+  std::optional<double> scale;
+  if (a.has("scale")) scale = a.real("scale", 0);
+  AttentionOptions o{.scale = scale.value_or(0)};
   const io::Json* given = a.json("mask");
   if (given && given->is_bool()) given = nullptr;  // says only that the tensor is there
   if (in.mask.defined()) {
     if (given) a.fail("a mask as tensor and as attribute exclude each other");
-    return {scaled_dot_product_attention(in[0], in[1], in[2],
-                                         {.attn_mask = in.mask, .scale = o.scale, .enable_gqa = true})};
+    return {
+        scaled_dot_product_attention(in[0], in[1], in[2], {.attn_mask = in.mask, .scale = scale, .enable_gqa = true})};
   }
   Attributes m("op: attention: mask", given ? *given : io::Json());
   o.causal = m.flag("causal", false);
@@ -206,7 +208,7 @@ const OpFunction kForms[] = {
        if (in[2].defined()) return {lerp(in[0], in[1], in[2])};
        return {lerp(in[0], in[1], a.real("weight", 0))};
      }},
-    {"addcmul", 3, [](In in, At a) -> Out { return {addcmul(in[0], in[1], in[2], a.real("value", 1))}; }},
+    {"addcmul", 3, [](In in, At a) -> Out { return {addcmul(in[0], in[1], in[2], bound(a, "value").value_or(1))}; }},
     {"clamp", 3,
      [](In in, At a) -> Out {
        if (in[1].defined() || in[2].defined()) return {clamp(in[0], in[1], in[2])};
@@ -227,7 +229,7 @@ const OpFunction kForms[] = {
     {"bmm", 2, [](In in, At) -> Out { return {bmm(in[0], in[1])}; }},
     {"addmm", 3,
      [](In in, At a) -> Out {
-       return {addmm(in[0], in[1], in[2], {a.real("beta", 1), a.real("alpha", 1)})};
+       return {addmm(in[0], in[1], in[2], {bound(a, "beta").value_or(1), bound(a, "alpha").value_or(1)})};
      }},
     {"dot", 2, [](In in, At) -> Out { return {dot(in[0], in[1])}; }},
     {"outer", 2, [](In in, At) -> Out { return {outer(in[0], in[1])}; }},
