@@ -9,6 +9,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
+#include "core/dispatch.h"
 
 namespace fovea {
 namespace {

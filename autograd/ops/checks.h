@@ -28,6 +28,9 @@ template <class F> auto called(const char* op, std::source_location where, const
   throw;
 }
 
+// In the dtype that sums and formulas are computed in.
+inline Tensor wide(const Tensor& x) { return x.to(acc_dtype(x.dtype())); }
+
 // A tensor where a number or an undefined one would not do (ValueError).
 inline const Tensor& tensor_of(const Operand& x, const char* op) {
   if (x.is_number() || !x.tensor().defined()) fail<ValueError>(op, x.where(), "expected a defined tensor");

@@ -1,6 +1,7 @@
 #include "autograd/ops/elementwise.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numbers>
 

@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-Tensor wide(const Tensor& x) { return x.to(acc_dtype(x.dtype())); }
+using detail::wide;
 
 // What was reduced over `dim`, in x's rank again, so that it broadcasts against x.
 Tensor spread(const Tensor& reduced, const Shape& x, const Shape& dim) {

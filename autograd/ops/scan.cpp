@@ -9,7 +9,7 @@
 namespace fovea {
 namespace {
 
-Tensor wide(const Tensor& x) { return x.to(acc_dtype(x.dtype())); }
+using detail::wide;
 
 void infer_scan(Infer& c) {
   wrap_dim(c.attrs<DimAttrs>().dim, c.x(0).rank);

@@ -24,7 +24,7 @@ void infer_rows_backward(Infer& c) {
   detail::check_dtype(c.x(1), "the output", c.x(0).dtype);
 }
 
-Tensor wide(const Tensor& x) { return x.to(acc_dtype(x.dtype())); }
+using detail::wide;
 // What the rows are shifted by; results do not depend on it, so it takes no part in gradients.
 Tensor largest(const Tensor& x, const Shape& dim) { return amax(x.detach(), dim, {.keepdim = true}); }
 

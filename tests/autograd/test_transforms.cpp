@@ -29,18 +29,18 @@ double distance(const Tensor& a, const Tensor& b) {
   REQUIRE(to_string(a.shape()) == to_string(b.shape()));
   return a.numel() ? amax(abs(a.detach() - b.detach())).item() : 0.0;
 }
-Tensor numbers(const std::vector<double>& v) { return Tensor::of(v); }
+Tensor vector_of(const std::vector<double>& v) { return Tensor::of(v); }
 
 TEST_CASE("products, jacobians and hessians are those worked out by hand") {
   // f(x, y) = (x0 y, x1^2 + y), with y one number.
   auto f = [](const Tensor& x, const Tensor& y) -> Tensors { return {stack({x[0] * y[0], square(x[1]) + y[0]})}; };
-  const Tensors at{numbers({2, 3}), numbers({5})};
-  auto [y, dx] = vjp(f, at, {numbers({1, 10})});
+  const Tensors at{vector_of({2, 3}), vector_of({5})};
+  auto [y, dx] = vjp(f, at, {vector_of({1, 10})});
   CHECK(y[0].to_vector<double>() == V{10, 14});
   CHECK(dx[0].to_vector<double>() == V{5, 60});
   CHECK(dx[1].to_vector<double>() == V{12});
   CHECK(!dx[0].requires_grad());
-  auto [z, dy] = jvp(f, at, {numbers({1, 100}), numbers({0.5})});
+  auto [z, dy] = jvp(f, at, {vector_of({1, 100}), vector_of({0.5})});
   CHECK(z[0].to_vector<double>() == V{10, 14});
   CHECK(dy[0].to_vector<double>() == V{6, 600.5});
   auto j = jacobian(f, at);
@@ -48,8 +48,8 @@ TEST_CASE("products, jacobians and hessians are those worked out by hand") {
   CHECK(j[0][1].to_vector<double>() == V{2, 1});
   CHECK(to_string(j[0][1].shape()) == "[2,1]");
   auto g = [](const Tensor& x) { return sum(x * x * x) * x[0]; };  // d2/dx0 dx1 = 3 x1^2, ...
-  CHECK(hessian(g, numbers({2, 3})).to_vector<double>() == V{48, 27, 27, 36});
-  auto [value, hv] = hvp(g, {numbers({2, 3})}, {numbers({1, 2})});
+  CHECK(hessian(g, vector_of({2, 3})).to_vector<double>() == V{48, 27, 27, 36});
+  auto [value, hv] = hvp(g, {vector_of({2, 3})}, {vector_of({1, 2})});
   CHECK(value[0].item() == 70);
   CHECK(hv[0].to_vector<double>() == V{102, 99});
   Tensor identity = jacobian([](const Tensor& x) { return x.transpose(0, 1); }, reals({2, 3}));
@@ -57,27 +57,27 @@ TEST_CASE("products, jacobians and hessians are those worked out by hand") {
   CHECK(sum(identity).item() == 6);
   CHECK(to_string(jacobian([](const Tensor& x) { return exp(x); }, zeros({0, 2})).shape()) == "[0,2,0,2]");
   NoGrad guard;  // it is the functions' business to record
-  CHECK(hessian([](const Tensor& x) { return sum(square(x)); }, numbers({1})).item() == 2);
+  CHECK(hessian([](const Tensor& x) { return sum(square(x)); }, vector_of({1})).item() == 2);
 }
 
 TEST_CASE("what does not depend on an input is zero, or an error with strict") {
   auto f = [](const Tensors& x) -> Tensors { return {sum(x[0] * 2), full({2}, 1.5), floor(sum(x[0]))}; };
-  const Tensors at{numbers({1, 2}), numbers({3})};
-  auto [y, dy] = jvp(f, at, {numbers({1, 1}), numbers({1})});
+  const Tensors at{vector_of({1, 2}), vector_of({3})};
+  auto [y, dy] = jvp(f, at, {vector_of({1, 1}), vector_of({1})});
   CHECK(dy[0].item() == 4);
   CHECK(dy[1].to_vector<double>() == V{0, 0});
   CHECK(dy[2].item() == 0);
   CHECK(vjp([](const Tensor& a, const Tensor&) { return sum(a); }, at).second[1].to_vector<double>() == V{0});
   CHECK(jacobian(f, at)[1][1].to_vector<double>() == V{0, 0});
   CHECK(has(error_of<GradientError>([&] {
-              vjp(f, at, {full({}, 1), numbers({1, 1}), full({}, 1)}, {.strict = true});
+              vjp(f, at, {full({}, 1), vector_of({1, 1}), full({}, 1)}, {.strict = true});
             }),
             "vjp: output 1 of the function depends on no input at test_transforms.cpp:"));
 }
 
 TEST_CASE("with create_graph, derivatives can be differentiated again") {
-  Tensor x = numbers({2, 3}).requires_grad_();
-  Tensor v = numbers({1, 0}).requires_grad_();
+  Tensor x = vector_of({2, 3}).requires_grad_();
+  Tensor v = vector_of({1, 0}).requires_grad_();
   auto cube = [](const Tensor& t) { return t * t * t; };
   Tensor slope = jvp(cube, {x}, {v}, {.create_graph = true}).second[0];  // 3 x^2 v
   auto g = grad({sum(slope)}, {x, v});
@@ -89,13 +89,13 @@ TEST_CASE("with create_graph, derivatives can be differentiated again") {
 
 TEST_CASE("what transforms refuse names the line, and errors inside the function keep theirs") {
   auto square_of = [](const Tensor& x) { return x * x; };
-  Tensor x = numbers({1, 2});
+  Tensor x = vector_of({1, 2});
   auto check = [](const std::string& text, const std::string& part) {
     CHECK(has(text, part));
     CHECK(has(text, "at test_transforms.cpp:"));
   };
   check(error_of<ShapeError>([&] { vjp(square_of, {x}); }), "vjp: the function gave [2] (expected one number");
-  check(error_of<ShapeError>([&] { vjp(square_of, {x}, {numbers({1})}); }), "cotangent 0 is [1] (expected [2]");
+  check(error_of<ShapeError>([&] { vjp(square_of, {x}, {vector_of({1})}); }), "cotangent 0 is [1] (expected [2]");
   check(error_of<ValueError>([&] { jvp(square_of, {x}, {}); }), "jvp: 0 tangents for 1 inputs");
   check(error_of<ShapeError>([&] { hessian(square_of, x); }), "hessian: the function gave [2]");
   check(error_of<DTypeError>([&] { jacobian(square_of, Tensor::of<int>({1})); }), "jacobian: input 0 is [1] i32");
@@ -209,7 +209,7 @@ TEST_CASE("several outputs, outputs without a gradient, and inputs passed throug
   CHECK(distance(grad({sum(checkpoint(f, {x, Tensor()})[0])}, {x})[0], ones({3}, {.dtype = f64})) == 0);  // w unused
   NoGrad guard;
   CHECK(!checkpoint(f, {x, Tensor()})[1].requires_grad());
-  CHECK(!checkpoint([](const Tensor& t) { return t * 2; }, numbers({1})).requires_grad());
+  CHECK(!checkpoint([](const Tensor& t) { return t * 2; }, vector_of({1})).requires_grad());
 }
 
 TEST_CASE("hooks inside of a checkpoint are called when it runs again") {

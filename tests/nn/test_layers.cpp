@@ -158,7 +158,7 @@ TEST_CASE("a block's gradient reaches every parameter") {
   }
 }
 
-TEST_CASE("a block under checkpoint() has the gradients it has without, dropout included") {
+TEST_CASE("a block under fovea::checkpoint() has the gradients it has without, dropout included") {
   manual_seed(8);
   nn::TransformerBlock block(nn::Parent{}, {.dim = 8, .heads = 2, .dropout = 0.3});
   Tensor ids = randint(0, 5, {2, 4});
@@ -167,7 +167,7 @@ TEST_CASE("a block under checkpoint() has the gradients it has without, dropout 
     manual_seed(9);
     Tensor x = tokens(ids);
     auto run = [&](const Tensor& h) { return block(h); };
-    sum(square(recompute ? checkpoint(run, x) : run(x))).backward();
+    sum(square(recompute ? fovea::checkpoint(run, x) : run(x))).backward();
     std::vector<Tensor> all;
     for (auto& p : block.parameters()) all.push_back(p->value().grad()), p->value().clear_grad();
     all.push_back(tokens.weight->value().grad());
@@ -176,7 +176,7 @@ TEST_CASE("a block under checkpoint() has the gradients it has without, dropout 
   };
   std::vector<Tensor> plain = gradients(false), again = gradients(true);
   for (size_t i = 0; i < plain.size(); i++) CHECK(furthest(plain[i], again[i]) == 0);
-  Tensor y = sum(checkpoint([&](const Tensor& h) { return block(h); }, tokens(ids)));
+  Tensor y = sum(fovea::checkpoint([&](const Tensor& h) { return block(h); }, tokens(ids)));
   block.eval();  // no draws any more
   CHECK(has(error_of<GradientError>([&] { y.backward(); }), "Is a module in another mode now?"));
 }
