@@ -204,6 +204,14 @@ class Op(ProgramTest):
         dense = self.run_op('attention', {**tensors, 'mask': ('BOOL', [2, 2], [False, True, False, False])})
         self.close(dense['out.0'], 'F64', [1, 1, 2, 1], [3, 0])
 
+    def test_the_scale_of_attention_is_one_over_the_root_unless_given(self):
+        tensors = {'in.0': ('F64', [1, 1, 1, 4], [1, 1, 1, 1]), 'in.2': ('F64', [1, 1, 2, 1], [1, 5]),
+                   'in.1': ('F64', [1, 1, 2, 4], [0, 0, 0, 0] + [math.log(3) / 2] * 4)}
+        for name in 'attention', 'scaled_dot_product_attention':
+            self.close(self.run_op(name, tensors)['out.0'], 'F64', [1, 1, 1, 1], [4])
+        even = self.run_op('scaled_dot_product_attention', tensors, attrs={'scale': 0})
+        self.close(even['out.0'], 'F64', [1, 1, 1, 1], [3])
+
     def test_a_bad_index_on_a_device_with_memory_of_its_own(self):
         few = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins', 'few.so')
         path = self.write('in.st', save({'in.0': ('F32', [2], [1, 2]), 'in.1': ('I64', [1], [5])}))

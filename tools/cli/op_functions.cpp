@@ -82,6 +82,9 @@ std::optional<Number> bound(At a, const char* name) {
   if (!a.has(name)) return {};
   return a.json(name)->is_int() ? Number(a.integer(name)) : Number(a.real(name, 0));
 }
+std::optional<double> real_if_given(At a, const char* name) {
+  return a.has(name) ? std::optional(a.real(name, 0)) : std::nullopt;
+}
 template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reduction(In in, At a) {
   Shape dim = a.list("dim");
   return {f(in[0], dim, {a.flag("keepdim", false)})};
@@ -168,8 +171,7 @@ Out attention_of(In in, At a) {
   for (const char* name : {"softcap", "alibi", "t5"})
     if (a.has(name)) a.fail(std::string(name) + " is not built yet");
   if (in.t5_table.defined()) a.fail("t5_table is not built yet");
-  std::optional<double> scale;
-  if (a.has("scale")) scale = a.real("scale", 0);
+  const std::optional<double> scale = real_if_given(a, "scale");
   AttentionOptions o{.scale = scale.value_or(0)};
   const io::Json* given = a.json("mask");
   if (given && given->is_bool()) given = nullptr;  // says only that the tensor is there
@@ -216,8 +218,7 @@ const OpFunction kForms[] = {
      }},
     {"nan_to_num", 1,
      [](In in, At a) -> Out {
-       auto given = [&](const char* name) { return a.has(name) ? std::optional(a.real(name, 0)) : std::nullopt; };
-       return {nan_to_num(in[0], a.real("nan", 0), given("posinf"), given("neginf"))};
+       return {nan_to_num(in[0], a.real("nan", 0), real_if_given(a, "posinf"), real_if_given(a, "neginf"))};
      }},
     {"mean", 1, reduction<mean>},
     {"logsumexp", 1, reduction<logsumexp>},
@@ -294,7 +295,7 @@ const OpFunction kForms[] = {
      [](In in, At a) -> Out {
        return {scaled_dot_product_attention(in[0], in[1], in[2],
                                             {in[3], a.real("dropout_p", 0), a.flag("is_causal", false),
-                                             a.real("scale", 0), a.flag("enable_gqa", false)})};
+                                             real_if_given(a, "scale"), a.flag("enable_gqa", false)})};
      }},
 };
 
