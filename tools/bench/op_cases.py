@@ -232,7 +232,7 @@ def places(i):
         yield 'index_add', {'dim': 1}, [x, rows, y], lambda t, i, s: t.index_add(1, i, s), grad
         yield 'index_select', {'dim': 0}, [logits, pick], lambda t, i: t.index_select(0, i), grad
         for dim in 1, 2:
-            yield 'index_select', {'dim': dim}, [x, rows], lambda t, i, d=dim: t.index_select(d, i), grad
+            yield 'index_select', {'dim': dim}, [x, rows % x.shape[dim]], lambda t, i, d=dim: t.index_select(d, i), grad
         for tokens in ids[0, :, 0] % T, rows:
             yield 'embedding', {}, [tokens, x[0].clone()], F.embedding, grad
         table = i.normal((logits.shape[1], C))
