@@ -351,12 +351,6 @@ template <int N>
   return detail::apply_first(s, id, in, N, &kNoAttrs, where);
 }
 
-// v is a number of this half dtype; so are NaN and the infinities.
-bool exact(DType half, double v) {
-  const float f = cut_to_float(v);
-  return v != v || double(half == bf16 ? float(BFloat16(f)) : float(Float16(f))) == v;
-}
-
 [[gnu::noinline]] Tensor apply_numbers(int id, const Operand& a, const Operand& b) {
   const Tensor* like = a.is_number() ? b.is_number() ? nullptr : b.pointer() : a.pointer();
   if (like && !like->defined())
@@ -377,7 +371,8 @@ bool exact(DType half, double v) {
   }
   // Factors and divisors of bf16 and f16 keep their digits, and whole ones their size beside u8 and its like.
   const DType half = t;
-  const bool wide = (t == bf16 || t == f16) && (id == op::mul || id == op::div) && !exact(t, written.real());
+  const double v = written.real();
+  const bool wide = (t == bf16 || t == f16) && (id == op::mul || id == op::div) && v == v && nearest(t, v) != v;
   if (wide) [[unlikely]] {
     other = like->to(f32, a.where());
     like = &other;

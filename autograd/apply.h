@@ -51,6 +51,8 @@ Tensor apply(int id, std::initializer_list<Tensor> in, const A& attrs,
   return apply(id, std::span<const Tensor>(in.begin(), in.size()), &attrs, where)[0];
 }
 
+// The number of a floating dtype that is nearest to v.
+double nearest(DType t, double v);
 // Whether t has such a number: whole ones in range, finite ones that stay finite. check_holds: ValueError where not.
 bool holds(DType t, const Number& n);
 void check_holds(DType t, const Number& n);

@@ -318,13 +318,16 @@ std::string text_of(Number n) {
 }
 }  // namespace
 
+double nearest(DType t, double v) {
+  if (t == f32) return float(v);
+  if (t == bf16) return float(BFloat16(cut_to_float(v)));
+  return t == f16 ? double(float(Float16(cut_to_float(v)))) : v;
+}
+
 bool holds(DType t, const Number& n) {
   const double v = n.real();
   if (t == boolean || (n.kind() == Number::floating && !std::isfinite(v))) return t == boolean || is_floating(t);
-  if (t == f64 || is_dual(t)) return true;
-  if (t == f32) return std::isfinite(float(v));
-  if (t == bf16) return std::isfinite(float(BFloat16(cut_to_float(v))));
-  if (t == f16) return std::isfinite(float(Float16(cut_to_float(v))));
+  if (is_floating(t) || is_dual(t)) return std::isfinite(nearest(t, v));
   if (n.kind() == Number::floating && !(v >= -0x1p63 && v < 0x1p63)) return false;
   const int64_t whole = n.integer();
   const int bits = 8 * size_of(t) - (t != u8);

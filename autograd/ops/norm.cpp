@@ -59,7 +59,7 @@ struct Normalized {
   Tensor hat, mean, rstd;
 
   Normalized(const Tensor& raw, const LayerNormAttrs& a) {
-    Tensor x = raw.to(acc_dtype(raw.dtype()));
+    Tensor x = detail::wide(raw);
     Shape axes;
     int64_t n = 1;
     for (int i = x.dim() - int(a.normalized_dims); i < x.dim(); i++) axes.push_back(i), n *= x.size(i);

@@ -52,6 +52,7 @@ bool all_dense(const Call& c, const void*);  // inputs and outputs
 Status layer_norm(const Call& c, const LayerNormAttrs& a);
 bool layer_norm_accepts(const Call& c, const void* attrs);
 Status layer_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weight, mean, rstd
+int64_t layer_norm_backward_scratch(const Call& c, const void* attrs);
 Status rms_norm(const Call& c, const LayerNormAttrs& a);
 bool rms_norm_accepts(const Call& c, const void* attrs);
 Status rms_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weight, rstd
@@ -64,9 +65,6 @@ Status group_norm_backward(const Call& c, const GroupNormAttrs& a);  // g, x, we
 int64_t group_norm_backward_scratch(const Call& c, const void* attrs);
 Status rope(const Call& c, const RopeAttrs& a);  // x, positions
 int64_t rope_scratch(const Call& c, const void* attrs);
-
-bool layer_norm_backward_accepts(const Call& c, const void*);
-int64_t layer_norm_backward_scratch(const Call& c, const void* attrs);
 
 Status random_bits(const Call& c, const NoAttrs&);
 Status dropout(const Call& c, const DropoutAttrs& a);  // x, the draw

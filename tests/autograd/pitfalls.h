@@ -26,6 +26,9 @@ inline Tensor noise_leaf(const Shape& s, uint64_t seed, const char* d) {
   return leaf(noise_of(numel(s), seed), s, f32, d);
 }
 inline bool is_zero(const Tensor& t) { return !any(t != 0).item<bool>(); }  // NaN is not zero
+// Of one shape and the same numbers; NaN is equal to nothing.
+inline bool equal(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && !any(a != b).item<bool>(); }
+inline double gap(const Tensor& a, const Tensor& b) { return amax(abs(a.to(f64) - b.to(f64))).item(); }
 inline bool is_finite(const Tensor& t) { return all(isfinite(t)).item<bool>(); }
 
 }  // namespace fovea

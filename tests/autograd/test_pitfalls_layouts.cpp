@@ -25,10 +25,6 @@ using namespace fovea;
 
 namespace {
 
-// Of one shape, dtype and bits; NaN is equal to nothing.
-bool same_bits(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && !any(a != b).item<bool>(); }
-double distance(const Tensor& a, const Tensor& b) { return amax(abs(a.to(f64) - b.to(f64))).item(); }
-
 Tensor copy(const Tensor& x) { return Tensor(dense_copy(x.array())); }
 
 using OfTensors = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -52,7 +48,7 @@ TEST_CASE("pitfall 7: a window is dropped on no path: it changes what is seen, a
         Tensor dense = scaled_dot_product_attention(heads(q), heads(k), heads(v), {.attn_mask = sees});
         INFO(std::string(d), " ", std::string(name_of(t)), heads_inside ? " heads inside" : "");
         const double eps = t == bf16 ? 0x1p-7 : t == f16 ? 0x1p-10 : 1e-6;
-        CHECK(distance(heads(windowed), dense) <= eps);
+        CHECK(gap(heads(windowed), dense) <= eps);
         // Queries that reach back to the first key see the same; all later ones do not.
         Tensor moved = amax(abs(heads(windowed).to(f64) - heads(whole).to(f64)), {0, 1, 3});
         CHECK(is_zero(narrow(moved, 0, 0, left + 1)));
@@ -121,10 +117,10 @@ TEST_CASE(
         std::vector<Tensor> copies{copy(x).requires_grad_(), copy(w).requires_grad_()};
         Tensor a = r.f(views), b = r.f(copies);
         INFO(std::string(d), " ", std::string(r.name), " ", std::string(l.name));
-        CHECK(distance(a, b) <= 1e-6);
+        CHECK(gap(a, b) <= 1e-6);
         Tensor g = noise_leaf(a.shape(), 3, d).detach();
         std::vector<Tensor> da = grad({a}, views, {g}), db = grad({b}, copies, {g});
-        for (size_t k = 0; k < 2; k++) CHECK(distance(da[k], db[k]) <= 4e-6);
+        for (size_t k = 0; k < 2; k++) CHECK(gap(da[k], db[k]) <= 4e-6);
       }
 }
 
@@ -178,9 +174,9 @@ TEST_CASE(
         ((slope(h) - slope(-h)) * 45 - (slope(2 * h) - slope(-2 * h)) * 9 + slope(3 * h) - slope(-3 * h)) / (60 * h);
     const double size = amax(abs(exact)).item();
     INFO(std::string(r.name));
-    CHECK(distance(exact, six) <= 1e-8 * (1 + size));
-    CHECK(distance(product("cpu", f32), exact) <= 1e-4 * (1 + size));
-    CHECK(distance(product("cpu", f64), exact) <= 1e-12 * (1 + size));
+    CHECK(gap(exact, six) <= 1e-8 * (1 + size));
+    CHECK(gap(product("cpu", f32), exact) <= 1e-4 * (1 + size));
+    CHECK(gap(product("cpu", f64), exact) <= 1e-12 * (1 + size));
   }
 }
 
@@ -222,7 +218,7 @@ TEST_CASE("second derivatives at ties and at 0, where the function is smooth") {
                            Tensor::of(r.at, {n}, {.dtype = f64, .device = device(d)}));
         Tensor expected = Tensor::of(r.hessian, {n, n}, {.dtype = f64});
         INFO(std::string(d), " ", std::string(r.name), composed ? " composed" : "");
-        CHECK(distance(h.to(device("cpu")), expected) <= 1e-12);
+        CHECK(gap(h.to(device("cpu")), expected) <= 1e-12);
       }
 }
 
@@ -246,7 +242,7 @@ TEST_CASE("pitfall 52: the same bits with 1, 2, 3, 7 and 16 threads, products of
     set_thread_count(n);
     const std::vector<Tensor> now = all();
     INFO(n);
-    for (size_t k = 0; k < one.size(); k++) CHECK(same_bits(one[k], now[k]));
+    for (size_t k = 0; k < one.size(); k++) CHECK(equal(one[k], now[k]));
   }
 }
 
@@ -256,11 +252,11 @@ TEST_CASE("pitfall 24: rows of a table of more than 2^31 elements, pt#165095, pt
   for (DType t : {f32, f16, u8}) {
     Tensor row = (noise_leaf({1, width}, 1, "cpu").detach() * 100).to(t), table = expand(row, {rows, width});
     Tensor ids = Tensor::of(std::vector<int64_t>{rows - 1, 0, rows - 1}, {3});
-    CHECK(same_bits(index_select(table, 0, ids), expand(row, {3, width})));
-    if (t != u8) CHECK(same_bits(embedding(ids, table), expand(row, {3, width})));
+    CHECK(equal(index_select(table, 0, ids), expand(row, {3, width})));
+    if (t != u8) CHECK(equal(embedding(ids, table), expand(row, {3, width})));
   }
   // Columns too: the last place of the last row.
   Tensor wide = expand(noise_leaf({1, 1}, 1, "cpu").detach(), {rows, width});
   Tensor place = Tensor::of(std::vector<int64_t>{width - 1}, {1, 1});
-  CHECK(same_bits(gather(narrow(wide, 0, rows - 1, 1), 1, place), narrow(narrow(wide, 0, 0, 1), 1, 0, 1)));
+  CHECK(equal(gather(narrow(wide, 0, rows - 1, 1), 1, place), narrow(narrow(wide, 0, 0, 1), 1, 0, 1)));
 }

@@ -22,13 +22,6 @@
 
 using namespace fovea;
 
-namespace {
-
-bool equal(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && !any(a != b).item<bool>(); }
-double gap(const Tensor& a, const Tensor& b) { return amax(abs(a - b)).item(); }
-
-}  // namespace
-
 TEST_CASE(
     "pitfall 2: additive masks of -FLT_MAX, -1e4 and -inf agree where a key is seen, and are never NaN, pt#109517") {
   for (const char* d : kDevices) {
