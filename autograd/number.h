@@ -1,4 +1,4 @@
-// Numbers as users write them: bool, whole or floating, kept exactly; and nested lists of them.
+// Numbers as users write them: whole ones, any kept exactly, and nested lists of them.
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -6,6 +6,18 @@
 
 namespace fovea {
 
+// An axis, a place, a count: a whole number. Fractions and truths do not convert: softmax(x, 0.5) does not compile.
+class Integer {
+ public:
+  template <class T>
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) constexpr Integer(T v) : value_(int64_t(v)) {}
+  constexpr operator int64_t() const { return value_; }
+
+ private:
+  int64_t value_;
+};
+
+// bool, whole or floating.
 class Number {
  public:
   enum Kind : uint8_t { boolean, whole, floating };

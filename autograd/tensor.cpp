@@ -147,11 +147,11 @@ void Tensor::undefined(const Where& w) {
   detail::fail<ValueError>("tensor", w, "undefined: it was never given a value");
 }
 
-int64_t Tensor::size(int64_t dim, Where w) const {
+int64_t Tensor::size(Integer dim, Where w) const {
   const View& v = made(w).view();
   if (dim < -v.rank || dim >= v.rank)
     detail::fail<ShapeError>("size", w, "axis " + std::to_string(dim) + " of " + fovea::to_string(shape()));
-  return v.shape[dim < 0 ? dim + v.rank : dim];
+  return v.shape[dim + (dim < 0 ? v.rank : 0)];
 }
 
 const void* Tensor::readable(DType t, const Where& w) const try { return made(w).readable(t); } catch (Error& e) {

@@ -23,9 +23,11 @@ struct TensorOptions;
 // x[..., start:stop:step, ...] with NumPy's rules: negative positions count from the end and are clamped, negative
 // steps count down, and what is not given is the end that the step comes from or goes to: Slice{.step = -1} reverses.
 struct Slice {
-  std::optional<int64_t> start = {}, stop = {};
-  int64_t step = 1;
+  std::optional<Integer> start = {}, stop = {};
+  Integer step = 1;
 };
+// One of x[...]: a number, a Slice, or a tensor of places or truths.
+class Index;
 
 // Contiguous host data of a type that has a dtype: std::vector, std::array, std::span, T[n].
 template <class R>
@@ -74,7 +76,7 @@ class Tensor : public TensorBase {
   Device device(Where w = Where::current()) const { return made(w).device(); }
   Shape shape(Where w = Where::current()) const { return made(w).shape(); }
   Shape strides(Where w = Where::current()) const { return made(w).strides(); }
-  int64_t size(int64_t dim, Where w = Where::current()) const;  // negative axes count from the right; ShapeError
+  int64_t size(Integer dim, Where w = Where::current()) const;  // negative axes count from the right; ShapeError
   int dim(Where w = Where::current()) const { return made(w).rank(); }
   int64_t numel(Where w = Where::current()) const { return made(w).numel(); }
 
@@ -111,28 +113,21 @@ class Tensor : public TensorBase {
   // Ops under another spelling (autograd/ops/view.h, elementwise.h).
   Tensor view(const Shape& shape, Where w = Where::current()) const;
   Tensor reshape(const Shape& shape, Where w = Where::current()) const;
-  Tensor flatten(int64_t start_dim = 0, int64_t end_dim = -1, Where w = Where::current()) const;
+  Tensor flatten(Integer start_dim = 0, Integer end_dim = -1, Where w = Where::current()) const;
   Tensor permute(const Shape& dims, Where w = Where::current()) const;
-  Tensor transpose(int64_t dim0, int64_t dim1, Where w = Where::current()) const;
+  Tensor transpose(Integer dim0, Integer dim1, Where w = Where::current()) const;
   Tensor expand(const Shape& shape, Where w = Where::current()) const;
-  Tensor unsqueeze(int64_t dim, Where w = Where::current()) const;
-  Tensor squeeze(int64_t dim, Where w = Where::current()) const;
-  Tensor slice(int64_t dim, const Slice& s, Where w = Where::current()) const;
-  Tensor narrow(int64_t dim, int64_t start, int64_t length, Where w = Where::current()) const;
-  Tensor select(int64_t dim, int64_t index, Where w = Where::current()) const;
-  Tensor diagonal(int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1, Where w = Where::current()) const;
+  Tensor unsqueeze(Integer dim, Where w = Where::current()) const;
+  Tensor squeeze(const Shape& dims, Where w = Where::current()) const;
+  Tensor squeeze(Where w = Where::current()) const;
+  Tensor slice(Integer dim, const Slice& s, Where w = Where::current()) const;
+  Tensor narrow(Integer dim, Integer start, Integer length, Where w = Where::current()) const;
+  Tensor select(Integer dim, Integer index, Where w = Where::current()) const;
+  Tensor diagonal(Integer offset = 0, Integer dim1 = 0, Integer dim2 = 1, Where w = Where::current()) const;
   Tensor contiguous(Where w = Where::current()) const;
-  // Along the first axis: x[-1] drops it, x[Slice{1, 5}] keeps it.
-  struct Index {
-    Slice part;
-    bool whole;  // a Slice
-    Where where;
-    Index(int64_t i, Where w = Where::current()) : part{i}, whole(false), where(w) {}
-    Index(const Slice& s, Where w = Where::current()) : part(s), whole(true), where(w) {}
-  };
-  Tensor operator[](const Index& i) const {
-    return i.whole ? slice(0, i.part, i.where) : select(0, *i.part.start, i.where);
-  }
+  // x[-1], x[Slice{1, 5}], x[x > 0], x[{0, Slice{}, places}]: see index() in autograd/ops/advanced_index.h.
+  Tensor operator[](const Index& i) const;
+  Tensor operator[](std::initializer_list<Index> list) const;
 
  private:
   const Array& made(const Where& w) const {
@@ -150,6 +145,29 @@ class Tensor : public TensorBase {
 };
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t);  // to_string()
+
+class Index {
+ public:
+  using Where = std::source_location;
+  enum Kind : uint8_t { number, range, tensor };
+  Index(const Slice& s = {}, Where w = Where::current()) : range_(s), kind_(range), where_(w) {}
+  template <class T>
+  requires std::is_constructible_v<Integer, T> Index(T place, Where w = Where::current())
+      : range_{place}, kind_(number), where_(w) {}
+  Index(const Tensor& t, Where w = Where::current()) : tensor_(t), kind_(t.defined() ? tensor : range), where_(w) {}
+
+  Kind kind() const { return kind_; }
+  int64_t place() const { return *range_.start; }
+  const Slice& slice() const { return range_; }  // of an undefined tensor: all
+  const Tensor& places() const { return tensor_; }
+  Where where() const { return where_; }
+
+ private:
+  Slice range_;
+  Tensor tensor_;
+  Kind kind_;
+  Where where_;
+};
 
 struct TensorOptions {
   std::optional<DType> dtype = {};    // like's, or else f32 (whole numbers make i64 in full and arange)

@@ -82,14 +82,14 @@ Tensor flat_places(const Tensor& mask) {
 
 // x seen as [before, indexed axes together, behind], and what is picked along the middle.
 struct Plan {
-  Tensor x;       // indexed axes side by side
+  Tensor x;       // indexed axes side by side; a 0-dim mask has made one
   Shape order;    // the axes of the tensor given, in x's order; rank 0: as they were
   Shape three;    // before, indexed, behind
   Tensor places;  // [n] on the middle axis
   Shape result;   // of index()
 };
 
-Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
+Plan plan(Tensor x, const std::vector<Tensor>& indices) {
   std::vector<Tensor> list;
   std::vector<int64_t> extents;  // a mask is one index of all its axes together
   std::vector<int> axes;
@@ -97,13 +97,14 @@ Plan plan(const Tensor& x, const std::vector<Tensor>& indices) {
   int axis = 0;
   for (size_t k = 0; k < indices.size(); k++) {
     const Tensor& given = indices[k];
-    const int taken = given.defined() && given.dtype() == boolean ? given.dim() : 1;
+    const bool mask = given.defined() && given.dtype() == boolean;
+    if (mask && given.dim() == 0) x = unsqueeze(x, axis), shape = x.shape();
+    const int taken = mask ? std::max(given.dim(), 1) : 1;
     if (axis + taken > shape.rank)
       throw IndexError("too many indices for x " + to_string(shape) + " (index " + std::to_string(k) +
                        " begins at axis " + std::to_string(axis) + " and takes " + std::to_string(taken) + ")");
-    if (given.defined() && given.dtype() == boolean) {
-      if (taken == 0) throw IndexError("index " + std::to_string(k) + " is a 0-dim mask (expected an axis at least)");
-      for (int i = 0; i < taken; i++)
+    if (mask) {
+      for (int i = 0; i < given.dim(); i++)
         if (given.size(i) != shape[axis + i])
           throw IndexError("mask " + to_string(given.shape()) + " at axis " + std::to_string(axis) + " of x " +
                            to_string(shape) + " (expected equal sizes)");
@@ -155,9 +156,29 @@ void define_place_ops() {
                            .gradient = Gradient::not_differentiable});
 }
 
-Tensor index(const Operand& x, const std::vector<Tensor>& indices) {
+Tensor index(const Operand& x, const std::vector<Index>& indices) {
   return called("index", x.where(), [&]() -> Tensor {
-    Plan p = plan(tensor_of(x, "index"), indices);
+    Tensor rest = tensor_of(x, "index");
+    std::vector<Tensor> tensors;
+    int axis = 0;
+    for (const Index& i : indices) {
+      if (i.kind() == Index::tensor) {
+        tensors.push_back(i.places());
+        axis += i.places().dtype() == boolean ? i.places().dim() : 1;
+        continue;
+      }
+      if (axis >= rest.dim())
+        throw IndexError("too many indices for x " + to_string(tensor_of(x, "index").shape()) + " (index " +
+                         std::to_string(&i - indices.data()) + " has no axis left)");
+      if (i.kind() == Index::number) {
+        rest = select(rest, axis, i.place());
+      } else {
+        const Slice& s = i.slice();
+        if (s.start || s.stop || s.step != 1) rest = slice(rest, axis, s);
+        tensors.emplace_back(), axis++;
+      }
+    }
+    Plan p = plan(rest, tensors);
     if (!p.places.defined()) return p.x;
     return reshape(index_select(reshape(p.x, p.three), 1, p.places), p.result);
   });
@@ -175,10 +196,10 @@ Tensor index_put(const Operand& x, const std::vector<Tensor>& indices, const Ope
     from = reshape(expand(from, p.result), spread);
     Tensor to = expand(reshape(p.places, {1, n, 1}), spread), base = reshape(p.x, p.three);
     Tensor y = reshape((o.accumulate ? scatter_add : scatter)(base, 1, to, from), p.x.shape());
-    if (!p.order.rank) return y;
     Shape back = p.order;
     for (int i = 0; i < back.rank; i++) back[int(p.order[i])] = i;
-    return permute(y, back);
+    if (back.rank) y = permute(y, back);
+    return reshape(y, t.shape());
   });
 }
 
@@ -209,7 +230,7 @@ Tensor masked_fill(const Operand& x, const Operand& mask, const Operand& value) 
   });
 }
 
-Tensor take_along_dim(const Operand& x, const Operand& index, std::optional<int64_t> dim) {
+Tensor take_along_dim(const Operand& x, const Operand& index, std::optional<Integer> dim) {
   return called("take_along_dim", x.where(), [&] {
     Tensor t = tensor_of(x, "take_along_dim"), i = tensor_of(index, "take_along_dim");
     detail::check_index(i.array().view(), "index");
@@ -229,7 +250,7 @@ Tensor take_along_dim(const Operand& x, const Operand& index, std::optional<int6
   });
 }
 
-Tensor index_add(const Operand& x, int64_t dim, const Operand& index, const Operand& source, double alpha) {
+Tensor index_add(const Operand& x, Integer dim, const Operand& index, const Operand& source, double alpha) {
   return called("index_add", x.where(), [&] {
     Tensor t = tensor_of(x, "index_add"), i = tensor_of(index, "index_add"), from = tensor_of(source, "index_add");
     const int d = wrap_dim(dim, t.dim());
@@ -247,7 +268,7 @@ Tensor index_add(const Operand& x, int64_t dim, const Operand& index, const Oper
   });
 }
 
-Tensor one_hot(const Operand& ids, int64_t num_classes) {
+Tensor one_hot(const Operand& ids, Integer num_classes) {
   return called("one_hot", ids.where(), [&] {
     const Tensor& i = tensor_of(ids, "one_hot");
     detail::check_index(i.array().view(), "ids");
@@ -255,7 +276,8 @@ Tensor one_hot(const Operand& ids, int64_t num_classes) {
     if (n < -1) throw ValueError("num_classes is " + std::to_string(n) + " (expected 0 or more, or -1)");
     if (n == -1) {
       if (i.numel() == 0) throw ValueError("no ids to tell num_classes from: " + to_string(i.shape()));
-      n = amax(i).item<int64_t>() + 1;
+      n = amax(i).item<int64_t>();
+      if (n++ == INT64_MAX) throw ShapeError("the largest id is " + std::to_string(INT64_MAX) + " (expected less)");
     }
     check_range(i, 0, n, std::to_string(n) + " classes");
     Tensor none, at = unsqueeze(i, -1), one = expand(full({}, 1, {.dtype = i64, .device = i.device()}), at.shape());

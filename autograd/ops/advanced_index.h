@@ -1,5 +1,6 @@
-// Indexing by tensors of places and of truths, as NumPy's and PyTorch's: x[i, :, mask]. What has a shape that depends
-// on the numbers (nonzero, masked_select, masks as indices) reads them, and refuses shape-only tensors.
+// x[...] with everything in it, and indexing by tensors of places and of truths, as PyTorch's: x[0, i, :, mask]. What
+// has a shape that depends on the numbers (nonzero, masked_select, masks as indices) reads them, and refuses shape-only
+// tensors.
 #pragma once
 #include <optional>
 #include <vector>
@@ -8,11 +9,12 @@
 
 namespace fovea {
 
-// x[indices[0], indices[1], ...]; an undefined tensor stands for ":" and axes behind the last index stay. Indices are
-// integers (negative ones count from the end, IndexError beyond) that broadcast against each other, or booleans, which
-// stand for the places of their truths and take as many axes as they have. The axes that the indices make stand where
-// the indexed ones were, or in front where those are apart.
-Tensor index(const Operand& x, const std::vector<Tensor>& indices);
+// x[indices[0], indices[1], ...]; axes behind the last index stay. A whole number drops its axis, a Slice keeps a part
+// of it, `{}` and an undefined tensor stand for ":". Tensors are integers (negative ones count from the end, IndexError
+// beyond) that broadcast against each other, or booleans, which stand for the places of their truths and take as many
+// axes as they have; a 0-dim one makes an axis of size 1 or 0. Numbers and Slices go first, as in PyTorch. The axes
+// that the tensors make stand where the indexed ones were, or in front where those are apart.
+Tensor index(const Operand& x, const std::vector<Index>& indices);
 // x with values, which broadcast, written there, or added with accumulate. Of several written to one place the last in
 // index order wins, and it alone gets a gradient.
 struct IndexPutOptions {
@@ -28,10 +30,10 @@ Tensor masked_select(const Operand& x, const Operand& mask);
 Tensor masked_fill(const Operand& x, const Operand& mask, const Operand& value);
 // gather with an index that broadcasts against x on the other axes and may count from the end; without dim: of both
 // flattened.
-Tensor take_along_dim(const Operand& x, const Operand& index, std::optional<int64_t> dim = {});
+Tensor take_along_dim(const Operand& x, const Operand& index, std::optional<Integer> dim = {});
 // x with slice i of source, times alpha, added to slice index[i] of x.
-Tensor index_add(const Operand& x, int64_t dim, const Operand& index, const Operand& source, double alpha = 1);
+Tensor index_add(const Operand& x, Integer dim, const Operand& index, const Operand& source, double alpha = 1);
 // i64 [..., num_classes]: 1 at the place that ids say. -1: as many as the largest id says, which is read.
-Tensor one_hot(const Operand& ids, int64_t num_classes = -1);
+Tensor one_hot(const Operand& ids, Integer num_classes = -1);
 
 }  // namespace fovea

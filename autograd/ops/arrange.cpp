@@ -224,7 +224,7 @@ void define_arrange_ops() {
                                }});
 }
 
-Tensor unfold(const Operand& x, int64_t dimension, int64_t size, int64_t step) {
+Tensor unfold(const Operand& x, Integer dimension, Integer size, Integer step) {
   return apply<op::unfold, 1>({&tensor_of(x, "unfold")}, {dimension, size, step}, x.where());
 }
 
@@ -278,7 +278,7 @@ Tensor movedim(const Operand& x, const Shape& source, const Shape& destination) 
   });
 }
 
-Tensor unflatten(const Operand& x, int64_t dim, const Shape& sizes) {
+Tensor unflatten(const Operand& x, Integer dim, const Shape& sizes) {
   return called("unflatten", x.where(), [&] {
     const Tensor& t = tensor_of(x, "unflatten");
     const int d = wrap_dim(dim, t.dim());
@@ -297,36 +297,10 @@ Tensor unflatten(const Operand& x, int64_t dim, const Shape& sizes) {
   });
 }
 
-Tensor squeeze(const Operand& x, const Shape& dims) {
-  return called("squeeze", x.where(), [&] {
-    const Tensor& t = tensor_of(x, "squeeze");
-    bool named[kMaxRank] = {};
-    for (int64_t d : dims) {
-      const int axis = wrap_dim(d, t.dim());
-      if (named[axis]) throw ShapeError("axis " + std::to_string(d) + " twice in " + to_string(dims));
-      named[axis] = true;
-    }
-    Shape left;
-    for (int i = 0; i < t.dim(); i++)
-      if (!(named[i] && t.size(i) == 1)) left.push_back(t.size(i));
-    return left.rank == t.dim() ? t : reshape(Operand(t, x.where()), left);
-  });
-}
-
-Tensor squeeze(const Operand& x) {
-  return called("squeeze", x.where(), [&] {
-    const Tensor& t = tensor_of(x, "squeeze");
-    Shape s;
-    for (int64_t n : t.shape())
-      if (n != 1) s.push_back(n);
-    return s.rank == t.dim() ? t : view(t, s);
-  });
-}
-
-Tensor tril(const Operand& x, int64_t diagonal) {
+Tensor tril(const Operand& x, Integer diagonal) {
   return apply<op::tril, 1>({&tensor_of(x, "tril")}, {diagonal}, x.where());
 }
-Tensor triu(const Operand& x, int64_t diagonal) {
+Tensor triu(const Operand& x, Integer diagonal) {
   return apply<op::triu, 1>({&tensor_of(x, "triu")}, {diagonal}, x.where());
 }
 
@@ -361,7 +335,7 @@ Tensor repeat(const Operand& x, const Shape& repeats) {
   });
 }
 
-Tensor repeat_interleave(const Operand& x, int64_t repeats, std::optional<int64_t> dim) {
+Tensor repeat_interleave(const Operand& x, Integer repeats, std::optional<Integer> dim) {
   return called("repeat_interleave", x.where(), [&] {
     auto [y, d] = along(tensor_of(x, "repeat_interleave"), dim);
     return repeated(y, d, repeats, true);
@@ -369,7 +343,7 @@ Tensor repeat_interleave(const Operand& x, int64_t repeats, std::optional<int64_
 }
 
 // Slice i begins at the sum of the repeats before it; counting those beginnings at every place tells whose place it is.
-Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<int64_t> dim) {
+Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<Integer> dim) {
   return called("repeat_interleave", x.where(), [&] {
     auto [y, d] = along(tensor_of(x, "repeat_interleave"), dim);
     const Tensor& given = tensor_of(Operand(repeats, x.where()), "repeat_interleave");
@@ -392,19 +366,19 @@ Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<
   });
 }
 
-Tensor linspace(Number start, Number end, int64_t steps, const TensorOptions& o, source_location where) {
+Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o, source_location where) {
   return called("linspace", where, [&] {
     if (steps < 0) throw ValueError("steps is " + std::to_string(steps) + " (expected 0 or more)");
     const double a = start.real(), b = end.real(), step = steps > 1 ? (b - a) / double(steps - 1) : 0;
     // From the nearer end, so that both are exact.
-    Tensor i = arange(steps, {.dtype = f64, .device = o.the_device()});
+    Tensor i = arange(int64_t(steps), {.dtype = f64, .device = o.the_device()});
     Tensor x = fovea::where(i < double(steps) / 2, i * step + a, (i - double(steps - 1)) * step + b);
     x = x.to(o.the_dtype());
     return o.requires_grad ? x.requires_grad_() : x;
   });
 }
 
-Tensor eye(int64_t n, std::optional<int64_t> m, const TensorOptions& o, source_location where) {
+Tensor eye(Integer n, std::optional<Integer> m, const TensorOptions& o, source_location where) {
   return called("eye", where, [&] {
     const int64_t columns = m.value_or(n);
     if (n < 0 || columns < 0)

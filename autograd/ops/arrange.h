@@ -12,12 +12,12 @@ Tensor flip(const Operand& x, const Shape& dims);  // a view
 // Moved on by shifts[i] along dims[i], what leaves at the end entering at the start; without dims: x flattened.
 Tensor roll(const Operand& x, const Shape& shifts, const Shape& dims = {});
 Tensor movedim(const Operand& x, const Shape& source, const Shape& destination);
-Tensor unflatten(const Operand& x, int64_t dim, const Shape& sizes);  // one size may be -1
+Tensor unflatten(const Operand& x, Integer dim, const Shape& sizes);  // one size may be -1
 
 // Of the last two axes, the part on and below (above) the diagonal that lies `diagonal` above the main one; zeros
 // elsewhere.
-Tensor tril(const Operand& x, int64_t diagonal = 0);
-Tensor triu(const Operand& x, int64_t diagonal = 0);
+Tensor tril(const Operand& x, Integer diagonal = 0);
+Tensor triu(const Operand& x, Integer diagonal = 0);
 
 // Widened by pad = {left, right, top, bottom, ...}, from the last axis on; negative numbers cut off. `constant` puts
 // `value`, `reflect` mirrors at the outermost elements (it needs more of them than it adds), `replicate` repeats those,
@@ -33,17 +33,17 @@ Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o = {})
 Tensor repeat(const Operand& x, const Shape& repeats);
 // Each element (slice along `dim`) so many times in a row, or, by a tensor of integers, each its own number of times:
 // that one reads numbers, and refuses shape-only tensors. Without dim: x flattened.
-Tensor repeat_interleave(const Operand& x, int64_t repeats, std::optional<int64_t> dim = {});
-Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<int64_t> dim = {});
+Tensor repeat_interleave(const Operand& x, Integer repeats, std::optional<Integer> dim = {});
+Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<Integer> dim = {});
 
 // Windows of `size` elements, `step` from each other, along an axis, as a new last axis: a view.
-Tensor unfold(const Operand& x, int64_t dimension, int64_t size, int64_t step);
+Tensor unfold(const Operand& x, Integer dimension, Integer size, Integer step);
 
 // `steps` numbers from start to end, both included, evenly apart.
-Tensor linspace(Number start, Number end, int64_t steps, const TensorOptions& o = {},
+Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o = {},
                 std::source_location where = std::source_location::current());
 // Ones on the diagonal of n rows and m columns (n where not given).
-Tensor eye(int64_t n, std::optional<int64_t> m = {}, const TensorOptions& o = {},
+Tensor eye(Integer n, std::optional<Integer> m = {}, const TensorOptions& o = {},
            std::source_location where = std::source_location::current());
 
 }  // namespace fovea

@@ -160,7 +160,7 @@ Tensor conv2d(const Operand& input, const Operand& weight, const Operand& bias, 
   return detail::called("conv2d", input.where(), [&] { return convolution(input, weight, bias, o, 2, "conv2d"); });
 }
 
-Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o) {
+Tensor max_pool1d(const Operand& input, Integer kernel_size, MaxPoolOptions o) {
   return detail::called("max_pool1d", input.where(), [&] {
     const Tensor& x = detail::tensor_of(input, "max_pool1d");
     Axis a = pool_axis(x, kernel_size, o.stride, o.padding, o.dilation, o.ceil_mode);
@@ -180,7 +180,7 @@ Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o) {
   });
 }
 
-Tensor avg_pool1d(const Operand& input, int64_t kernel_size, AvgPoolOptions o) {
+Tensor avg_pool1d(const Operand& input, Integer kernel_size, AvgPoolOptions o) {
   return detail::called("avg_pool1d", input.where(), [&] {
     const Tensor& x = detail::tensor_of(input, "avg_pool1d");
     Axis a = pool_axis(x, kernel_size, o.stride, o.padding, 1, o.ceil_mode);

@@ -22,17 +22,17 @@ Tensor conv2d(const Operand& input, const Operand& weight, const Operand& bias =
 
 // input [N, C, L] or [C, L]; stride is kernel_size where it is not given. At most half of a window is padding.
 struct MaxPoolOptions {
-  std::optional<int64_t> stride = {};
+  std::optional<Integer> stride = {};
   int64_t padding = 0, dilation = 1;
   bool ceil_mode = false;  // a last window that is not full counts too
 };
 // The largest of each window; of equal ones the first gets the gradient, of NaN, which win, the last.
-Tensor max_pool1d(const Operand& input, int64_t kernel_size, MaxPoolOptions o = {});
+Tensor max_pool1d(const Operand& input, Integer kernel_size, MaxPoolOptions o = {});
 struct AvgPoolOptions {
-  std::optional<int64_t> stride = {};
+  std::optional<Integer> stride = {};
   int64_t padding = 0;
   bool ceil_mode = false, count_include_pad = true;
 };
-Tensor avg_pool1d(const Operand& input, int64_t kernel_size, AvgPoolOptions o = {});
+Tensor avg_pool1d(const Operand& input, Integer kernel_size, AvgPoolOptions o = {});
 
 }  // namespace fovea

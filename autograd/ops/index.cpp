@@ -230,18 +230,18 @@ void define_index_ops() {
           .gradient = Gradient::not_differentiable});
 }
 
-Tensor gather(const Operand& x, int64_t dim, const Operand& index) {
+Tensor gather(const Operand& x, Integer dim, const Operand& index) {
   return apply<op::gather, 2>({&detail::tensor_of(x, "gather"), &detail::tensor_of(index, "gather")}, {dim}, x.where());
 }
 
-Tensor scatter(const Operand& x, int64_t dim, const Operand& index, const Operand& src) {
+Tensor scatter(const Operand& x, Integer dim, const Operand& index, const Operand& src) {
   return scatter_op<op::scatter>("scatter", x, dim, index, src);
 }
-Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Operand& src) {
+Tensor scatter_add(const Operand& x, Integer dim, const Operand& index, const Operand& src) {
   return scatter_op<op::scatter_add>("scatter_add", x, dim, index, src);
 }
 
-Tensor index_select(const Operand& x, int64_t dim, const Operand& index) {
+Tensor index_select(const Operand& x, Integer dim, const Operand& index) {
   return detail::called("index_select", x.where(), [&]() -> Tensor {
     const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
     if (t.dim() == 0 || at.dim() > 1)
@@ -268,17 +268,17 @@ Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o) 
   return apply<op::embedding, 2>({&i, &w}, {o.padding_idx && pad < 0 ? pad + n : pad}, ids.where());
 }
 
-std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim, SortOptions o) {
+std::pair<Tensor, Tensor> sort(const Operand& x, Integer dim, SortOptions o) {
   return sorted("sort", x, {dim, o.descending});
 }
 
-Tensor argsort(const Operand& x, int64_t dim, SortOptions o) {
+Tensor argsort(const Operand& x, Integer dim, SortOptions o) {
   CallScope call("argsort", x.where());
   NoGrad guard;
   return sort(x, dim, o).second;
 }
 
-std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim, TopkOptions o) {
+std::pair<Tensor, Tensor> topk(const Operand& x, Integer k, Integer dim, TopkOptions o) {
   return detail::called("topk", x.where(), [&] {
     if (k < 0) throw ValueError("k is " + std::to_string(k) + " (expected 0 or more)");
     return sorted("topk", x, {dim, o.largest, k});

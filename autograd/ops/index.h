@@ -9,16 +9,16 @@
 namespace fovea {
 
 // y[i][j] = x[index[i][j]][j] for dim 0, and so on; y has index's shape, which may be smaller than x's on other axes.
-Tensor gather(const Operand& x, int64_t dim, const Operand& index);
+Tensor gather(const Operand& x, Integer dim, const Operand& index);
 // x with y[index[i][j]][j] = src[i][j] for dim 0, and so on; src is a tensor at least as large as index, or a number.
 // Of several written to one place the last in index order wins, and it alone gets a gradient.
-Tensor scatter(const Operand& x, int64_t dim, const Operand& index, const Operand& src);
-Tensor scatter_add(const Operand& x, int64_t dim, const Operand& index, const Operand& src);
+Tensor scatter(const Operand& x, Integer dim, const Operand& index, const Operand& src);
+Tensor scatter_add(const Operand& x, Integer dim, const Operand& index, const Operand& src);
 // The slices of x at index [n] or [].
-Tensor index_select(const Operand& x, int64_t dim, const Operand& index);
+Tensor index_select(const Operand& x, Integer dim, const Operand& index);
 
 struct EmbeddingOptions {
-  std::optional<int64_t> padding_idx = {};  // this row gets no gradient; negative ones count from the end
+  std::optional<Integer> padding_idx = {};  // this row gets no gradient; negative ones count from the end
 };
 // ids [...], weight [V, C] -> [..., C].
 Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o = {});
@@ -28,12 +28,12 @@ Tensor embedding(const Operand& ids, const Operand& weight, EmbeddingOptions o =
 struct SortOptions {
   bool descending = false;
 };
-std::pair<Tensor, Tensor> sort(const Operand& x, int64_t dim = -1, SortOptions o = {});
-Tensor argsort(const Operand& x, int64_t dim = -1, SortOptions o = {});
+std::pair<Tensor, Tensor> sort(const Operand& x, Integer dim = -1, SortOptions o = {});
+Tensor argsort(const Operand& x, Integer dim = -1, SortOptions o = {});
 // The k largest (or smallest), in order.
 struct TopkOptions {
   bool largest = true;
 };
-std::pair<Tensor, Tensor> topk(const Operand& x, int64_t k, int64_t dim = -1, TopkOptions o = {});
+std::pair<Tensor, Tensor> topk(const Operand& x, Integer k, Integer dim = -1, TopkOptions o = {});
 
 }  // namespace fovea

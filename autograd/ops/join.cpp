@@ -16,7 +16,7 @@ using detail::called;
 using detail::locate;
 using detail::tensor_of;
 
-std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) {
+std::vector<Tensor> split(const Operand& x, Integer size, Integer dim) {
   return called("split", x.where(), [&] {
     const Tensor& t = tensor_of(x, "split");
     const int d = wrap_dim(dim, t.dim());
@@ -26,12 +26,12 @@ std::vector<Tensor> split(const Operand& x, int64_t size, int64_t dim) {
       throw ShapeError("axis " + std::to_string(d) + " of " + to_string(t.shape()) + " in pieces of " +
                        std::to_string(size) + " (expected " + std::to_string(kMostPieces) + " pieces at most)");
     std::vector<Tensor> parts;
-    for (int64_t at = 0; at < n; at += size) parts.push_back(narrow(x, d, at, std::min(size, n - at)));
+    for (int64_t at = 0; at < n; at += size) parts.push_back(narrow(x, d, at, std::min<int64_t>(size, n - at)));
     return parts;
   });
 }
 
-std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, int64_t dim) {
+std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, Integer dim) {
   return called("split", x.where(), [&] {
     const Tensor& t = tensor_of(x, "split");
     const int d = wrap_dim(dim, t.dim());
@@ -53,7 +53,7 @@ std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, i
   });
 }
 
-std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) {
+std::vector<Tensor> chunk(const Operand& x, Integer chunks, Integer dim) {
   return called("chunk", x.where(), [&] {
     const Tensor& t = tensor_of(x, "chunk");
     if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
@@ -62,7 +62,7 @@ std::vector<Tensor> chunk(const Operand& x, int64_t chunks, int64_t dim) {
   });
 }
 
-Tensor cat(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) try {
+Tensor cat(const std::vector<Tensor>& tensors, Integer dim, std::source_location where) try {
   CallScope call("cat", where);
   std::vector<const Tensor*> in;
   for (const Tensor& t : tensors) in.push_back(&t);
@@ -82,7 +82,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t dim, std::source_location
   throw;
 }
 
-Tensor stack(const std::vector<Tensor>& tensors, int64_t dim, std::source_location where) {
+Tensor stack(const std::vector<Tensor>& tensors, Integer dim, std::source_location where) {
   CallScope call("stack", where);
   std::vector<Tensor> wide;
   for (const Tensor& t : tensors) wide.push_back(unsqueeze(Operand(t, where), dim));

@@ -250,7 +250,7 @@ Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
   });
 }
 
-Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim, CosineSimilarityOptions o) {
+Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim, CosineSimilarityOptions o) {
   return detail::called("cosine_similarity", x1.where(), [&] {
     const Tensor &a = detail::tensor_of(x1, "cosine_similarity"), &b = detail::tensor_of(x2, "cosine_similarity");
     if (!(o.eps > 0)) throw ValueError("eps is " + std::to_string(o.eps) + " (expected more than 0)");

@@ -45,7 +45,7 @@ Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o = {});
 struct CosineSimilarityOptions {
   double eps = 1e-8;
 };
-Tensor cosine_similarity(const Operand& x1, const Operand& x2, int64_t dim = 1, CosineSimilarityOptions o = {});
+Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim = 1, CosineSimilarityOptions o = {});
 
 // With d = |input - target|: d^2 / 2 up to delta, then delta (d - delta / 2). delta > 0.
 struct HuberLossOptions {

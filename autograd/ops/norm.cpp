@@ -351,7 +351,7 @@ Tensor rms_norm(const Operand& x, const Shape& normalized_shape, const Operand& 
                                 x.where());
 }
 
-Tensor group_norm(const Operand& input, int64_t num_groups, const Operand& weight, const Operand& bias,
+Tensor group_norm(const Operand& input, Integer num_groups, const Operand& weight, const Operand& bias,
                   GroupNormOptions o) {
   const Tensor& x = detail::tensor_of(input, "group_norm");
   if (!(o.eps >= 0))

@@ -28,7 +28,7 @@ Tensor rms_norm(const Operand& x, const Shape& normalized_shape, const Operand& 
 struct GroupNormOptions {
   double eps = 1e-5;
 };
-Tensor group_norm(const Operand& input, int64_t num_groups, const Operand& weight = Tensor(),
+Tensor group_norm(const Operand& input, Integer num_groups, const Operand& weight = Tensor(),
                   const Operand& bias = Tensor(), GroupNormOptions o = {});
 
 }  // namespace fovea

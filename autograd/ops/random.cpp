@@ -241,7 +241,7 @@ Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& 
   throw;
 }
 
-Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o, std::source_location where) try {
+Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOptions& o, std::source_location where) try {
   CallScope call("randint", where);
   NoGrad guard;
   Plan p(o, i64);
@@ -249,14 +249,14 @@ Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOption
     throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
                      " (expected low < high)");
   p.check_whole(low), p.check_whole(high - 1);
-  Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + low;
+  Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + int64_t(low);
   return p.done(x.to(p.dtype));
 } catch (Error& e) {
   detail::locate(e, "randint", where);
   throw;
 }
 
-Tensor randperm(int64_t n, const RandomOptions& o, std::source_location where) try {
+Tensor randperm(Integer n, const RandomOptions& o, std::source_location where) try {
   CallScope call("randperm", where);
   NoGrad guard;
   Plan p(o, i64);
@@ -292,7 +292,7 @@ Tensor bernoulli(const Operand& p, Generator* generator) {
   return cast(uniform_from(bits_over(odds, draw, odds.shape()), t) < odds.to(t), odds.dtype());
 }
 
-Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) {
+Tensor multinomial(const Operand& p, Integer num_samples, MultinomialOptions o) {
   return detail::called("multinomial", p.where(), [&] {
     NoGrad guard;
     const Tensor& t = detail::tensor_of(p, "multinomial");
@@ -306,7 +306,7 @@ Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) 
     Tensor odds = reshape(t, {t.numel() / n, n}).to(f64);
     if (std::string bad = first_not(logical_and(t >= 0, isfinite(t)), t); !bad.empty())
       throw ValueError("p is " + bad + " (expected finite numbers, 0 or more)");
-    const int64_t least = o.replacement ? 1 : num_samples;
+    const int64_t least = o.replacement ? 1 : int64_t(num_samples);
     Tensor possible = sum(t > 0, -1);
     if (std::string bad = first_not(possible >= least, possible); !bad.empty())
       throw ValueError("the number of elements of p above 0 is " + bad + " (expected " + std::to_string(least) +
@@ -314,7 +314,7 @@ Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o) 
     Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
     const bool once = o.replacement || num_samples == 1;  // nothing drawn is missed
     Tensor places = (once ? drawn_by_odds : drawn_in_a_race)(odds, num_samples, draw);
-    return t.dim() == 1 ? reshape(places, num_samples) : places;
+    return t.dim() == 1 ? reshape(places, -1) : places;
   });
 }
 

@@ -35,9 +35,9 @@ Tensor randn(const Shape& shape, const RandomOptions& o = {},
 Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o = {},
               std::source_location where = std::source_location::current());
 // Whole numbers in [low, high): the high half of 64 bits times high - low, so their odds differ by 2^-64 (high - low).
-Tensor randint(int64_t low, int64_t high, const Shape& shape, const RandomOptions& o = {},
+Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOptions& o = {},
                std::source_location where = std::source_location::current());
-Tensor randperm(int64_t n, const RandomOptions& o = {},
+Tensor randperm(Integer n, const RandomOptions& o = {},
                 std::source_location where = std::source_location::current());  // 0 to n-1 in random order
 // 64 random bits an element, i64.
 Tensor random_bits(const Shape& shape, const RandomOptions& o = {},
@@ -51,7 +51,7 @@ struct MultinomialOptions {
   bool replacement = false;
   Generator* generator = nullptr;
 };
-Tensor multinomial(const Operand& p, int64_t num_samples, MultinomialOptions o = {});
+Tensor multinomial(const Operand& p, Integer num_samples, MultinomialOptions o = {});
 // One place for each row of logits [..., n], i64 [...]: with probabilities softmax(logits).
 Tensor categorical(const Operand& logits, Generator* generator = nullptr);
 

@@ -235,10 +235,10 @@ Tensor all(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_
 Tensor count_nonzero(const Operand& x, const Shape& dim) {
   return detail::called("count_nonzero", x.where(), [&] { return sum(ne(x, 0), dim); });
 }
-Tensor argmax(const Operand& x, std::optional<int64_t> dim, ReduceOptions o) {
+Tensor argmax(const Operand& x, std::optional<Integer> dim, ReduceOptions o) {
   return place_op<op::argmax>("argmax", x, dim, o.keepdim);
 }
-Tensor argmin(const Operand& x, std::optional<int64_t> dim, ReduceOptions o) {
+Tensor argmin(const Operand& x, std::optional<Integer> dim, ReduceOptions o) {
   return place_op<op::argmin>("argmin", x, dim, o.keepdim);
 }
 Tensor max(const Operand& x) {
@@ -249,13 +249,13 @@ Tensor min(const Operand& x) {
 }
 Tensor max(const Operand& a, const Tensor& b) { return maximum(a, Operand(b, a.where())); }
 Tensor min(const Operand& a, const Tensor& b) { return minimum(a, Operand(b, a.where())); }
-std::pair<Tensor, Tensor> max(const Operand& x, int64_t dim, ReduceOptions o) {
+std::pair<Tensor, Tensor> max(const Operand& x, Integer dim, ReduceOptions o) {
   return extremum_op<op::argmax>("max", x, dim, o.keepdim);
 }
-std::pair<Tensor, Tensor> min(const Operand& x, int64_t dim, ReduceOptions o) {
+std::pair<Tensor, Tensor> min(const Operand& x, Integer dim, ReduceOptions o) {
   return extremum_op<op::argmin>("min", x, dim, o.keepdim);
 }
-Tensor cumsum(const Operand& x, int64_t dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
+Tensor cumsum(const Operand& x, Integer dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
 Tensor sum_to(const Operand& x, const Shape& shape) {
   if (detail::tensor_of(x, "sum_to").shape() == shape) return x.tensor();
   return apply<op::sum_to, 1>({x.pointer()}, {shape}, x.where());

@@ -21,16 +21,16 @@ Tensor any(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor all(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
 Tensor count_nonzero(const Operand& x, const Shape& dim = {});
 // Where the largest (smallest) is, i64: the first of ties, the first NaN. Without an axis: in x flattened.
-Tensor argmax(const Operand& x, std::optional<int64_t> dim = {}, ReduceOptions o = {});
-Tensor argmin(const Operand& x, std::optional<int64_t> dim = {}, ReduceOptions o = {});
+Tensor argmax(const Operand& x, std::optional<Integer> dim = {}, ReduceOptions o = {});
+Tensor argmin(const Operand& x, std::optional<Integer> dim = {}, ReduceOptions o = {});
 // Values along an axis and their i64 places, as argmax finds them: each gradient goes to that place.
-std::pair<Tensor, Tensor> max(const Operand& x, int64_t dim, ReduceOptions o = {});
-std::pair<Tensor, Tensor> min(const Operand& x, int64_t dim, ReduceOptions o = {});
+std::pair<Tensor, Tensor> max(const Operand& x, Integer dim, ReduceOptions o = {});
+std::pair<Tensor, Tensor> min(const Operand& x, Integer dim, ReduceOptions o = {});
 Tensor max(const Operand& x);  // of all; gradient: shared evenly among ties
 Tensor min(const Operand& x);
 Tensor max(const Operand& a, const Tensor& b);  // maximum, minimum
 Tensor min(const Operand& a, const Tensor& b);
-Tensor cumsum(const Operand& x, int64_t dim);
+Tensor cumsum(const Operand& x, Integer dim);
 // Sums what was broadcast until the shape is `shape`: the transpose of expand.
 Tensor sum_to(const Operand& x, const Shape& shape);
 

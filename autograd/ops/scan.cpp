@@ -71,10 +71,10 @@ void define_scan_ops() {
                             .gradient = Gradient::derived});
 }
 
-Tensor cumprod(const Operand& x, int64_t dim) {
+Tensor cumprod(const Operand& x, Integer dim) {
   return apply<op::cumprod, 1>({&detail::tensor_of(x, "cumprod")}, {dim}, x.where());
 }
-Tensor logcumsumexp(const Operand& x, int64_t dim) {
+Tensor logcumsumexp(const Operand& x, Integer dim) {
   Tensor t = detail::tensor_of(x, "logcumsumexp");
   if (!is_floating(t.dtype())) t = t.to(f32, x.where());
   return apply<op::logcumsumexp, 1>({&t}, {dim}, x.where());

@@ -4,7 +4,7 @@
 
 namespace fovea {
 
-Tensor cumprod(const Operand& x, int64_t dim);       // integers and booleans give i64
-Tensor logcumsumexp(const Operand& x, int64_t dim);  // log of the running sum of e^x; integers become f32
+Tensor cumprod(const Operand& x, Integer dim);       // integers and booleans give i64
+Tensor logcumsumexp(const Operand& x, Integer dim);  // log of the running sum of e^x; integers become f32
 
 }  // namespace fovea

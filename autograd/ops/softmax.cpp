@@ -113,10 +113,10 @@ void define_softmax_ops() {
                          .backward = logsumexp_backward});
 }
 
-Tensor softmax(const Operand& x, int64_t dim) {
+Tensor softmax(const Operand& x, Integer dim) {
   return apply<op::softmax, 1>({&detail::tensor_of(x, "softmax")}, {dim}, x.where());
 }
-Tensor log_softmax(const Operand& x, int64_t dim) {
+Tensor log_softmax(const Operand& x, Integer dim) {
   return apply<op::log_softmax, 1>({&detail::tensor_of(x, "log_softmax")}, {dim}, x.where());
 }
 Tensor logsumexp(const Operand& x, const Shape& dim, ReduceOptions o) {

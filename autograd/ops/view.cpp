@@ -264,7 +264,7 @@ Tensor reshape(const Operand& x, const Shape& shape) try {
   throw;
 }
 
-Tensor flatten(const Operand& x, int64_t start_dim, int64_t end_dim) try {
+Tensor flatten(const Operand& x, Integer start_dim, Integer end_dim) try {
   const Tensor& t = tensor_of(x, "flatten");
   if (t.dim() == 0) return reshape(x, {1});
   int a = wrap_dim(start_dim, t.dim()), b = wrap_dim(end_dim, t.dim());
@@ -281,10 +281,10 @@ Tensor flatten(const Operand& x, int64_t start_dim, int64_t end_dim) try {
 }
 
 Tensor permute(const Operand& x, const Shape& dims) { return view_op<op::permute>(x, {dims}); }
-Tensor transpose(const Operand& x, int64_t a, int64_t b) { return view_op<op::transpose>(x, {a, b}); }
+Tensor transpose(const Operand& x, Integer a, Integer b) { return view_op<op::transpose>(x, {a, b}); }
 Tensor expand(const Operand& x, const Shape& shape) { return view_op<op::expand>(x, {shape}); }
 
-Tensor unsqueeze(const Operand& x, int64_t dim) try {
+Tensor unsqueeze(const Operand& x, Integer dim) try {
   const Tensor& t = tensor_of(x, "unsqueeze");
   int d = wrap_dim(dim, t.dim() + 1);
   Shape s;
@@ -298,20 +298,31 @@ Tensor unsqueeze(const Operand& x, int64_t dim) try {
   throw;
 }
 
-Tensor squeeze(const Operand& x, int64_t dim) try {
+Tensor squeeze(const Operand& x, const Shape& dims) try {
   const Tensor& t = tensor_of(x, "squeeze");
-  int d = wrap_dim(dim, t.dim());
-  if (t.dim() == 0 || t.size(d) != 1) return t;
+  bool named[kMaxRank] = {};
+  for (int64_t d : dims) {
+    const int axis = wrap_dim(d, t.dim());
+    if (named[axis]) throw ShapeError("axis " + std::to_string(d) + " twice in " + to_string(dims));
+    named[axis] = true;
+  }
   Shape s;
   for (int i = 0; i < t.dim(); i++)
-    if (i != d) s.push_back(t.size(i));
-  return view_op<op::view>(x, {s});
+    if (!(named[i] && t.size(i) == 1)) s.push_back(t.size(i));
+  return s.rank == t.dim() ? t : view_op<op::view>(x, {s});
 } catch (Error& e) {
   locate(e, "squeeze", x.where());
   throw;
 }
+Tensor squeeze(const Operand& x) {
+  Shape ones;
+  const Tensor& t = tensor_of(x, "squeeze");
+  for (int i = 0; i < t.dim(); i++)
+    if (t.size(i) == 1) ones.push_back(i);
+  return squeeze(x, ones);
+}
 
-Tensor slice(const Operand& x, int64_t dim, const Slice& s) try {
+Tensor slice(const Operand& x, Integer dim, const Slice& s) try {
   const Tensor& t = tensor_of(x, "slice");
   if (t.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to slice");
   if (s.step == 0) throw IndexError("step 0 (expected a positive or negative step)");
@@ -334,11 +345,11 @@ Tensor slice(const Operand& x, int64_t dim, const Slice& s) try {
   throw;
 }
 
-Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) try {
+Tensor narrow(const Operand& x, Integer dim, Integer start, Integer length) try {
   const Tensor& t = tensor_of(x, "narrow");
   if (t.dim() == 0) throw ShapeError("a 0-dim tensor has no axis to narrow");
   int d = wrap_dim(dim, t.dim());
-  int64_t n = t.size(d), from = start < 0 ? start + n : start;
+  const int64_t n = t.size(d), from = start + (start < 0 ? n : 0);
   if (length < 0 || from < 0 || from > n || length > n - from)
     throw IndexError("start " + std::to_string(start) + ", length " + std::to_string(length) + " leave axis " +
                      std::to_string(d) + " of " + to_string(t.shape()));
@@ -348,7 +359,7 @@ Tensor narrow(const Operand& x, int64_t dim, int64_t start, int64_t length) try 
   throw;
 }
 
-Tensor select(const Operand& x, int64_t dim, int64_t index) try {
+Tensor select(const Operand& x, Integer dim, Integer index) try {
   CallScope call("select", x.where());
   const Tensor& t = tensor_of(x, "select");
   int d = wrap_dim(dim, t.dim());
@@ -356,13 +367,13 @@ Tensor select(const Operand& x, int64_t dim, int64_t index) try {
   if (index < -n || index >= n)
     throw IndexError("index " + std::to_string(index) + " leaves axis " + std::to_string(d) + " of " +
                      to_string(t.shape()));
-  return squeeze(Operand(narrow(x, d, index < 0 ? index + n : index, 1), x.where()), d);
+  return squeeze(Operand(narrow(x, d, index + (index < 0 ? n : 0), 1), x.where()), d);
 } catch (Error& e) {
   locate(e, "select", x.where());
   throw;
 }
 
-Tensor diagonal(const Operand& x, int64_t offset, int64_t dim1, int64_t dim2) {
+Tensor diagonal(const Operand& x, Integer offset, Integer dim1, Integer dim2) {
   return view_op<op::diagonal>(x, {offset, dim1, dim2});
 }
 

@@ -183,6 +183,10 @@ void places_by_tensors(Samples& s) {
       .sums(2);
   s.add("index", {reals({2, 3, 4}), truths({3, 4})}, masked).named("mask").reading();
   s.add("index", {reals({2, 3}), exactly({3}, {0, 0, 0}, boolean)}, masked).named("nothing true").reading();
+  auto mixed = [](In x) -> Out { return {x[0][{-1, Slice{.stop = 3}, x[1]}], x[0][{Slice{.step = -1}, {}, 1}]}; };
+  s.add("index", {reals({2, 4, 3}), integers({2, 2}, -3, 3)}, mixed).named("numbers and ranges").sums(4);
+  s.add("index", {reals({2, 0, 3}), ids({2}, 3)}, mixed).named("ranges of nothing");
+  s.add("index", {reals({2, 3}), exactly({}, {1}, boolean)}, rows).named("0-dim mask").reading();
   auto put = [](In x) -> Out { return {index_put(x[0], {x[1]}, x[2])}; };
   auto added = [](In x) -> Out { return {index_put(x[0], {x[1], {}, x[2]}, x[3], {.accumulate = true})}; };
   s.add("index_put", {reals({4, 3}), integers({5}, -4, 4), reals({5, 1})}, put).sums(3);

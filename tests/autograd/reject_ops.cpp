@@ -15,6 +15,12 @@ void define_twice() {
 }
 Tensor f(const Tensor& x) { return x * 2 + x; }
 
+// accept: axes and places of every width
+Tensor places(const Tensor& x, size_t n, uint8_t k, const std::vector<int64_t>& v) {
+  return softmax(x, n) + cumsum(x, v[0]) + max(x, k).first + argmax(x, 0L) + x[n][k] + x[{1, Slice{n, 5}, x > 0}] +
+         squeeze(x, 1) + squeeze(x, {0, 1}) + split(x, n)[0] + split(x, {1, 2})[0] + select(x, 'a', -1);
+}
+
 // accept: one size or axis without braces, of any width, and lists as ever
 Tensor sizes(const Tensor& x, size_t n, int k) {
   std::vector<int64_t> list = {1, 2};
@@ -28,6 +34,30 @@ Tensor sizes(const Tensor& x, size_t n, int k) {
 
 // reject: a fraction as an axis: from expression of type 'double'
 Tensor fraction(const Tensor& x) { return sum(x, 1.5); }
+
+// reject: a fraction as the axis of a running sum: from 'double' to 'fovea::Integer'
+Tensor running(const Tensor& x) { return cumsum(x, 0.9); }
+
+// reject: a fraction as an axis that may be absent: from 'double' to 'std::optional<fovea::Integer>'
+Tensor best(const Tensor& x) { return argmax(x, 0.5); }
+
+// reject: a fraction where an axis tells two functions apart: no matching function for call to 'max
+Tensor largest(const Tensor& x) { return max(x, 1.0).first; }
+
+// reject: a fraction as an axis of a method: cannot convert 'float' to 'fovea::Integer'
+Tensor turned(const Tensor& x, float axis) { return x.transpose(0, axis); }
+
+// reject: a fraction as an index: no match for 'operator[]'
+Tensor part(const Tensor& x) { return x[0.9]; }
+
+// reject: a fraction as one of several indices: no match for 'operator[]'
+Tensor parts(const Tensor& x) { return x[{0, 0.5}]; }
+
+// reject: a fraction in a slice: from 'double' to 'std::optional<fovea::Integer>'
+Tensor sliced(const Tensor& x) { return x[Slice{.stop = 2.5}]; }
+
+// reject: a truth as a count: from 'bool' to 'fovea::Integer'
+std::vector<Tensor> pieces(const Tensor& x) { return chunk(x, true); }
 
 // reject: keepdim in the place of the axis: from expression of type 'bool'
 Tensor keep(const Tensor& x) { return sum(x, true); }

@@ -131,6 +131,39 @@ TEST_CASE("tensors as indices pick and put as in NumPy") {
   });
 }
 
+TEST_CASE("x[...] takes numbers, ranges, places and truths together, as PyTorch does") {
+  const Tensor x = arange(6.0).reshape({2, 3}), cube = arange(24.0).reshape({2, 3, 4}), m = x > 3;
+  const Tensor yes = Tensor::of({true}, {}), no = Tensor::of({false}, {});
+  check({
+      {"numbers", cube[{1, -1}], "[4] 20 21 22 23"},
+      {"a number and a range", cube[{0, Slice{1, 3}, 2}], "[2] 6 10"},
+      {"ranges with steps", cube[{Slice{}, Slice{.step = 2}, Slice{.start = -2, .step = -2}}],
+       "[2,2,2] 2 0 10 8 14 12 22 20"},
+      {"a number in front of places", cube[{1, {}, ints({0, 3})}], "[3,2] 12 15 16 19 20 23"},
+      {"a number between places", cube[{ints({0, 1}), 2, ints({3, 1})}], "[2] 11 21"},
+      {"a range between places", cube[{ints({1, 0}), Slice{1, 3}, ints({3, 1})}], "[2,2] 19 23 5 9"},
+      {"a range and places", cube[{Slice{1, 2}, ints({2, 0})}], "[1,2,4] 20 21 22 23 12 13 14 15"},
+      {"a mask", x[m], "[2] 4 5"},
+      {"a mask behind a number", cube[{1, cube[0] > 9}], "[2] 22 23"},
+      {"a mask and a range", cube[{Slice{1, 2}, Slice{}, Tensor::of({true, false, false, true})}],
+       "[1,3,2] 12 15 16 19 20 23"},
+      {"places alone", x[ints({1, 1})], "[2,3] 3 4 5 3 4 5"},
+      {"nothing", x[{}], "[2,3] 0 1 2 3 4 5"},
+      {"true", x[{1, yes}], "[1,3] 3 4 5"},
+      {"false", x[{Slice{1, 2}, no}], "[1,0,3]"},
+      {"true and places", x[{yes, ints({1, 0})}], "[2,3] 3 4 5 0 1 2"},
+      {"apart from true", x[{ints({1, 0}), {}, yes}], "[2,3] 3 4 5 0 1 2"},
+      {"put by true", index_put(x, {yes}, 7), "[2,3] 7 7 7 7 7 7"},
+      {"put by false", index_put(x, {no}, 7), "[2,3] 0 1 2 3 4 5"},
+      {"select by true", masked_select(x, yes), "[6] 0 1 2 3 4 5"},
+      {"select by false", masked_select(x, no), "[0]"},
+      {"select of a number", masked_select(Tensor::of({3.0}, {}), yes), "[1] 3"},
+      {"fill by true", masked_fill(x, yes, 7), "[2,3] 7 7 7 7 7 7"},
+      {"where true", where(yes, x, 0.0), "[2,3] 0 1 2 3 4 5"},
+  });
+  CHECK(cube[{0, Slice{1, 3}}].data<float>() == cube.data<float>() + 4);  // a view, as without tensors
+}
+
 TEST_CASE("what they refuse, by name, numbers and line") {
   static const Tensor x = zeros({3, 4}), f = zeros({2}), shapes(Array::shape_only({3}, boolean, default_device()));
   const struct {
@@ -198,6 +231,15 @@ TEST_CASE("what they refuse, by name, numbers and line") {
          index(x, {ints({0}), ints({0}), ints({0})});
        },
        "index: too many indices for x [3,4]"},
+      {[] {
+         index(x, {0, Slice{}, 0});
+       },
+       "index: too many indices for x [3,4] (index 2 has no axis left)"},
+      {[] {
+         index(x, {{}, 4});
+       },
+       "index: index 4 leaves axis 1 of [3,4]"},
+      {[] { one_hot(ints({INT64_MAX})); }, "one_hot: the largest id is 9223372036854775807 (expected less)"},
       {[] { index(x, {f}); }, "index: an index is [2] f32 (expected i64 or i32)"},
       {[] { index(x, {f > 0}); }, "index: mask [2] at axis 0 of x [3,4]"},
       {[] {

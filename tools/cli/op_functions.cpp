@@ -114,7 +114,7 @@ Out split_of(In in, At a) {
   }
   return split(in[0], sizes, a.integer("dim", 0));
 }
-template <Tensor (*f)(const Operand&, int64_t, const Operand&, const Operand&)> Out scatter_of(In in, At a) {
+template <Tensor (*f)(const Operand&, Integer, const Operand&, const Operand&)> Out scatter_of(In in, At a) {
   int64_t dim = a.integer("dim");
   if (in[2].defined()) return {f(in[0], dim, in[1], in[2])};
   if (!a.has("value")) a.fail("neither a third input nor the attribute value");

@@ -31,7 +31,7 @@ struct OpFunction {
 };
 
 // What forms share: an op along the axis `dim`.
-template <Tensor (*f)(const Operand&, int64_t)> std::vector<Tensor> along(const OpInputs& in, Attributes& a) {
+template <Tensor (*f)(const Operand&, Integer)> std::vector<Tensor> along(const OpInputs& in, Attributes& a) {
   return {f(in[0], a.integer("dim"))};
 }
 

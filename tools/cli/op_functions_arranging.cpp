@@ -25,10 +25,10 @@ const Tensor& given(In in, size_t k, At a) {
   return in[k];
 }
 
-template <Tensor (*f)(const Operand&, std::optional<int64_t>, ReduceOptions)> Out best(In in, At a) {
+template <Tensor (*f)(const Operand&, std::optional<Integer>, ReduceOptions)> Out best(In in, At a) {
   return {f(in[0], axis(a), {a.flag("keepdim", false)})};
 }
-template <std::pair<Tensor, Tensor> (*with_places)(const Operand&, int64_t, ReduceOptions),
+template <std::pair<Tensor, Tensor> (*with_places)(const Operand&, Integer, ReduceOptions),
           Tensor (*all)(const Operand&), Tensor (*pairwise)(const Operand&, const Tensor&)>
 Out extremum(In in, At a) {
   if (in[1].defined()) return {pairwise(in[0], in[1])};
