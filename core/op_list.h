@@ -311,8 +311,8 @@ struct OpRow {
   X(rope,           RopeAttrs,      {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \
   X(cross_entropy_backward, CrossEntropyAttrs, {.inputs = 5, .dispatch = 1, .optional = in(3), .statistic = in(4), .no_gradient = in(2) | in(3) | in(4)}) \
-  X(attention,      AttentionAttrs, {.inputs = 6, .outputs = 2, .optional = in(3) | in(4) | in(5), .no_gradient = in(3) | in(4) | in(5), .needs = {in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | out(0) | out(1)}}) \
-  X(attention_backward, AttentionAttrs, {.inputs = 9, .outputs = 3, .optional = in(4) | in(5) | in(6), .statistic = in(7) | in(8), .no_gradient = in(4) | in(5) | in(6) | in(7) | in(8)}) \
+  X(attention,      AttentionAttrs, {.inputs = 7, .outputs = 2, .optional = in(3) | in(4) | in(5) | in(6), .no_gradient = in(3) | in(4) | in(5) | in(6), .needs = {in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1)}}) \
+  X(attention_backward, AttentionAttrs, {.inputs = 10, .outputs = 3, .optional = in(4) | in(5) | in(6) | in(9), .statistic = in(7) | in(8), .no_gradient = in(4) | in(5) | in(6) | in(7) | in(8) | in(9)}) \
   /* updates of parameters and caches */ \
   X(adamw,          AdamWAttrs,     {.form = Form::update, .inputs = 3, .dispatch = 3, .list = true}) \
   X(scale_by_norm,  NoAttrs,        {.form = Form::update, .inputs = 1, .list = true})

@@ -99,6 +99,25 @@ void check_mask(const AttentionAttrs& a, const View* documents, const View* k_le
   lengths(q_lengths, "q_lengths");
 }
 
+void check_fits(const char* name, const Shape& mask, const Shape& scores) {
+  bool fits = mask.rank <= scores.rank;
+  for (int d = 1; fits && d <= mask.rank; d++)
+    fits = mask[mask.rank - d] == 1 || mask[mask.rank - d] == scores[scores.rank - d];
+  if (!fits)
+    throw ShapeError(std::string(name) + " is " + to_string(mask) + " (expected a shape that broadcasts to " +
+                     to_string(scores) + ")");
+}
+
+// A dense mask [B or 1, H or 1, Tq or 1, Tk] of numbers that are added to the scores; -inf hides a key.
+void check_dense_mask(const View* mask, const View& q, const View& k, bool heads_inside) {
+  if (!mask) return;
+  const auto [heads, time] = Axes(heads_inside);
+  if (mask->dtype != q.dtype) detail::check_dtype(*mask, "the mask", acc_dtype(q.dtype));
+  check_fits("the mask", shape_of(*mask), {q.shape[0], q.shape[heads], q.shape[time], k.shape[time]});
+  if (mask->rank != 4 || mask->shape[3] != k.shape[time])
+    throw ShapeError("the mask is " + to_string(shape_of(*mask)) + " (expected [B or 1, H or 1, Tq or 1, Tk])");
+}
+
 const View* present(const Infer& c, int i) { return c.has(i) ? &c.x(i) : nullptr; }
 
 // o [B, H, Tq, Dv] and the log-sum-exp of each row's visible scores [B, H, Tq], -inf where it sees nothing.
@@ -107,16 +126,18 @@ void infer_attention(Infer& c) {
   const auto& a = c.attrs<AttentionAttrs>();
   check_qkv(q, k, v, a.heads_inside);
   check_mask(a, present(c, 3), present(c, 4), present(c, 5), q, k);
+  check_dense_mask(present(c, 6), q, k, a.heads_inside);
   const auto [heads, time] = Axes(a.heads_inside);
   c.set(0, q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
   c.set(1, acc_dtype(q.dtype), {q.shape[0], q.shape[heads], q.shape[time]});
 }
 
-// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse; outputs dq, dk, dv.
+// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse, dense mask; outputs dq, dk, dv.
 void infer_attention_backward(Infer& c) {
   const View &q = c.x(1), &k = c.x(2), &v = c.x(3);
   check_qkv(q, k, v, c.attrs<AttentionAttrs>().heads_inside);
   check_mask(c.attrs<AttentionAttrs>(), present(c, 4), present(c, 5), present(c, 6), q, k);
+  check_dense_mask(present(c, 9), q, k, c.attrs<AttentionAttrs>().heads_inside);
   detail::check_shape(c.x(0), "the gradient", {q.shape[0], q.shape[1], q.shape[2], v.shape[3]});
   detail::check_dtype(c.x(0), "the gradient", q.dtype);
   const auto [heads, time] = Axes(c.attrs<AttentionAttrs>().heads_inside);
@@ -227,15 +248,17 @@ double scale_of(double scale, int64_t head_size) { return scale != 0 ? scale : 1
 // [B, H, T, D] of what the op was given, and back.
 Tensor outside(const Tensor& x, const AttentionAttrs& a) { return a.heads_inside ? transpose(x, 1, 2) : x; }
 
-Weights weights_of(const Compose& c, int first, const AttentionAttrs& a) {
+Weights weights_of(const Compose& c, int first, int dense, const AttentionAttrs& a) {
   Tensor q = outside(c.x(first), a), k = outside(c.x(first + 1), a), v = outside(c.x(first + 2), a);
   Tensor mask = visible(a, q.size(2), k.size(2), q, c.x(first + 3), c.x(first + 4), c.x(first + 5));
-  return Weights(q, k, v, scale_of(a.scale, q.size(3)), mask, Tensor());
+  Tensor bias = c.x(dense);
+  if (bias.defined()) mask = both(mask, ne(bias, -INFINITY));
+  return Weights(q, k, v, scale_of(a.scale, q.size(3)), mask, bias);
 }
 
 void attention_compose(Compose& c) {
   const auto& a = c.attrs<AttentionAttrs>();
-  Weights w = weights_of(c, 0, a);
+  Weights w = weights_of(c, 0, 6, a);
   c.out[0] = outside(w.unfold(combine(w.p, w.seen, w.v, Sign::positive)), a).to(c.x(0).dtype());
   c.out[1] = w.lse;
 }
@@ -244,7 +267,7 @@ void attention_compose(Compose& c) {
 //   dq = scale ds k,  dk = scale ds^T q,  dv = p^T g. o and lse are computed anew.
 void attention_backward_compose(Compose& c) {
   const auto& a = c.attrs<AttentionAttrs>();
-  Weights w = weights_of(c, 1, a);
+  Weights w = weights_of(c, 1, 9, a);
   Tensor g = w.fold(outside(c.x(0), a).to(w.v.dtype()));
   Tensor dp = pairs(g, w.v);
   Tensor drift = sum(where(w.seen, w.p * dp, 0.0), {-1}, {.keepdim = true});
@@ -256,13 +279,23 @@ void attention_backward_compose(Compose& c) {
 }
 
 void attention_backward(Backward& b) {
-  Tensor in[9] = {b.g(0), b.x(0), b.x(1), b.x(2), b.x(3), b.x(4), b.x(5), b.y(0), b.y(1)}, out[3];
-  const Tensor* x[9];
-  for (int i = 0; i < 9; i++) x[i] = &in[i];
-  detail::apply_any(state(), op::attention_backward, x, 9, &b.attrs<AttentionAttrs>(), std::source_location::current(),
+  Tensor in[10] = {b.g(0), b.x(0), b.x(1), b.x(2), b.x(3), b.x(4), b.x(5), b.y(0), b.y(1), b.x(6)}, out[3];
+  const Tensor* x[10];
+  for (int i = 0; i < 10; i++) x[i] = &in[i];
+  detail::apply_any(state(), op::attention_backward, x, 10, &b.attrs<AttentionAttrs>(), std::source_location::current(),
                     out);
   for (int i = 0; i < 3; i++)
     if (b.needs(i)) b.add(i, out[i]);
+}
+
+// A mask of truths or numbers as the row takes it.
+Tensor added_to_scores(const Tensor& mask, DType t, int64_t keys) {
+  Tensor x =
+      mask.dtype() == boolean ? where(mask, zeros({}, {.dtype = t, .like = mask}), -INFINITY) : mask.detach().to(t);
+  Shape s = x.shape(), four{1, 1, 1, 1};
+  for (int d = 1; d <= s.rank; d++) four[4 - d] = s[s.rank - d];
+  x = reshape(x, four);
+  return four[3] == 1 ? contiguous(expand(x, {four[0], four[1], four[2], keys})) : x;
 }
 
 // Those beyond i32 stay beyond all lengths.
@@ -291,8 +324,9 @@ Tensor attention(const Operand& q, const Operand& k, const Operand& v, const Att
   AttentionAttrs a{o.scale, o.left, o.right, o.prefix, o.sinks, o.global, o.causal, o.top_left, o.heads_inside};
   Tensor documents = short_integers(o.documents), k_lengths = short_integers(o.k_lengths),
          q_lengths = short_integers(o.q_lengths);
-  return apply<op::attention, 6>({&detail::tensor_of(q, name), &detail::tensor_of(k, name), &detail::tensor_of(v, name),
-                                  &documents, &k_lengths, &q_lengths},
+  const Tensor none;
+  return apply<op::attention, 7>({&detail::tensor_of(q, name), &detail::tensor_of(k, name), &detail::tensor_of(v, name),
+                                  &documents, &k_lengths, &q_lengths, &none},
                                  a, q.where());
 }
 
@@ -314,21 +348,26 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
     if (!(o.dropout_p >= 0 && o.dropout_p <= 1))
       throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
     if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
-    Tensor y;
+    Tensor y, given = o.attn_mask;
+    if (given.defined()) {
+      if (given.dtype() != boolean && !is_floating(given.dtype()))
+        throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
+      if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);
+      check_fits("attn_mask", given.shape(), {q.size(0), q.size(1), q.size(2), k.size(2)});
+    }
     const double scale = o.scale.value_or(1 / std::sqrt(double(std::max<int64_t>(q.size(3), 1))));
-    if (!o.attn_mask.defined() && o.dropout_p == 0 && scale != 0) {
-      AttentionOptions plain{.causal = o.is_causal, .top_left = true, .scale = scale};
-      y = attention(Operand(q, query.where()), k, v, plain);
+    const bool learnt = given.defined() && given.requires_grad() && (state().mode & kGrad);
+    const AttentionAttrs a{.scale = scale, .causal = o.is_causal, .top_left = true};
+    if (!learnt && o.dropout_p == 0 && scale != 0) {
+      const Tensor none, dense = given.defined() ? added_to_scores(given, acc_dtype(q.dtype()), k.size(2)) : none;
+      y = apply<op::attention, 7>({&q, &k, &v, &none, &none, &none, &dense}, a, query.where());
     } else {
-      Tensor mask = visible({.causal = o.is_causal, .top_left = true}, q.size(2), k.size(2), q, {}, {}, {}), bias;
-      if (o.attn_mask.defined()) {
-        Tensor given = o.attn_mask;
-        if (rank == 3 && given.dim() == 3) given = unsqueeze(given, 1);
-        if (given.dtype() == boolean) mask = given;
-        else if (is_floating(given.dtype())) bias = given, mask = ne(given.detach(), -INFINITY);
-        else throw DTypeError(std::string("attn_mask is ") + name_of(given.dtype()) + " (expected bool or floating)");
+      Tensor seen = visible(a, q.size(2), k.size(2), q, {}, {}, {}), bias;
+      if (given.defined()) {
+        if (given.dtype() == boolean) seen = given;
+        else bias = given, seen = ne(given.detach(), -INFINITY);
       }
-      Weights w(q, k, v, scale, mask, bias);
+      Weights w(q, k, v, scale, seen, bias);
       Tensor p = o.dropout_p > 0 ? dropout(w.p, o.dropout_p) : w.p;
       y = w.unfold(combine(p, w.seen, w.v, Sign::positive)).to(q.dtype());
     }

@@ -6,9 +6,11 @@
 namespace fovea::proof {
 namespace {
 
-// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse.
+// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse, dense mask.
 void run_attention(const void* attrs, std::vector<Tensor>& x) {
-  std::vector<Tensor> y = apply(op::attention, std::vector<Tensor>(x.begin() + 1, x.begin() + 7), attrs);
+  std::vector<Tensor> in(x.begin() + 1, x.begin() + 7);
+  in.push_back(x[9]);
+  std::vector<Tensor> y = apply(op::attention, in, attrs);
   x[7] = y[0], x[8] = y[1];
 }
 
@@ -17,14 +19,15 @@ struct Sizes {
 };
 
 void both(Samples& s, const Sizes& z, const AttentionAttrs& a, const std::string& name, const Input& documents = none(),
-          const Input& k_lengths = none(), const Input& q_lengths = none()) {
+          const Input& k_lengths = none(), const Input& q_lengths = none(), const Input& dense = none()) {
   auto heads = [&](int64_t h, int64_t t, int64_t d) {
     return a.heads_inside ? reals({z.b, t, h, d}) : reals({z.b, h, t, d});
   };
   Input q = heads(z.h, z.tq, z.d), k = heads(z.kv, z.tk, z.d), v = heads(z.kv, z.tk, z.dv);
   int64_t n = z.tk * z.d * (z.kv ? z.h / z.kv : 0);
-  s.add<op::attention>({q, k, v, documents, k_lengths, q_lengths}, a).named(name).sums(n).conditioned(8);
-  s.add<op::attention_backward>({heads(z.h, z.tq, z.dv), q, k, v, documents, k_lengths, q_lengths, none(), none()}, a)
+  s.add<op::attention>({q, k, v, documents, k_lengths, q_lengths, dense}, a).named(name).sums(n).conditioned(8);
+  s.add<op::attention_backward>(
+       {heads(z.h, z.tq, z.dv), q, k, v, documents, k_lengths, q_lengths, none(), none(), dense}, a)
       .completed(run_attention)
       .named(name)
       .sums(n)
@@ -79,19 +82,28 @@ void detail::attention_samples(Samples& s) {
   // Every pattern of present and absent.
   Input documents = exactly({2, 4}, {0, 2, 0, 2, 2, 4, 2, 4}, i32), keys = exactly({2}, {3, 2}, i32),
         queries = exactly({2}, {4, 3}, i32);
-  for (int present = 1; present < 8; present++) {
+  for (int present = 1; present < 16; present++) {
     std::string name = std::string("with") + (present & 1 ? " documents" : "") + (present & 2 ? " k_lengths" : "") +
-                       (present & 4 ? " q_lengths" : "");
+                       (present & 4 ? " q_lengths" : "") + (present & 8 ? " dense mask" : "");
     both(s, {2, 1, 1, 4, 4, 2, 2}, {.causal = present % 2 == 0}, name, present & 1 ? documents : none(),
-         present & 2 ? keys : none(), present & 4 ? queries : none());
+         present & 2 ? keys : none(), present & 4 ? queries : none(), present & 8 ? reals({1, 1, 4, 4}) : none());
   }
+  // Numbers added to the scores, alone and with intervals.
+  const double hidden = -kInf;
+  Input rows = exactly({1, 1, 3, 4}, {0.5, hidden, -1, 2, hidden, hidden, hidden, hidden, 1, 1, 0, -0.5});
+  both(s, {2, 2, 2, 3, 4, 2, 3}, {}, "dense mask", none(), none(), none(), rows);
+  both(s, {2, 4, 2, 3, 4, 2, 3}, {.causal = true}, "dense mask per head, causal, grouped queries", none(), keys, none(),
+       reals({2, 4, 3, 4}));
+  both(s, {2, 2, 2, 3, 3, 2, 2}, {.heads_inside = true}, "dense mask of keys, heads inside", none(), none(), none(),
+       exactly({2, 1, 1, 3}, {0, hidden, 0.5, -2, 0, 0}));
   both(s, {1, 1, 1, 1, 1, 1, 1}, {}, "single");
   both(s, {1, 1, 1, 0, 3, 2, 2}, {}, "no queries");
   both(s, {1, 1, 1, 2, 0, 2, 2}, {}, "no keys");
   both(s, {0, 1, 1, 2, 2, 2, 2}, {}, "no batch");
   both(s, {1, 0, 0, 2, 2, 2, 2}, {}, "no heads");
-  s.add<op::attention>({reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), none(), none(), none()},
-                       {.causal = true})
+  s.add<op::attention>(
+       {reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), reals({1, 2, 90, 16}), none(), none(), none(), none()},
+       {.causal = true})
       .named("threads")
       .sums(90 * 16)
       .threaded();

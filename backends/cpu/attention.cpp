@@ -43,16 +43,32 @@ struct Heads {
   Rows rows(int64_t batch, int64_t head) const { return {at(batch, head), t}; }
 };
 
+// The strides of a dense mask [B or 1, H or 1, Tq or 1, Tk].
+struct DenseMask {
+  const float* p = nullptr;
+  int64_t b = 0, h = 0, t = 0;
+  explicit DenseMask(const View& v) {
+    if (!v.present()) return;
+    auto step = [&](int d) { return v.shape[d] == 1 ? 0 : v.strides[d]; };
+    p = v.as<float>(), b = step(0), h = step(1), t = step(2);
+  }
+  Added rows(int64_t batch, int64_t head, int64_t first = 0) const {
+    return {p ? p + batch * b + head * h + first * t : nullptr, t};
+  }
+};
+
 struct Views {
   Heads q, k, v;
+  DenseMask dense;
   const View *documents, *k_lengths, *q_lengths;  // null: absent
   int64_t batch, heads, kv_heads;
   AttentionShape shape;
 
-  Views(const Call& c, int first, const AttentionAttrs& a)
+  Views(const Call& c, int first, int mask, const AttentionAttrs& a)
       : q(c.x(first), a.heads_inside),
         k(c.x(first + 1), a.heads_inside),
         v(c.x(first + 2), a.heads_inside),
+        dense(c.x(mask)),
         documents(optional(c, first + 3)),
         k_lengths(optional(c, first + 4)),
         q_lengths(optional(c, first + 5)),
@@ -121,7 +137,7 @@ bool one_interval(const Views& x, const AttentionAttrs& a) {
   return x.shape.keys < (1 << 30) && x.shape.queries < (1 << 30);
 }
 
-bool dense_rows(const View& v) { return v.strides[3] == 1 || v.shape[3] <= 1; }
+bool dense_rows(const View& v) { return !v.present() || v.strides[3] == 1 || v.shape[3] <= 1; }
 
 int64_t forward_tasks(const Views& x) {
   return x.batch * x.heads * ((x.shape.queries + kQueryBlock - 1) / kQueryBlock);
@@ -141,7 +157,7 @@ const AttentionKernels& attention_kernels(Isa level) {
 int64_t attention_forward_scratch(const AttentionShape& s) {
   const int64_t width = round_up(s.dv, kAttentionLanes),
                 panels = std::min(kQueryBlock, round_up(s.queries, kAttentionLanes)) / kAttentionLanes;
-  return kKeyBlock * (kAttentionLanes + width) + panels * kAttentionLanes * (s.d + 3 + width);
+  return kKeyBlock * (2 * kAttentionLanes + width) + panels * kAttentionLanes * (s.d + 3 + width);
 }
 int64_t attention_backward_scratch(const AttentionShape& s, int64_t heads) {
   const int64_t d = round_up(s.d, kAttentionLanes), dv = round_up(s.dv, kAttentionLanes);
@@ -151,16 +167,16 @@ int64_t attention_backward_scratch(const AttentionShape& s, int64_t heads) {
 
 bool attention_accepts(const Call& c, const void* attrs) {
   const auto& a = *static_cast<const AttentionAttrs*>(attrs);
-  return one_interval(Views(c, 0, a), a) && dense_rows(c.y(0)) && c.y(1).dense;
+  return one_interval(Views(c, 0, 6, a), a) && dense_rows(c.x(6)) && dense_rows(c.y(0)) && c.y(1).dense;
 }
 int64_t attention_scratch(const Call& c, const void* attrs) {
-  const Views x(c, 0, *static_cast<const AttentionAttrs*>(attrs));
+  const Views x(c, 0, 6, *static_cast<const AttentionAttrs*>(attrs));
   return 4 * (x.mask_floats() + std::min(forward_tasks(x), kMaxSlots) * attention_forward_scratch(x.shape));
 }
 
-// Inputs q, k, v, documents, k_lengths, q_lengths; outputs o and the log-sum-exp.
+// Inputs q, k, v, documents, k_lengths, q_lengths, dense mask; outputs o and the log-sum-exp.
 Status attention(const Call& c, const AttentionAttrs& a) {
-  const Views x(c, 0, a);
+  const Views x(c, 0, 6, a);
   float *intervals = static_cast<float*>(c.scratch), *scratch = intervals + x.mask_floats();
   all_intervals(x, a, intervals);
   const int64_t tasks = forward_tasks(x), all_heads = x.batch * x.heads, size = attention_forward_scratch(x.shape);
@@ -180,6 +196,7 @@ Status attention(const Call& c, const AttentionAttrs& a) {
                        y.t,
                        c.y(1).as<float>() + (b * x.heads + h) * x.shape.queries + first,
                        x.mask(intervals, b),
+                       x.dense.rows(b, h, first),
                        scratch + slot * size};
     t.shape.queries = std::min(kQueryBlock, x.shape.queries - first);
     t.mask.lo += first, t.mask.hi += first;
@@ -190,18 +207,18 @@ Status attention(const Call& c, const AttentionAttrs& a) {
 
 bool attention_backward_accepts(const Call& c, const void* attrs) {
   const auto& a = *static_cast<const AttentionAttrs*>(attrs);
-  const Views x(c, 1, a);
-  bool outputs = dense_rows(c.y(0)) && dense_rows(c.y(1)) && dense_rows(c.y(2));
-  return outputs && c.x(8).dense && one_interval(x, a) && x.kv_heads > 0 && x.heads / x.kv_heads <= kMaxGroup;
+  const Views x(c, 1, 9, a);
+  bool dense = dense_rows(c.x(9)) && dense_rows(c.y(0)) && dense_rows(c.y(1)) && dense_rows(c.y(2));
+  return dense && c.x(8).dense && one_interval(x, a) && x.kv_heads > 0 && x.heads / x.kv_heads <= kMaxGroup;
 }
 int64_t attention_backward_scratch_bytes(const Call& c, const void* attrs) {
-  const Views x(c, 1, *static_cast<const AttentionAttrs*>(attrs));
+  const Views x(c, 1, 9, *static_cast<const AttentionAttrs*>(attrs));
   return 4 * (x.mask_floats() + std::min(x.batch * x.kv_heads, kMaxSlots) * backward_floats(x));
 }
 
-// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse; outputs dq, dk, dv.
+// Inputs g, q, k, v, documents, k_lengths, q_lengths, o, lse, dense mask; outputs dq, dk, dv.
 Status attention_backward(const Call& c, const AttentionAttrs& a) {
-  const Views x(c, 1, a);
+  const Views x(c, 1, 9, a);
   const bool in = a.heads_inside;
   const Heads g(c.x(0), in), o(c.x(7), in), dq(c.y(0), in), dk(c.y(1), in), dv(c.y(2), in);
   float *intervals = static_cast<float*>(c.scratch), *scratch = intervals + x.mask_floats();
@@ -211,11 +228,13 @@ Status attention_backward(const Call& c, const AttentionAttrs& a) {
   take_tasks(x.batch * x.kv_heads, x.work() < kAlone, [&](int64_t task, int64_t slot) {
     const int64_t b = task / x.kv_heads, kv = task % x.kv_heads;
     Rows q[kMaxGroup], gs[kMaxGroup], os[kMaxGroup];
+    Added added[kMaxGroup];
     const float* lse[kMaxGroup];
     float* dqs[kMaxGroup];
     for (int64_t i = 0; i < group; i++) {
       const int64_t h = kv * group + i;
       q[i] = x.q.rows(b, h), gs[i] = g.rows(b, h), os[i] = o.rows(b, h), dqs[i] = dq.at(b, h);
+      added[i] = x.dense.rows(b, h);
       lse[i] = c.x(8).as<float>() + (b * x.heads + h) * x.shape.queries;
     }
     const AttentionBackward t{x.shape,
@@ -233,6 +252,7 @@ Status attention_backward(const Call& c, const AttentionAttrs& a) {
                               dk.t,
                               dv.t,
                               x.mask(intervals, b),
+                              added,
                               scratch + slot * size};
     if (!kernels.backward(t)) attention_group_exactly(t);
   });

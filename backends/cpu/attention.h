@@ -25,6 +25,10 @@ inline constexpr int64_t kQueryBlock = 96;      // queries of one task of the fo
 inline constexpr int64_t kKeyBlock = 192;       // keys of a step of the forward
 inline constexpr int64_t kBackwardKeys = 96;    // keys of a step of the backward
 
+// What a mask adds to the scores of a head, a row per query and a number per key; -inf hides the key. p is null where
+// there is none.
+using Added = Rows;
+
 struct AttentionShape {
   int64_t queries, keys, d, dv;  // d: of q and k, dv: of v and o
   float scale;
@@ -38,6 +42,7 @@ struct AttentionForward {
   int64_t o_step;
   float* lse;  // log-sum-exp of the visible scores, dense; -inf where nothing is seen
   Intervals mask;
+  Added added;
   float* scratch;
 };
 // All queries of a group of heads that share one key head, and all of its keys.
@@ -52,12 +57,14 @@ struct AttentionBackward {
   float *dk, *dv;
   int64_t dk_step, dv_step;
   Intervals mask;
+  const Added* added;  // per head
   float* scratch;
 };
 
 struct AttentionKernels {
   // Returns false when something that is not finite came out: rows of the block may then have caught a NaN that their
-  // mask hides, and are to be done by attention_rows_exactly().
+  // mask hides, and are to be done by attention_rows_exactly(). The backward does so too when a log-sum-exp is so far
+  // from 0 that weights cannot be told from it.
   bool (*forward)(const AttentionForward&);
   bool (*backward)(const AttentionBackward&);
 };

@@ -20,6 +20,7 @@ constexpr int64_t kPacked = 1 << 19;   // elements of a packed block
 constexpr int64_t kRowBlock = 240;     // rows of A between changes of the panel
 constexpr int64_t kAlone = 300'000;    // multiply-adds below which one thread is faster than waking another
 constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products
+constexpr int64_t kDotPiece = 4096;    // k of one piece of a product that is a single number
 constexpr int64_t kStrips = 4;         // strips of A that are worth reading all panels for
 constexpr int64_t kCopiedRows = 48;    // rows of A that are copied together: whole strips of any level
 constexpr int64_t kGroup = 4;          // panels that are packed together: they share pages and prefetches
@@ -195,9 +196,27 @@ template <class T> struct Block {
   }
 };
 
+int64_t dot_pieces(int64_t k) { return (k + kDotPiece - 1) / kDotPiece; }
+
+// A single number: the threads share out pieces of k, whose sums are joined in order.
+template <class T> void one_dot(const Gemm<T>& g, const GemmKernels<T>& kernels, double* part) {
+  const int64_t pieces = dot_pieces(g.k);
+  parallel_for(0, pieces, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t q = begin; q < end; q++) {
+      const int64_t k = q * kDotPiece;
+      part[q] = double(kernels.dot(std::min(kDotPiece, g.k - k), g.a + k, g.b + k));
+    }
+  });
+  double total = (g.add ? double(*g.c) : 0) + (g.bias ? double(*g.bias) : 0);
+  for (int64_t q = 0; q < pieces; q++) total += part[q];
+  *g.c = T(total);
+}
+
 template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels, void* scratch) {
   Plan p = plan(g, kernels);
   if (p.way == Plan::nothing) return;
+  if (p.way == Plan::dots && g.m * g.n == 1 && g.k > kDotPiece)
+    return one_dot(g, kernels, static_cast<double*>(scratch));
   if (p.way == Plan::dots) {
     const int64_t tasks = (g.n + 3) / 4;
     auto f = [&](int64_t b, int64_t e) { kernels.dots(g, 4 * b, std::min(4 * e, g.n)); };
@@ -243,7 +262,8 @@ template <class T> int64_t gemm_scratch(const Gemm<T>& g) {
   Gemm<T> o = oriented(g);
   const GemmKernels<T>& kernels = gemm_kernels<T>(isa());
   Plan p = plan(o, kernels);
-  if (p.way == Plan::nothing || p.way == Plan::dots) return 0;
+  if (p.way == Plan::nothing) return 0;
+  if (p.way == Plan::dots) return o.m * o.n == 1 && o.k > kDotPiece ? dot_pieces(o.k) * int64_t(sizeof(double)) : 0;
   const bool whole = o.n % p.columns == 0 || o.n % p.columns == kernels.narrow;
   const int64_t panels = p.way == Plan::packed ? p.panels : whole ? 0 : 1;
   return panels == 0 ? 0 : p.flag_bytes() + panels * p.columns * p.deep * int64_t(sizeof(T));

@@ -44,6 +44,7 @@ template <class T> struct GemmKernels {
   void (*pack)(const T* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, T* panel);
   void (*strips)(const Strip<T>& s);
   void (*dots)(const Gemm<T>& g, int64_t n_begin, int64_t n_end);  // A and B both dense along k
+  T (*dot)(int64_t n, const T* a, const T* b);
 };
 template <class T> const GemmKernels<T>& gemm_kernels(Isa level);
 

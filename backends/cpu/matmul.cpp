@@ -116,11 +116,29 @@ template <class F> Status by_type(DType t, F&& f) {
   return {Status::unsupported, "no matrix product for this dtype"};
 }
 
+// A column times a row: numbers repeated along one axis each, multiplied.
+Status outer_product(const Call& c) {
+  View sides[2] = {c.x(0), c.x(1)};
+  int64_t strides[2][kMaxRank];
+  const View* in[2];
+  for (int i = 0; i < 2; i++) {
+    View& v = sides[i];
+    std::copy(v.strides, v.strides + v.rank, strides[i]);
+    strides[i][v.rank - 1 - i] = 0;
+    v.shape = c.y().shape, v.strides = strides[i], v.dense = v.dense && v.numel == c.y().numel;
+    v.numel = c.y().numel, in[i] = &v;
+  }
+  Call product = c;
+  product.in = in, product.kind = uint8_t(Binary::mul);
+  return binary(product, {});
+}
+
 template <class T> int64_t scratch_of(const Batch<T>& p) { return p.count == 0 ? 0 : p.slots() * p.slot_bytes(); }
 
 }  // namespace
 
 Status matmul(const Call& c, const NoAttrs&) {
+  if (c.x(0).shape[c.x(0).rank - 1] == 1 && !c.add && c.y().numel > 0) return outer_product(c);
   return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 int64_t matmul_scratch(const Call& c, const void*) {

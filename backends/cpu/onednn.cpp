@@ -126,7 +126,7 @@ void use(Use u) { wanted.store(u, std::memory_order_relaxed); }
 // On AVX2 our own kernels are at least level (tools/notes/matmul.md); on AVX-512 nobody has compared them yet.
 bool is_wanted(const Gemm<float>& g) {
   if (Use u = wanted.load(std::memory_order_relaxed); u != Use::where_faster) return u == Use::always;
-  if (isa() != Isa::avx512 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
+  if (isa() != Isa::avx512 || g.m * g.n == 1 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
   const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
   return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
 }

@@ -21,6 +21,7 @@ struct Case {
   AttentionAttrs attrs = {};
   std::vector<int32_t> documents = {}, k_lengths = {}, q_lengths = {};
   bool fused = false;  // q, k, v are slices of one [B, T, 3 C]
+  int dense = -1;      // a dense mask: which of its axes batch, heads and queries are not of size 1, as bits
 };
 
 bool visible(const Case& c, int64_t b, int64_t q, int64_t k) {
@@ -45,7 +46,7 @@ bool visible(const Case& c, int64_t b, int64_t q, int64_t k) {
 // All arrays of a case, in the layouts asked for. `mine` views are what the kernels get.
 struct Data {
   Case c;
-  std::vector<float> q, k, v, g;
+  std::vector<float> q, k, v, g, added;
   std::vector<std::unique_ptr<Strided>> views;
   std::vector<const View*> in;
   View absent;
@@ -71,6 +72,29 @@ struct Data {
       in.push_back(&views.back()->view);
     };
     list(c.documents, {int64_t(c.documents.size()) / 4, 4}), list(c.k_lengths, {c.batch}), list(c.q_lengths, {c.batch});
+    if (c.dense < 0) {
+      in.push_back(&absent);
+      return;
+    }
+    auto size = [&](int axis, int64_t n) { return c.dense >> axis & 1 ? n : 1; };
+    std::vector<int64_t> shape{size(0, c.batch), size(1, c.heads), size(2, c.queries), c.keys};
+    added = numbers<float>(shape[0] * shape[1] * shape[2] * c.keys, 5);
+    for (size_t i = 0; i < added.size(); i++) {
+      if (number(i, 6) > 0.5 && int64_t(i) % c.keys) added[i] = i % 3 ? -INFINITY : -3e38f;
+      if (c.dense & 4 && int64_t(i) / c.keys % c.queries == 1) added[i] = -INFINITY;  // a row that sees nothing
+    }
+    views.push_back(std::make_unique<Strided>(
+        added.data(), f32, shape, std::vector<int64_t>{shape[1] * shape[2] * c.keys, shape[2] * c.keys, c.keys, 1}));
+    in.push_back(&views.back()->view);
+  }
+  float extra(int64_t b, int64_t h, int64_t i, int64_t j) const {
+    if (c.dense < 0) return 0;
+    const View& m = *in[6];
+    return m.as<float>()[(m.shape[0] > 1) * b * m.strides[0] + (m.shape[1] > 1) * h * m.strides[1] +
+                         (m.shape[2] > 1) * i * m.strides[2] + j];
+  }
+  bool sees(int64_t b, int64_t h, int64_t i, int64_t j) const {
+    return visible(c, b, i, j) && extra(b, h, i, j) != -INFINITY;
   }
   void add(float* p, int64_t heads, int64_t t, int64_t d, int64_t row, int64_t head) {
     int64_t batch = c.fused ? t * row : heads * head;
@@ -106,18 +130,19 @@ Exact exact(const Data& x) {
         double top = -INFINITY, sum = 0, drift = 0;
         const float *q = x.at(0, b, h, i), *g = &x.g[size_t(row * c.dv)];
         for (int64_t j = 0; j < c.keys; j++) {
-          if (!visible(c, b, i, j)) continue;
+          if (!x.sees(b, h, i, j)) continue;
+          p[size_t(j)] = x.extra(b, h, i, j);
           for (int64_t e = 0; e < c.d; e++) p[size_t(j)] += scale * q[e] * x.at(1, b, kv, j)[e];
           for (int64_t e = 0; e < c.dv; e++) dp[size_t(j)] += double(g[e]) * x.at(2, b, kv, j)[e];
           top = std::max(top, p[size_t(j)]);
         }
         for (int64_t j = 0; j < c.keys; j++)
-          if (visible(c, b, i, j)) sum += p[size_t(j)] = std::exp(p[size_t(j)] - top);
+          if (x.sees(b, h, i, j)) sum += p[size_t(j)] = std::exp(p[size_t(j)] - top);
         r.lse[size_t(row)] = std::log(sum) + top;
         for (int64_t j = 0; j < c.keys; j++)
-          if (visible(c, b, i, j)) drift += (p[size_t(j)] /= sum) * dp[size_t(j)];
+          if (x.sees(b, h, i, j)) drift += (p[size_t(j)] /= sum) * dp[size_t(j)];
         for (int64_t j = 0; j < c.keys; j++) {
-          if (!visible(c, b, i, j)) continue;
+          if (!x.sees(b, h, i, j)) continue;
           double w = p[size_t(j)], ds = w * (dp[size_t(j)] - drift) * scale;
           size_t key = size_t((b * c.kv_heads + kv) * c.keys + j);
           for (int64_t e = 0; e < c.dv; e++) {
@@ -146,7 +171,7 @@ Grads run(Data& x) {
   auto vv = view(dv.data(), c.kv_heads, c.keys, c.dv);
   Strided vl(lse.data(), f32, {c.batch, c.heads, c.queries}, {c.heads * c.queries, c.queries, 1});
   const View* out[] = {&vo->view, &vl.view};
-  Call forward{.in = x.in.data(), .out = out, .inputs = 6, .outputs = 2};
+  Call forward{.in = x.in.data(), .out = out, .inputs = 7, .outputs = 2};
   CHECK(cpu::attention_accepts(forward, &c.attrs));
   std::unique_ptr<char, decltype(&std::free)> aligned(nullptr, std::free);
   auto room = [&](int64_t bytes) {
@@ -159,10 +184,10 @@ Grads run(Data& x) {
   CHECK(cpu::attention(forward, c.attrs));
   for (int i = 0; i < 64; i++) CHECK(aligned.get()[bytes + i] == char(0xff));
   std::vector<const View*> back = {&vg->view};
-  back.insert(back.end(), x.in.begin(), x.in.end());
-  back.push_back(&vo->view), back.push_back(&vl.view);
+  back.insert(back.end(), x.in.begin(), x.in.begin() + 6);
+  back.insert(back.end(), {&vo->view, &vl.view, x.in[6]});
   const View* grads[] = {&vq->view, &vk->view, &vv->view};
-  Call backward{.in = back.data(), .out = grads, .inputs = 9, .outputs = 3};
+  Call backward{.in = back.data(), .out = grads, .inputs = 10, .outputs = 3};
   CHECK(cpu::attention_backward_accepts(backward, &c.attrs));
   bytes = cpu::attention_backward_scratch_bytes(backward, &c.attrs);
   backward.scratch = room(bytes);
@@ -218,6 +243,11 @@ std::vector<Case> cases() {
   all.push_back({3, 2, 2, 40, 50, 16, 16, causal(), {}, {50, 13, 0}, {40, 40, 5}});
   all.push_back({3, 2, 1, 40, 50, 16, 16, {}, {}, {1, 13, 50}, {}});
   all.push_back({1, 3, 3, 210, 410, 32, 16, {.left = 100, .causal = true}});
+  for (int dense : {0, 4, 5, 7}) {
+    all.push_back({2, 2, 2, 130, 215, 16, 16, {}, {}, {}, {}, false, dense});
+    all.push_back({1, 4, 2, 37, 37, 20, 33, causal(), {}, {}, {}, false, dense});
+    all.push_back({1, 1, 1, 37, 53, 20, 33, {}, {}, {}, {}, false, dense});
+  }
   return all;
 }
 
@@ -251,7 +281,23 @@ TEST_CASE("masks of more than one interval are left to the composition") {
     std::vector<float> o(128), lse(8);
     Strided vo(o.data(), f32, {1, 1, 8, 16}, {128, 128, 16, 1}), vl(lse.data(), f32, {1, 1, 8}, {8, 8, 1});
     const View* out[] = {&vo.view, &vl.view};
-    CHECK(!cpu::attention_accepts({.in = x.in.data(), .out = out, .inputs = 6, .outputs = 2}, &a));
+    CHECK(!cpu::attention_accepts({.in = x.in.data(), .out = out, .inputs = 7, .outputs = 2}, &a));
+  }
+}
+
+// Masks that add the least number of f32 are common: a row of nothing else spreads evenly.
+TEST_CASE("rows whose every score is far from zero") {
+  for (float far : {-std::numeric_limits<float>::max(), -1e29f, -4e4f, 4e4f}) {
+    Data x(Case{1, 2, 1, 20, 37, 16, 16, {}, {}, {}, {}, false, 4});
+    std::fill(x.added.begin() + 3 * 37, x.added.begin() + 4 * 37, far);
+    std::fill(x.added.begin() + 5 * 37, x.added.begin() + 6 * 37, far);
+    Exact e = exact(x);
+    at_every_isa([&](cpu::Isa) {
+      Grads r = run(x);
+      INFO("all scores near ", far);
+      CHECK(distance(r.o, e.o) <= (far < -1e20f ? 2e-6 : 3e-3));  // scores are kept in f32
+      CHECK(distance(r.dv, e.dv) <= 3e-3);
+    });
   }
 }
 
@@ -315,8 +361,9 @@ TEST_CASE("attention kernels for 512-bit vectors, lowered to AVX2") {
     std::vector<float> o(size_t(c.queries * c.dv)), lse(size_t(c.queries)), dq(size_t(c.queries * c.d)),
         dk(size_t(c.keys * c.d)), dv(size_t(c.keys * c.dv));
     cpu::Rows q{x.at(0, 0, 0, 0), c.d}, k{x.at(1, 0, 0, 0), c.d}, v{x.at(2, 0, 0, 0), c.dv};
+    const cpu::Added added{c.dense < 0 ? nullptr : x.added.data(), c.dense & 4 ? c.keys : 0};
     CHECK(cpu::lowered::attention_forward(
-        {s, q, k, v, o.data(), c.dv, lse.data(), {lo.data(), hi.data()}, scratch.data()}));
+        {s, q, k, v, o.data(), c.dv, lse.data(), {lo.data(), hi.data()}, added, scratch.data()}));
     cpu::Rows g{x.g.data(), c.dv}, out{o.data(), c.dv};
     const float* l = lse.data();
     float* to = dq.data();
@@ -335,6 +382,7 @@ TEST_CASE("attention kernels for 512-bit vectors, lowered to AVX2") {
                                             c.d,
                                             c.dv,
                                             {lo.data(), hi.data()},
+                                            &added,
                                             scratch.data()}));
     auto first = [](const std::vector<double>& a, size_t n) {
       return std::vector<double>(a.begin(), a.begin() + long(n));

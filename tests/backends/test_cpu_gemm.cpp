@@ -2,6 +2,7 @@
 // bands, NaN, and the same bits for any number of threads.
 #include <algorithm>
 
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/view.h"
@@ -122,6 +123,8 @@ std::vector<Case> cases() {
   all.push_back({250, 100, 800, Lie::rows, Lie::columns, Lie::rows, true});  // several pieces of k, two row blocks
   all.push_back({65, 40, 1700, Lie::columns, Lie::rows, Lie::rows, false, true});  // several packed blocks of k
   all.push_back({100, 600, 33});
+  all.push_back({1, 1, 9001, Lie::rows, Lie::columns, Lie::rows, true, true});  // one number from several pieces of k
+  all.push_back({1, 1, 5003, Lie::rows, Lie::columns});
   all.push_back({150, 70, 900, Lie::columns, Lie::rows});  // strips of A copied together, ragged
   all.push_back({131, 200, 65, Lie::columns, Lie::columns, Lie::rows, true, true});
   return all;
@@ -147,6 +150,10 @@ template <class T> void check_kernels(const cpu::GemmKernels<T>& kernels) {
         p.g.c = c.data();
         kernels.dots(p.g, 0, n);
         p.check(c.data());
+        if (m > 1 || n > 1) continue;
+        Problem<T> one({1, 1, 4 * k + k / 2, Lie::rows, Lie::columns});
+        T number = kernels.dot(one.c.k, one.g.a, one.g.b);
+        one.check(&number);
       }
 }
 
@@ -210,7 +217,8 @@ TEST_CASE("rows that evict each other from the cache are copied") {
 
 TEST_CASE("the same bits for any number of threads") {
   for (const Case& c : {Case{250, 200, 500, Lie::rows, Lie::columns}, Case{250, 200, 500, Lie::columns},
-                        Case{1, 3000, 600, Lie::rows, Lie::columns}, Case{100, 1000, 128, Lie::columns, Lie::rows}}) {
+                        Case{1, 3000, 600, Lie::rows, Lie::columns}, Case{1, 1, 100000, Lie::rows, Lie::columns},
+                        Case{100, 1000, 128, Lie::columns, Lie::rows}}) {
     Problem<float> p(c);
     at_every_isa([&](cpu::Isa) {
       std::vector<std::vector<float>> results;
@@ -218,6 +226,15 @@ TEST_CASE("the same bits for any number of threads") {
       for (auto& r : results) CHECK(same_bits(r, results[0]));
     });
   }
+}
+
+TEST_CASE("a column times a row, however they lie") {
+  Tensor column = randn({70, 1}), row = randn({1, 90}), columns = randn({3, 2, 1, 70}), rows = randn({3, 2, 90, 1});
+  auto equal = [](const Tensor& a, const Tensor& b) { return same_bits(a.to_vector<float>(), b.to_vector<float>()); };
+  CHECK(equal(matmul(column, row), column * row));
+  Tensor left = transpose(columns, 2, 3), right = transpose(rows, 2, 3);
+  CHECK(equal(matmul(left, right), left * right));
+  CHECK(matmul(randn({0, 1}), row).numel() == 0);
 }
 
 TEST_CASE("NaN and infinity reach exactly the elements that use them") {

@@ -116,7 +116,7 @@ TEST_CASE("the function is the one that was called") {
   MISTAKE("argsort: axis out of range: 4 (expected -2 to 1)" AT, argsort(v, 4));
   MISTAKE("mean: axis out of range: 2 (expected -1 to 0)" AT, mean(whole, {2}));
   Tensor q = grid({1, 2, 3, 4});
-  MISTAKE("scaled_dot_product_attention: [7,7] does not broadcast to [1,2,3,3] (7 against 3 at axis 2)" AT,
+  MISTAKE("scaled_dot_product_attention: attn_mask is [7,7] (expected a shape that broadcasts to [1,2,3,3])" AT,
           scaled_dot_product_attention(q, q, q, {.attn_mask = grid({7, 7})}));
   MISTAKE("layer_norm: eps is -1.000000 (expected 0 or more)" AT, layer_norm(v, {3}, Tensor(), Tensor(), {.eps = -1}));
 }
