@@ -202,7 +202,10 @@ MemoryStats memory_stats() {
 
 void reset_peak_memory() {
   Depot& d = depot();
+  ThreadState& caller = state();
   std::lock_guard lock(d.mutex);
+  caller.blocks.live += d.gone_live;  // or this thread's peak would miss what others left to it, or freed of its own
+  d.gone_live = 0;
   for (ThreadState* s : d.threads) s->blocks.peak = s->blocks.live;
 }
 

@@ -64,13 +64,17 @@ void infer_vector_norm(Infer& c) {
   c.set(0, c.x(0).dtype, y);
 }
 
-// In units of the largest number, so that squares neither overflow nor vanish; under the root, 0 has no slope.
-Tensor root_of_squares(const Tensor& x, const Shape& dim, ReduceOptions o) {
-  if (x.numel() == 0) return sqrt(sum(square(x), dim, o));
-  Tensor unit = amax(abs(x.detach()), dim, {.keepdim = true});
+// In units of the largest number (of the least, for negative orders), so that powers neither overflow nor vanish; under
+// the root, 0 has no slope.
+Tensor root_of_powers(const Tensor& x, double ord, const Shape& dim, ReduceOptions o) {
+  auto power = [&](const Tensor& t) { return ord == 2 ? square(t) : pow(abs(t), ord); };
+  auto root = [&](const Tensor& t) { return ord == 2 ? sqrt(t) : pow(t, 1 / ord); };
+  if (x.numel() == 0) return root(sum(power(x), dim, o));
+  Tensor sizes = abs(x.detach()), unit = (ord > 0 ? amax : amin)(sizes, dim, {.keepdim = true});
   unit = where(logical_and(isfinite(unit), unit > 0), unit, 1.0);
-  Tensor squares = sum(square(x / unit), dim, {.keepdim = true}), none = eq(squares, 0);
-  Tensor y = where(none, 0.0, sqrt(where(none, 1.0, squares))) * unit;
+  Tensor powers = sum(power(x / unit), dim, {.keepdim = true}), none = eq(powers, 0);
+  Tensor y = ord > 0 ? where(none, 0.0, root(where(none, 1.0, powers))) : root(powers);
+  y = y * unit;
   return o.keepdim ? y : view(y, detail::reduced_shape(x.shape(), dim, false));
 }
 
@@ -80,9 +84,8 @@ void vector_norm_compose(Compose& c) {
   ReduceOptions o{a.keepdim};
   if (a.ord == 0) y = sum(cast(ne(x, 0), x.dtype()), a.dim, o);
   else if (a.ord == 1) y = sum(abs(x), a.dim, o);
-  else if (a.ord == 2) y = root_of_squares(x, a.dim, o);
   else if (std::isinf(a.ord)) y = a.ord > 0 ? amax(abs(x), a.dim, o) : amin(abs(x), a.dim, o);
-  else y = pow(sum(pow(abs(x), a.ord), a.dim, o), 1 / a.ord);
+  else y = root_of_powers(x, a.ord, a.dim, o);
   c.out[0] = y.to(c.x(0).dtype());
 }
 

@@ -9,8 +9,10 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/loss.h"
+#include "autograd/ops/moments.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "tests/autograd/pitfalls.h"
@@ -38,25 +40,47 @@ TEST_CASE("pitfall 9: LayerNorm where the mean is far larger than the spread, pt
       }
 }
 
-TEST_CASE("pitfall 10: LayerNorm of tiny and huge numbers, forward and backward, pt#162489, pt#178123") {
+TEST_CASE(
+    "pitfall 10: all norms of tiny, huge, constant and mixed numbers, forward and backward, pt#162489, pt#178123") {
+  const std::pair<const char*, Tensor (*)(const Tensor&)> norms[] = {
+      {"layer_norm", [](const Tensor& x) { return layer_norm(x, 18); }},
+      {"rms_norm", [](const Tensor& x) { return rms_norm(x, 18, Tensor(), {1e-5}); }},
+      {"group_norm",
+       [](const Tensor& x) {
+         return group_norm(x.reshape({20, 3, 6}), 1);
+       }},
+      {"vector_norm", [](const Tensor& x) { return vector_norm(x, 2, 1); }},
+      {"vector_norm, 1", [](const Tensor& x) { return vector_norm(x, 1, 1); }},
+      {"vector_norm, 3", [](const Tensor& x) { return vector_norm(x, 3, 1); }},
+      {"vector_norm, inf", [](const Tensor& x) { return vector_norm(x, INFINITY, 1); }},
+      {"vector_norm, down", [](const Tensor& x) { return vector_norm(x, 2, 0); }},
+      {"normalize", [](const Tensor& x) { return normalize(x); }},
+  };
   for (const char* d : kDevices)
-    for (double scale : {1e-30, 1e-10, 1.0, 1e10, 1e19, 1e30}) {
-      const int64_t n = 19;
-      std::vector<double> v = noise_of(n, 5);
-      for (double& x : v) x = double(float(x * scale));
-      Tensor x = leaf(v, {1, n}, f32, d), y = layer_norm(x, {n});
-      double m = 0, var = 0;
-      for (double e : v) m += e / double(n);
-      for (double e : v) var += (e - m) * (e - m) / double(n);
-      std::vector<float> out = y.to_vector<float>();
-      INFO(std::string(d), ", scale ", scale);
-      for (int64_t i = 0; i < n; i++) {
-        double expected = (v[size_t(i)] - m) / std::sqrt(var + 1e-5);
-        CHECK(std::abs(out[size_t(i)] - expected) <= 2e-6 * (1 + std::abs(expected)));
+    for (double scale : {1e-30, 1e-19, 1e-10, 1.0, 1e10, 1e19, 1e30})
+      for (auto& [name, norm] : norms) {
+        std::vector<double> v = noise_of(20 * 18, 5);  // twenty rows of five kinds
+        for (size_t i = 0; i < v.size(); i++) {
+          const size_t kind = i / 18 % 5;
+          if (kind == 1) v[i] = i % 18 == 7 ? 1 : v[i] * 1e-8;  // one among far smaller ones
+          if (kind == 2) v[i] = 1;                              // all the same
+          if (kind == 3 && i % 3) v[i] = 0;
+          if (kind == 4) v[i] = i % 2 ? 1 : -1;
+          v[i] = double(float(v[i] * scale));
+        }
+        Tensor x = leaf(v, {20, 18}, f32, d), exact_x = leaf(v, {20, 18}, f64, "ref");
+        Tensor y = norm(x), exact = norm(exact_x), g = noise_leaf(y.shape(), 6, d).detach();
+        Tensor dx = grad({y}, {x}, {g})[0], exact_dx = grad({exact}, {exact_x}, {g.to(device("ref")).to(f64)})[0];
+        auto close = [&](const char* what, const Tensor& a, const Tensor& b) {
+          INFO(std::string(d), " ", std::string(name), " ", std::string(what), ", scale ", scale, ": ", a.to_string(),
+               b.to_string());
+          const double most = std::min(amax(abs(b)).item(), 3e38);
+          CHECK(is_finite(a));
+          CHECK(gap(a.to(device("ref")), b) <= 1e-5 * most + 1e-37);
+        };
+        close("value", y, exact);
+        close("gradient", dx, exact_dx);
       }
-      sum(y * y * y).backward();
-      CHECK(is_finite(x.grad()));
-    }
 }
 
 TEST_CASE("pitfall 12: all targets ignored give loss 0 and gradient 0, pt#70348, pt#75181, pt#116349") {
@@ -110,6 +134,8 @@ TEST_CASE("pitfall 14: every invalid target is an error, every valid ignore_inde
         Tensor target = Tensor::of(std::vector<int64_t>{1, bad}, {2}, {.device = device(d)});
         CHECK_THROWS_AS(cross_entropy(x, target, {.reduction = reduction}), IndexError);
         CHECK_NOTHROW(cross_entropy(x, target, {.reduction = reduction, .ignore_index = bad}));
+        CHECK_THROWS_AS(nll_loss(x, target, {.reduction = reduction}), IndexError);
+        CHECK_NOTHROW(nll_loss(x, target, {.reduction = reduction, .ignore_index = bad}));
         CHECK_NOTHROW(exp(x));  // the fault does not stay behind
       }
 }
@@ -246,12 +272,18 @@ TEST_CASE("pitfall 49: gradients of products with zeros, and of extrema with tie
     Tensor x = leaf({2, 3, 4, 2, 0, 4, 0, 3, 0}, {3, 3}, f32, d);
     sum(prod(x, {1})).backward();
     CHECK(x.grad().to_vector<float>() == std::vector<float>{12, 8, 6, 0, 8, 0, 0, 0, 0});
+    Tensor c = leaf({2, 3, 4, 2, 0, 4, 0, 3, 0}, {3, 3}, f32, d);
+    sum(cumprod(c, 1)).backward();
+    CHECK(c.grad().to_vector<float>() == std::vector<float>{16, 10, 6, 1, 10, 0, 4, 0, 0});
     Tensor t = leaf({1, 3, 3, 3}, {4}, f32, d);
     amax(t).backward();
     CHECK(t.grad().to_vector<float>() == std::vector<float>{0, 1 / 3.f, 1 / 3.f, 1 / 3.f});
     Tensor m = leaf({2, -1, -1}, {3}, f32, d);
     amin(m).backward();
     CHECK(m.grad().to_vector<float>() == std::vector<float>{0, 0.5f, 0.5f});
+    Tensor first = leaf({1, 3, 3, 3}, {4}, f32, d);
+    max(first, 0).first.backward();
+    CHECK(first.grad().to_vector<float>() == std::vector<float>{0, 1, 0, 0});
   }
 }
 

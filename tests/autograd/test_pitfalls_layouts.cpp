@@ -1,5 +1,4 @@
-// Mistakes that were made elsewhere, each once, as in test_pitfalls.cpp: layouts, large arrays, second derivatives and
-// threads.
+// Mistakes that were made elsewhere, each once, as in test_pitfalls.cpp: layouts, second derivatives and threads.
 #include <functional>
 #include <string>
 #include <vector>
@@ -244,19 +243,4 @@ TEST_CASE("pitfall 52: the same bits with 1, 2, 3, 7 and 16 threads, products of
     INFO(n);
     for (size_t k = 0; k < one.size(); k++) CHECK(equal(one[k], now[k]));
   }
-}
-
-TEST_CASE("pitfall 24: rows of a table of more than 2^31 elements, pt#165095, pt#188467") {
-  const int64_t rows = (int64_t(1) << 21) + 8, width = 1024;
-  // It needs no memory of that size: all rows are one.
-  for (DType t : {f32, f16, u8}) {
-    Tensor row = (noise_leaf({1, width}, 1, "cpu").detach() * 100).to(t), table = expand(row, {rows, width});
-    Tensor ids = Tensor::of(std::vector<int64_t>{rows - 1, 0, rows - 1}, {3});
-    CHECK(equal(index_select(table, 0, ids), expand(row, {3, width})));
-    if (t != u8) CHECK(equal(embedding(ids, table), expand(row, {3, width})));
-  }
-  // Columns too: the last place of the last row.
-  Tensor wide = expand(noise_leaf({1, 1}, 1, "cpu").detach(), {rows, width});
-  Tensor place = Tensor::of(std::vector<int64_t>{width - 1}, {1, 1});
-  CHECK(equal(gather(narrow(wide, 0, rows - 1, 1), 1, place), narrow(narrow(wide, 0, 0, 1), 1, 0, 1)));
 }

@@ -179,8 +179,8 @@ TEST_CASE("a checkpoint holds its inputs only, and its peak is lower") {
   };
   auto measure = [&](bool recompute, int64_t& held) {
     Tensor h = x;
-    before = mine.live, in_forward = 0;
     reset_peak_memory();
+    before = mine.live, in_forward = 0;
     for (int i = 0; i < 8; i++) h = recompute ? checkpoint(segment, h) : segment(h);
     held = arrays(mine.live);
     CHECK(in_forward <= (recompute ? 10 : held));

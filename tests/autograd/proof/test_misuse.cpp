@@ -23,7 +23,7 @@ namespace {
 constexpr int64_t kLowest = std::numeric_limits<int64_t>::min(), kHighest = std::numeric_limits<int64_t>::max();
 
 // A call: a sample with some of its inputs and attributes replaced.
-struct Call {
+struct Misuse {
   const Sample* sample;
   std::vector<Tensor> x;
   const void* attrs;
@@ -43,7 +43,7 @@ Tensor cotangent(const Tensor& y) {
   return expand(ones({}, {.like = y}), y.shape());
 }
 
-Outcome outcome(const Call& c) {
+Outcome outcome(const Misuse& c) {
   Outcome o;
   try {
     std::vector<Tensor> x = c.x, leaves, roots, ones;
@@ -64,7 +64,7 @@ Outcome outcome(const Call& c) {
 }
 
 // `op: what is wrong, with values at file:line`.
-std::string fault_of_text(const Call& c, const std::string& text, bool backward) {
+std::string fault_of_text(const Misuse& c, const std::string& text, bool backward) {
   const Sample& s = *c.sample;
   std::string name = s.subject();
   if (backward || s.function) name = text.substr(0, text.find(": "));
@@ -112,7 +112,7 @@ Tensor shape_only(const Tensor& t, const Shape& s) { return Tensor(Array::shape_
 
 int accepted = 0, refused = 0;
 
-void try_call(Call c, bool mixed = false) {
+void try_call(Misuse c, bool mixed = false) {
   Outcome cpu = outcome(c), ref;
   std::string problem;
   bool shapes = false;
@@ -120,7 +120,7 @@ void try_call(Call c, bool mixed = false) {
   if (!cpu.typed) problem = "error of another type";
   else if (!cpu.error.empty()) problem = fault_of_text(c, cpu.error, cpu.backward);
   if (problem.empty() && !mixed && (c.sample->function || !row(c.sample->op).statistic)) {
-    Call r = c;
+    Misuse r = c;
     for (Tensor& t : r.x)
       if (t.defined())
         t = shapes ? Tensor(Array::shape_only(t.shape(), t.dtype(), device("ref"))) : moved(t, device("ref"));
@@ -144,7 +144,7 @@ Tensor filled(const Tensor& t, const Shape& s) { return zeros(s, {.dtype = t.dty
 void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
   const void* attrs = s.attrs.get();
   auto with = [&](size_t i, const Tensor& t, const std::string& what, bool mixed = false, std::string wrong = "") {
-    Call c{&s, x, attrs, "input " + std::to_string(i) + " " + what, std::move(wrong)};
+    Misuse c{&s, x, attrs, "input " + std::to_string(i) + " " + what, std::move(wrong)};
     c.x[i] = t;
     try_call(c, mixed);
   };
@@ -164,7 +164,7 @@ void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
       for (int64_t n : {int64_t(1) << 31, int64_t(1) << 32, int64_t(1) << 61, (int64_t(1) << 62) - 1}) {
         Shape other = shape;
         other[d] = n;
-        Call c{&s, x, attrs, "input " + std::to_string(i) + " without data, of shape " + to_string(other)};
+        Misuse c{&s, x, attrs, "input " + std::to_string(i) + " without data, of shape " + to_string(other)};
         try {
           for (size_t k = 0; k < x.size(); k++)
             if (x[k].defined()) c.x[k] = shape_only(x[k], k == i ? other : x[k].shape());
@@ -203,7 +203,7 @@ void mutate_inputs(const Sample& s, const std::vector<Tensor>& x) {
       for (int64_t n : t.shape()) sizes.insert(n);
   for (int64_t n : sizes)
     for (int64_t huge : {int64_t(1) << 31, int64_t(1) << 32, int64_t(1) << 61}) {
-      Call c{&s, x, attrs, "every size " + std::to_string(n) + " is " + std::to_string(huge)};
+      Misuse c{&s, x, attrs, "every size " + std::to_string(n) + " is " + std::to_string(huge)};
       try {
         for (Tensor& t : c.x) {
           if (!t.defined()) continue;
@@ -254,7 +254,7 @@ void mutate_attrs(const Sample& s, const std::vector<Tensor>& x) {
     auto with = [&](const auto& value, const std::string& text, bool data = true) {
       std::memcpy(attrs.data(), s.attrs.get(), attrs.size());
       std::memcpy(attrs.data() + p.offset, &value, sizeof value);
-      Call c{&s, x, attrs.data(), std::string(p.name) + " " + text};
+      Misuse c{&s, x, attrs.data(), std::string(p.name) + " " + text};
       for (Tensor& t : c.x)
         if (!data && t.defined()) t = shape_only(t, t.shape());
       try_call(c);
