@@ -233,8 +233,12 @@ Tensor arange(Number end, const TensorOptions& o = {}, Tensor::Where w = Tensor:
 Tensor arange(Number start, Number end, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
 Tensor arange(Number start, Number end, Number step, const TensorOptions& o = {},
               Tensor::Where w = Tensor::Where::current());
-Tensor zeros_like(const Tensor& x, Tensor::Where w = Tensor::Where::current());
-Tensor ones_like(const Tensor& x, Tensor::Where w = Tensor::Where::current());
+// Of x's shape and, unless the options say otherwise, its dtype and device.
+Tensor empty_like(const Tensor& x, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor zeros_like(const Tensor& x, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor ones_like(const Tensor& x, const TensorOptions& o = {}, Tensor::Where w = Tensor::Where::current());
+Tensor full_like(const Tensor& x, Number value, const TensorOptions& o = {},
+                 Tensor::Where w = Tensor::Where::current());
 
 // Reads any array, converted, row-major.
 void copy_to_host(const Array& from, void* to, DType t);

@@ -235,6 +235,7 @@ struct OpRow {
   X(maximum,        NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::maximum), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(minimum,        NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::minimum), .inputs = 2, .elementwise = true, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(floor_divide,   NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::floor_divide), .inputs = 2, .elementwise = true}) \
+  X(trunc_divide,   NoAttrs,        {.inputs = 2, .elementwise = true}) \
   X(remainder,      NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::remainder), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
   X(fmod,          NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::fmod), .inputs = 2, .elementwise = true, .needs = {0, in(0) | in(1)}}) \
   X(atan2,         NoAttrs,        {.slot = op::binary, .kind = uint8_t(Binary::atan2), .inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \

@@ -335,6 +335,15 @@ Tensor repeat(const Operand& x, const Shape& repeats) {
   });
 }
 
+Tensor tile(const Operand& x, const Shape& dims) {
+  return called("tile", x.where(), [&] {
+    Shape each;
+    for (int i = dims.rank; i < tensor_of(x, "tile").dim(); i++) each.push_back(1);
+    for (int64_t n : dims) each.push_back(n);
+    return repeat(x, each);
+  });
+}
+
 Tensor repeat_interleave(const Operand& x, Integer repeats, std::optional<Integer> dim) {
   return called("repeat_interleave", x.where(), [&] {
     auto [y, d] = along(tensor_of(x, "repeat_interleave"), dim);

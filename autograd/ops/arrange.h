@@ -31,6 +31,8 @@ Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o = {})
 
 // x as tiles, repeats[i] along axis i; more numbers than axes add axes in front.
 Tensor repeat(const Operand& x, const Shape& repeats);
+// The same, but fewer numbers than axes are those of the last ones.
+Tensor tile(const Operand& x, const Shape& dims);
 // Each element (slice along `dim`) so many times in a row, or, by a tensor of integers, each its own number of times:
 // that one reads numbers, and refuses shape-only tensors. Without dim: x flattened.
 Tensor repeat_interleave(const Operand& x, Integer repeats, std::optional<Integer> dim = {});

@@ -37,6 +37,11 @@ inline const Tensor& tensor_of(const Operand& x, const char* op) {
   return x.tensor();
 }
 
+// f of x in the dtype that is asked for.
+template <class F> Tensor in_dtype(DType t, const char* op, const Operand& x, const F& f) {
+  return called(op, x.where(), [&] { return f(tensor_of(x, op).to(t)).to(t); });
+}
+
 // A tensor, or an undefined one for what is absent (ValueError for a number).
 inline const Tensor* optional_of(const Operand& x, const char* op) {
   if (x.is_number()) fail<ValueError>(op, x.where(), "expected a tensor or none, got a number");

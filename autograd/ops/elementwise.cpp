@@ -165,6 +165,14 @@ void define_elementwise_ops() {
   for (op::Id id : {op::bitwise_and, op::bitwise_or, op::bitwise_xor}) no_rule(id, "bit by bit");
   for (op::Id id : {op::logical_and, op::logical_or, op::logical_xor}) no_rule(id, "logical, nonzero is true");
   rule(op::floor_divide, "a / b rounded down", [](Backward& b) { b.zero(0), b.zero(1); });
+  define(op::trunc_divide, {.doc = "a / b rounded towards 0",
+                            .compose =
+                                [](Compose& c) {
+                                  const Tensor &a = c.x(0), &b = c.x(1);
+                                  c.out[0] = is_floating(a.dtype()) ? trunc(a / b) : floor_divide(a - fmod(a, b), b);
+                                },
+                            .gradient = Gradient::backward,
+                            .backward = [](Backward& b) { b.zero(0), b.zero(1); }});
   rule(op::remainder, "a - b floor(a / b)", [](Backward& b) {
     if (b.needs(0)) b.add(0, b.g());
     if (b.needs(1)) b.add(1, -b.g() * floor_divide(b.x(0), b.x(1)));
@@ -369,6 +377,35 @@ Tensor nan_to_num(const Operand& x, double nan, std::optional<double> posinf, st
 Tensor contiguous(const Operand& x) {
   if (!x.is_number() && x.tensor().defined() && x.tensor().array().dense()) return x.tensor();
   return apply_unary(op::contiguous, x);
+}
+
+Tensor clone(const Operand& x) {
+  return detail::called("clone", x.where(), [&] { return apply_unary(op::contiguous, detail::tensor_of(x, "clone")); });
+}
+
+Tensor div(const Operand& a, const Operand& b, DivOptions o) {
+  return detail::called("div", a.where(), [&] {
+    return o.rounding_mode == Rounding::none    ? div(a, b)
+           : o.rounding_mode == Rounding::trunc ? trunc_divide(a, b)
+                                                : floor_divide(a, b);
+  });
+}
+
+Tensor round(const Operand& x, RoundOptions o) {
+  if (o.decimals == 0) return round(x);
+  return detail::called("round", x.where(), [&] {
+    const Tensor& t = detail::tensor_of(x, "round");
+    detail::check_floating(t.array().view(), "x");
+    const int64_t most = acc_dtype(t.dtype()) == f64 ? 308 : 38;  // powers of ten that the dtype has
+    if (o.decimals < -most || o.decimals > most)
+      throw ValueError("decimals is " + std::to_string(o.decimals) + " (expected " + std::to_string(-most) + " to " +
+                       std::to_string(most) + ")");
+    const double ten = std::pow(10.0, double(std::abs(o.decimals)));
+    Tensor w = detail::wide(t);
+    if (o.decimals < 0) return (round(w / ten) * ten).to(t.dtype());
+    Tensor scaled = w * ten;  // what is too large for that has no such places
+    return where(isfinite(scaled), round(scaled) / ten, w.detach()).to(t.dtype());
+  });
 }
 
 Tensor gelu(const Operand& x, GeluOptions o) { return detail::apply_to_one<op::gelu>(x, {o.approximate}); }

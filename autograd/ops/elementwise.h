@@ -60,6 +60,8 @@ inline Tensor logical_and(const Operand& a, const Operand& b) { return apply_bin
 inline Tensor logical_or(const Operand& a, const Operand& b) { return apply_binary(op::logical_or, a, b); }
 // The whole part of a / b rounded down, and what is left: a - b floor_divide(a, b), with b's sign (Python's // and %).
 inline Tensor floor_divide(const Operand& a, const Operand& b) { return apply_binary(op::floor_divide, a, b); }
+// a / b without what is behind the point.
+inline Tensor trunc_divide(const Operand& a, const Operand& b) { return apply_binary(op::trunc_divide, a, b); }
 inline Tensor remainder(const Operand& a, const Operand& b) { return apply_binary(op::remainder, a, b); }
 inline Tensor fmod(const Operand& a, const Operand& b) {
   return apply_binary(op::fmod, a, b);
@@ -97,6 +99,18 @@ inline Tensor& operator-=(Tensor& a, const Operand& b) { return a = apply_binary
 inline Tensor& operator*=(Tensor& a, const Operand& b) { return a = apply_binary(op::mul, a, b); }
 inline Tensor& operator/=(Tensor& a, const Operand& b) { return a = apply_binary(op::div, a, b); }
 
+// a / b as it is, or floor_divide, or trunc_divide, which keep integers.
+enum class Rounding : uint8_t { none, trunc, floor };
+struct DivOptions {
+  Rounding rounding_mode = Rounding::none;
+};
+Tensor div(const Operand& a, const Operand& b, DivOptions o);
+// To that many places behind the point, or before it where `decimals` is negative; ties to even.
+struct RoundOptions {
+  int64_t decimals = 0;
+};
+Tensor round(const Operand& x, RoundOptions o);
+
 // condition ? a : b, element by element; the branch not taken gets gradient 0, whatever its value. Behind it that 0 may
 // still meet an infinite slope and become NaN, so choose the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0).
 Tensor where(const Operand& condition, const Operand& a, const Operand& b);
@@ -117,6 +131,8 @@ Tensor cast(const Operand& x, DType dtype);
 Tensor to_device(const Operand& x, Device device);
 // x itself when it is dense, else a dense copy.
 Tensor contiguous(const Operand& x);
+// A dense copy, always.
+Tensor clone(const Operand& x);
 
 // Gaussian error linear unit: x Phi(x), or its tanh form (Hendrycks and Gimpel, 2016).
 struct GeluOptions {

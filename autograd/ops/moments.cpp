@@ -66,7 +66,7 @@ void infer_vector_norm(Infer& c) {
 
 // In units of the largest number (of the least, for negative orders), so that powers neither overflow nor vanish; under
 // the root, 0 has no slope.
-Tensor root_of_powers(const Tensor& x, double ord, const Shape& dim, ReduceOptions o) {
+Tensor root_of_powers(const Tensor& x, double ord, const Shape& dim, SumOptions o) {
   auto power = [&](const Tensor& t) { return ord == 2 ? square(t) : pow(abs(t), ord); };
   auto root = [&](const Tensor& t) { return ord == 2 ? sqrt(t) : pow(t, 1 / ord); };
   if (x.numel() == 0) return root(sum(power(x), dim, o));
@@ -81,10 +81,10 @@ Tensor root_of_powers(const Tensor& x, double ord, const Shape& dim, ReduceOptio
 void vector_norm_compose(Compose& c) {
   const auto& a = c.attrs<VectorNormAttrs>();
   Tensor x = wide(c.x(0)), y;
-  ReduceOptions o{a.keepdim};
+  SumOptions o{a.keepdim};
   if (a.ord == 0) y = sum(cast(ne(x, 0), x.dtype()), a.dim, o);
   else if (a.ord == 1) y = sum(abs(x), a.dim, o);
-  else if (std::isinf(a.ord)) y = a.ord > 0 ? amax(abs(x), a.dim, o) : amin(abs(x), a.dim, o);
+  else if (std::isinf(a.ord)) y = a.ord > 0 ? amax(abs(x), a.dim, {a.keepdim}) : amin(abs(x), a.dim, {a.keepdim});
   else y = root_of_powers(x, a.ord, a.dim, o);
   c.out[0] = y.to(c.x(0).dtype());
 }
@@ -158,10 +158,18 @@ std::pair<Tensor, Tensor> std_mean(const Operand& x, const Shape& dim, VarOption
   return std_and_mean(x, dim, o, "std_mean");
 }
 
-Tensor vector_norm(const Operand& x, double ord, const Shape& dim, ReduceOptions o) {
+Tensor vector_norm(const Operand& x, double ord, const Shape& dim, SumOptions o) {
+  if (o.dtype)
+    return detail::in_dtype(*o.dtype, "vector_norm", x, [&](const Tensor& t) {
+      detail::check_floating(x.tensor().array().view(), "x");
+      if (promote(x.tensor().dtype(), t.dtype()) != t.dtype())
+        throw DTypeError(std::string("dtype is ") + name_of(t.dtype()) + " (expected one that holds x's " +
+                         name_of(x.tensor().dtype()) + ")");
+      return vector_norm(t, ord, dim, {o.keepdim});
+    });
   return apply<op::vector_norm, 1>({&detail::tensor_of(x, "vector_norm")}, {ord, dim, o.keepdim}, x.where());
 }
-Tensor norm(const Operand& x, double p, const Shape& dim, ReduceOptions o) {
+Tensor norm(const Operand& x, double p, const Shape& dim, SumOptions o) {
   return detail::called("norm", x.where(), [&] { return vector_norm(x, p, dim, o); });
 }
 

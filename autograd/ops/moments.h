@@ -19,8 +19,8 @@ std::pair<Tensor, Tensor> std_mean(const Operand& x, const Shape& dim = {}, VarO
 
 // (sum |x|^ord)^(1/ord) for any number: the largest |x| for inf, the smallest for -inf, how many are not 0 for 0. Where
 // the norm is 0, the gradient is 0. An order below 0 or infinite wants at least one element (ShapeError).
-Tensor vector_norm(const Operand& x, double ord = 2, const Shape& dim = {}, ReduceOptions o = {});
-Tensor norm(const Operand& x, double p = 2, const Shape& dim = {}, ReduceOptions o = {});  // the same
+Tensor vector_norm(const Operand& x, double ord = 2, const Shape& dim = {}, SumOptions o = {});
+Tensor norm(const Operand& x, double p = 2, const Shape& dim = {}, SumOptions o = {});  // the same
 // x over its norm along `dim`, or over eps where the norm is less.
 struct NormalizeOptions {
   double eps = 1e-12;

@@ -39,6 +39,11 @@ Tensor uniform_from(const Tensor& bits, DType t) {
 }
 
 // What the options come to: dtype, device, and the draw.
+RandomOptions beside(const Tensor& x, RandomOptions o) {
+  o.like = x;
+  return o;
+}
+
 struct Plan {
   DType dtype;
   Device device;
@@ -49,7 +54,7 @@ struct Plan {
       : dtype(o.dtype            ? *o.dtype
               : o.like.defined() ? o.like.dtype()
                                  : otherwise),
-        device(o.like.defined() ? o.like.device() : o.device),
+        device(TensorOptions{.device = o.device, .like = o.like}.the_device()),
         draw((o.generator ? *o.generator : default_generator()).draw(device)),
         requires_grad(o.requires_grad) {}
   void check_floating(const char* op) const {
@@ -254,6 +259,20 @@ Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOption
 } catch (Error& e) {
   detail::locate(e, "randint", where);
   throw;
+}
+
+Tensor randint(Integer high, const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return randint(0, high, shape, o, where);
+}
+
+Tensor rand_like(const Tensor& x, const RandomOptions& o, std::source_location where) {
+  return rand(x.shape(where), beside(x, o), where);
+}
+Tensor randn_like(const Tensor& x, const RandomOptions& o, std::source_location where) {
+  return randn(x.shape(where), beside(x, o), where);
+}
+Tensor randint_like(const Tensor& x, Integer low, Integer high, const RandomOptions& o, std::source_location where) {
+  return randint(low, high, x.shape(where), beside(x, o), where);
 }
 
 Tensor randperm(Integer n, const RandomOptions& o, std::source_location where) try {

@@ -19,11 +19,11 @@ Generator& default_generator();   // of this thread; starts with seed 0
 void manual_seed(uint64_t seed);  // of this thread's default generator; the counter starts anew
 
 struct RandomOptions {
-  Generator* generator = nullptr;   // default_generator() when null
-  std::optional<DType> dtype = {};  // f32 unless said; i64 for randint and randperm
-  Device device = default_device();
+  Generator* generator = nullptr;     // default_generator() when null
+  std::optional<DType> dtype = {};    // like's, or else f32; i64 for randint and randperm
+  std::optional<Device> device = {};  // like's, or else default_device()
   bool requires_grad = false;
-  Tensor like = {};  // takes dtype and device from here
+  Tensor like = {};
 };
 // Uniform in [0, 1), multiples of 2^-24 (f64: 2^-53, f16: 2^-11, bf16: 2^-8).
 Tensor rand(const Shape& shape, const RandomOptions& o = {},
@@ -37,8 +37,17 @@ Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& 
 // Whole numbers in [low, high): the high half of 64 bits times high - low, so their odds differ by 2^-64 (high - low).
 Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOptions& o = {},
                std::source_location where = std::source_location::current());
+Tensor randint(Integer high, const Shape& shape, const RandomOptions& o = {},
+               std::source_location where = std::source_location::current());  // from 0
 Tensor randperm(Integer n, const RandomOptions& o = {},
                 std::source_location where = std::source_location::current());  // 0 to n-1 in random order
+// Of x's shape and, unless the options say otherwise, its dtype and device.
+Tensor rand_like(const Tensor& x, const RandomOptions& o = {},
+                 std::source_location where = std::source_location::current());
+Tensor randn_like(const Tensor& x, const RandomOptions& o = {},
+                  std::source_location where = std::source_location::current());
+Tensor randint_like(const Tensor& x, Integer low, Integer high, const RandomOptions& o = {},
+                    std::source_location where = std::source_location::current());
 // 64 random bits an element, i64.
 Tensor random_bits(const Shape& shape, const RandomOptions& o = {},
                    std::source_location where = std::source_location::current());

@@ -129,6 +129,11 @@ template <op::Id id> Tensor reduce_op(const Operand& x, const Shape& dim, Reduce
   return apply<id, 1>({x.is_number() ? &number : x.pointer()}, {dim, o.keepdim}, x.where());
 }
 
+template <op::Id id> Tensor reduce_op(const char* name, const Operand& x, const Shape& dim, SumOptions o) {
+  if (!o.dtype) return reduce_op<id>(x, dim, {o.keepdim});
+  return detail::in_dtype(*o.dtype, name, x, [&](const Tensor& t) { return reduce_op<id>(t, dim, {o.keepdim}); });
+}
+
 }  // namespace
 
 bool detail::are_normal(const Tensor& y) {
@@ -221,13 +226,15 @@ void define_reduce_ops() {
                       .backward = [](Backward& b) { b.add(0, expand(b.g(), b.shape(0))); }});
 }
 
-Tensor sum(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::sum>(x, dim, o); }
-Tensor mean(const Operand& x, const Shape& dim, ReduceOptions o) {
-  if (!x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype()))
-    return mean(Operand(cast(x, f32), x.where()), dim, o);
-  return reduce_op<op::mean>(x, dim, o);
+Tensor sum(const Operand& x, const Shape& dim, SumOptions o) { return reduce_op<op::sum>("sum", x, dim, o); }
+Tensor mean(const Operand& x, const Shape& dim, SumOptions o) {
+  if (o.dtype && !is_floating(*o.dtype))
+    detail::fail<DTypeError>("mean", x.where(),
+                             std::string("dtype is ") + name_of(*o.dtype) + " (expected a floating one)");
+  if (!o.dtype && !x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype())) o.dtype = f32;
+  return reduce_op<op::mean>("mean", x, dim, o);
 }
-Tensor prod(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::prod>(x, dim, o); }
+Tensor prod(const Operand& x, const Shape& dim, SumOptions o) { return reduce_op<op::prod>("prod", x, dim, o); }
 Tensor amax(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::amax>(x, dim, o); }
 Tensor amin(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::amin>(x, dim, o); }
 Tensor any(const Operand& x, const Shape& dim, ReduceOptions o) { return reduce_op<op::any>(x, dim, o); }
@@ -255,7 +262,10 @@ std::pair<Tensor, Tensor> max(const Operand& x, Integer dim, ReduceOptions o) {
 std::pair<Tensor, Tensor> min(const Operand& x, Integer dim, ReduceOptions o) {
   return extremum_op<op::argmin>("min", x, dim, o.keepdim);
 }
-Tensor cumsum(const Operand& x, Integer dim) { return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where()); }
+Tensor cumsum(const Operand& x, Integer dim, DTypeOptions o) {
+  if (o.dtype) return detail::in_dtype(*o.dtype, "cumsum", x, [&](const Tensor& t) { return cumsum(t, dim); });
+  return apply<op::cumsum, 1>({x.pointer()}, {dim}, x.where());
+}
 Tensor sum_to(const Operand& x, const Shape& shape) {
   if (detail::tensor_of(x, "sum_to").shape() == shape) return x.tensor();
   return apply<op::sum_to, 1>({x.pointer()}, {shape}, x.where());

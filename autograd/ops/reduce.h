@@ -11,9 +11,17 @@ namespace fovea {
 struct ReduceOptions {
   bool keepdim = false;
 };
-Tensor sum(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});  // integers and booleans give i64
-Tensor mean(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
-Tensor prod(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
+// In another dtype: x is cast to it first, and the result is of it.
+struct SumOptions {
+  bool keepdim = false;
+  std::optional<DType> dtype = {};
+};
+struct DTypeOptions {
+  std::optional<DType> dtype = {};
+};
+Tensor sum(const Operand& x, const Shape& dim = {}, SumOptions o = {});   // integers and booleans give i64
+Tensor mean(const Operand& x, const Shape& dim = {}, SumOptions o = {});  // integers and booleans give f32
+Tensor prod(const Operand& x, const Shape& dim = {}, SumOptions o = {});  // integers and booleans give i64
 Tensor amax(const Operand& x, const Shape& dim = {},
             ReduceOptions o = {});  // gradient: shared evenly among ties; NaN wins
 Tensor amin(const Operand& x, const Shape& dim = {}, ReduceOptions o = {});
@@ -30,7 +38,7 @@ Tensor max(const Operand& x);  // of all; gradient: shared evenly among ties
 Tensor min(const Operand& x);
 Tensor max(const Operand& a, const Tensor& b);  // maximum, minimum
 Tensor min(const Operand& a, const Tensor& b);
-Tensor cumsum(const Operand& x, Integer dim);
+Tensor cumsum(const Operand& x, Integer dim, DTypeOptions o = {});  // integers and booleans give i64
 // Sums what was broadcast until the shape is `shape`: the transpose of expand.
 Tensor sum_to(const Operand& x, const Shape& shape);
 

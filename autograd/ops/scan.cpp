@@ -71,7 +71,8 @@ void define_scan_ops() {
                             .gradient = Gradient::derived});
 }
 
-Tensor cumprod(const Operand& x, Integer dim) {
+Tensor cumprod(const Operand& x, Integer dim, DTypeOptions o) {
+  if (o.dtype) return detail::in_dtype(*o.dtype, "cumprod", x, [&](const Tensor& t) { return cumprod(t, dim); });
   return apply<op::cumprod, 1>({&detail::tensor_of(x, "cumprod")}, {dim}, x.where());
 }
 Tensor logcumsumexp(const Operand& x, Integer dim) {

@@ -113,10 +113,13 @@ void define_softmax_ops() {
                          .backward = logsumexp_backward});
 }
 
-Tensor softmax(const Operand& x, Integer dim) {
+Tensor softmax(const Operand& x, Integer dim, DTypeOptions o) {
+  if (o.dtype) return detail::in_dtype(*o.dtype, "softmax", x, [&](const Tensor& t) { return softmax(t, dim); });
   return apply<op::softmax, 1>({&detail::tensor_of(x, "softmax")}, {dim}, x.where());
 }
-Tensor log_softmax(const Operand& x, Integer dim) {
+Tensor log_softmax(const Operand& x, Integer dim, DTypeOptions o) {
+  if (o.dtype)
+    return detail::in_dtype(*o.dtype, "log_softmax", x, [&](const Tensor& t) { return log_softmax(t, dim); });
   return apply<op::log_softmax, 1>({&detail::tensor_of(x, "log_softmax")}, {dim}, x.where());
 }
 Tensor logsumexp(const Operand& x, const Shape& dim, ReduceOptions o) {

@@ -174,6 +174,8 @@ void detail::elementwise_samples(Samples& s) {
   s.add<op::mul>({integers({4}, -3, 4), reals({4})}).named("promoted");
   s.add<op::add>({reals({64, 700}), reals({700})}).named("threads").threaded();
   binary<op::floor_divide>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
+  binary<op::trunc_divide>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
+  s.add<op::trunc_divide>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");
   binary<op::remainder>(s, lattice, [](const Shape& x) { return reals(x, 0.3, 0.45); });
   s.add<op::floor_divide>({integers({2, 3}, -9, 10), integers({3}, 1, 4)}).named("integers");
   s.add<op::remainder>({integers({2, 3}, -9, 10), integers({3}, -4, 0)}).named("integers");

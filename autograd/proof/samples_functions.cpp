@@ -8,6 +8,8 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/moments.h"
+#include "autograd/ops/scan.h"
+#include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "autograd/proof/sample.h"
 
@@ -53,6 +55,17 @@ void elements(Samples& s) {
      return {clamp(x[0], x[1], x[2])};
    }).sums(5);
   s.add("clamp of integers", {integers({4}, -9, 9)}, [](In x) -> Out { return {clamp(x[0], -3, 5)}; });
+  auto quotients = [](In x) -> Out {
+    return {div(x[0], x[1], {Rounding::trunc}), div(x[0], x[1], {Rounding::floor}), div(x[0], 0.75, {Rounding::none})};
+  };
+  s.add("div by modes", {apart({3, 5}), reals({5}, 0.3, 0.45)}, quotients);
+  s.add("div by modes", {reals({0, 2}), reals({2})}, quotients).named("nothing");
+  auto tenths = [](In x) -> Out { return {round(x[0], {.decimals = 1})}; };
+  s.add("round to decimals", {reals({3, 5})}, tenths);
+  s.add("round to decimals", {reals({3, 5}, -70, 70)}, [](In x) -> Out { return {round(x[0], {.decimals = -1})}; });
+  s.add("round to decimals", {exactly({4}, {kNan, kInf, 250, -0.0})}, tenths).named("special").up_to(0, kForwardOnly);
+  for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0}})
+    s.add("clone", {reals(shape)}, [](In x) -> Out { return {clone(x[0]), clone(expand(x[0], x[0].shape()))}; });
   s.add("addcmul of integers", {integers({4}, -9, 9), integers({4}, -9, 9)},
         [](In x) -> Out { return {addcmul(x[0], x[1], x[1], 2)}; });
 }
@@ -112,6 +125,19 @@ void statistics(Samples& s) {
     s.add("max", {reals({0, 2})}, largest).named("of no rows");
   }
   s.add("max", {apart({2, 3})}, [](In x) -> Out { return {max(x[0])}; }).named("all");
+  for (const Shape& shape : {Shape{3, 4}, Shape{0, 3}}) {
+    auto in_f64 = [&](const char* name, Sample::Function f) {
+      s.add(name, {nonzero(shape)}, f).sums(12).conditioned(2);
+    };
+    in_f64("sum in f64", [](In x) -> Out { return {sum(x[0], 1, {.dtype = f64})}; });
+    in_f64("mean in f64", [](In x) -> Out { return {mean(x[0], 1, {.dtype = f64})}; });
+    in_f64("prod in f64", [](In x) -> Out { return {prod(x[0], 0, {.dtype = f64})}; });
+    in_f64("vector_norm in f64", [](In x) -> Out { return {vector_norm(x[0], 2, 1, {.dtype = f64})}; });
+    in_f64("cumsum in f64", [](In x) -> Out { return {cumsum(x[0], 0, {f64})}; });
+    in_f64("cumprod in f64", [](In x) -> Out { return {cumprod(x[0], -1, {f64})}; });
+    in_f64("softmax in f64", [](In x) -> Out { return {softmax(x[0], 1, {f64})}; });
+    in_f64("log_softmax in f64", [](In x) -> Out { return {log_softmax(x[0], 1, {f64})}; });
+  }
   s.add("min", {apart({4, 3})}, [](In x) -> Out { return min(x[0], 0); });
   s.add("min", {apart({})}, [](In x) -> Out { return min(x[0], -1); }).named("0-dim");
   auto place = [](In x) -> Out { return {argmax(x[0], {}, {.keepdim = true}), argmax(x[0])}; };
@@ -150,6 +176,8 @@ void arrangements(Samples& s) {
   s.add("repeat", {reals({3, 2})}, tiled).sums(6);
   s.add("repeat", {reals({})}, tiled).named("0-dim").sums(6);
   s.add("repeat", {reals({2, 0, 1})}, tiled).named("empty");
+  auto laid = [](In x) -> Out { return {tile(x[0], 2), tile(x[0], {2, 1, 1}), tile(x[0], {})}; };
+  for (const Shape& shape : {Shape{3, 2}, Shape{}, Shape{2, 0}}) s.add("tile", {reals(shape)}, laid).sums(4);
   auto each = [](In x) -> Out { return {repeat_interleave(x[0], 2, 1), repeat_interleave(x[0], 3)}; };
   s.add("repeat_interleave", {reals({3, 2})}, each).sums(3);
   s.add("repeat_interleave", {reals({2, 0})}, each).named("empty");

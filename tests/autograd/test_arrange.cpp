@@ -11,7 +11,9 @@
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/moments.h"
+#include "autograd/ops/random.h"
 #include "autograd/ops/scan.h"
+#include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "tests/helpers.h"
 
@@ -164,6 +166,44 @@ TEST_CASE("x[...] takes numbers, ranges, places and truths together, as PyTorch 
   CHECK(cube[{0, Slice{1, 3}}].data<float>() == cube.data<float>() + 4);  // a view, as without tensors
 }
 
+TEST_CASE("dtypes, rounding modes, decimals and makers beside a tensor are PyTorch's") {
+  const Tensor x = Tensor({{1.7, 2.7}, {-3.2, 0.5}}), n = ints({7, -7}), two = ints({2, -2}),
+               u = Tensor::of<uint8_t>({200, 100});
+  Generator g{1};
+  check({
+      {"sum of whole parts", sum(x, 1, {.dtype = i64}), "[2] 3 -3"},
+      {"sum that wraps", sum(u, {}, {.dtype = u8}), "[] 44"},
+      {"mean", mean(n, {}, {.dtype = f64}), "[] 0"},
+      {"prod", prod(x, 0, {.keepdim = true, .dtype = i32}), "[1,2] -3 0"},
+      {"cumsum", cumsum(u, 0, {.dtype = i8}), "[2] -56 44"},
+      {"cumprod", cumprod(x, 1, {i64}), "[2,2] 1 2 -3 0"},
+      {"softmax of whole numbers", softmax(ints({1, 1}), 0, {.dtype = f32}), "[2] 0.5 0.5"},
+      {"log_softmax", log_softmax(ints({3}), 0, {.dtype = f64}), "[1] 0"},
+      {"vector_norm", vector_norm(Tensor({3, 4}), 2, {}, {.dtype = f64}), "[] 5"},
+      {"div", div(n, two), "[2] 3.5 3.5"},
+      {"div down", div(n, 2, {.rounding_mode = Rounding::floor}), "[2] 3 -4"},
+      {"div towards 0", div(n, ints({2, 2}), {.rounding_mode = Rounding::trunc}), "[2] 3 -3"},
+      {"div of the least by -1", div(ints({INT64_MIN}), -1, {Rounding::trunc}), "[1] -9.22337e+18"},
+      {"div of numbers towards 0", div(Tensor({7, -7, 1}), Tensor({2, 2, 0}), {Rounding::trunc}), "[3] 3 -3 inf"},
+      {"tenths", round(Tensor({1.25, 1.35, -2.5}), {.decimals = 1}), "[3] 1.2 1.4 -2.5"},
+      {"tens", round(Tensor({15.5, 25, -0.1}), {.decimals = -1}), "[3] 20 20 -0"},
+      {"too large to have tenths", round(Tensor({2e38, kInf}), {.decimals = 1}), "[2] 2e+38 inf"},
+      {"tile", tile(x, 2), "[2,4] 1.7 2.7 1.7 2.7 -3.2 0.5 -3.2 0.5"},
+      {"tile in front", tile(n, {2, 1}), "[2,2] 7 -7 7 -7"},
+      {"full_like", full_like(n, 3), "[2] 3 3"},
+      {"ones_like", ones_like(x, {.dtype = boolean}), "[2,2] 1 1 1 1"},
+      {"randint from 0", randint(1, {3}, {.generator = &g}), "[3] 0 0 0"},
+      {"randint_like", randint_like(u, 4, 5, {.generator = &g}), "[2] 4 4"},
+  });
+  for (const Tensor& t : {sum(x, 1, {.dtype = f64}), full_like(x, 1, {.dtype = f64}), rand_like(n, {&g, f64}),
+                          zeros_like(x.to(f64)), softmax(n, 0, {f64}), randn_like(x.to(f64), {&g})})
+    CHECK(t.dtype() == f64);
+  CHECK(div(n, 2, {Rounding::trunc}).dtype() == i64);
+  CHECK(zeros_like(x, {.requires_grad = true}).requires_grad());
+  CHECK(clone(x).data<float>() != x.data<float>());
+  CHECK(empty_like(u).shape() == u.shape());
+}
+
 TEST_CASE("what they refuse, by name, numbers and line") {
   static const Tensor x = zeros({3, 4}), f = zeros({2}), shapes(Array::shape_only({3}, boolean, default_device()));
   const struct {
@@ -240,6 +280,13 @@ TEST_CASE("what they refuse, by name, numbers and line") {
        },
        "index: index 4 leaves axis 1 of [3,4]"},
       {[] { one_hot(ints({INT64_MAX})); }, "one_hot: the largest id is 9223372036854775807 (expected less)"},
+      {[] { mean(x, {}, {.dtype = i64}); }, "mean: dtype is i64 (expected a floating one)"},
+      {[] { softmax(x, 0, {i64}); }, "softmax: x is [3,4] i64 (expected a floating dtype)"},
+      {[] { vector_norm(x, 2, {}, {.dtype = f16}); }, "vector_norm: dtype is f16 (expected one that holds x's f32)"},
+      {[] { round(x, {39}); }, "round: decimals is 39 (expected -38 to 38)"},
+      {[] { round(ints({1}), {-1}); }, "round: x is [1] i64 (expected a floating dtype)"},
+      {[] { tile(x, {-1}); }, "tile: repeats is -1 (expected 0 or more)"},
+      {[] { zeros_like(Tensor()); }, "tensor: undefined: it was never given a value"},
       {[] { index(x, {f}); }, "index: an index is [2] f32 (expected i64 or i32)"},
       {[] { index(x, {f > 0}); }, "index: mask [2] at axis 0 of x [3,4]"},
       {[] {

@@ -13,7 +13,7 @@ class Ops(ProgramTest):
     def test_nothing_is_without_samples(self):
         rows = [json.loads(line) for line in self.ok('ops', '--json').out.splitlines()]
         # What takes no tensor has no inputs to vary: tests/autograd/test_{arrange,random,tensor}.cpp.
-        makers = {j['op'] for j in rows if j.get('inputs') == 0 or j['op'].endswith('_like') or j['op'] == 'randperm'}
+        makers = {j['op'] for j in rows if j.get('inputs') == 0 or j['op'].endswith('_like')}
         self.assertLessEqual({'arange', 'linspace', 'eye', 'full', 'uniform', 'normal', 'randint', 'randperm'}, makers)
         self.assertEqual([j['op'] for j in rows if j['samples'] == 0 and j['op'] not in makers], [])
         functions = {j['op']: j['gradient'] for j in rows if 'backends' not in j}
@@ -109,7 +109,7 @@ class Op(ProgramTest):
         for attrs, text in [('[]', 'op: cumsum: --attrs is an array (expected an object)'), ('{', '--attrs: not JSON'),
                             ('{}', 'op: cumsum: the attribute dim is missing'),
                             ('{"bogus": 1}', 'op: cumsum: the attribute dim is missing (given: bogus)'),
-                            ('{"dim": 0, "dmi": 1}', "op: cumsum: unknown attribute 'dmi' (expected dim); did you mean dim?"),
+                            ('{"dim": 0, "dmi": 1}', "op: cumsum: unknown attribute 'dmi' (expected dim, dtype); did you mean dim?"),
                             ('{"dim": "x"}', 'op: cumsum: dim is "x" (expected an integer)')]:
             with self.subTest(attrs):
                 self.refused(2, text, 'op', 'cumsum', '--in', case, '--out', self.path('out.st'), '--attrs', attrs)
@@ -224,7 +224,7 @@ class Op(ProgramTest):
         stray = self.write('stray.st', save({'x': ('F32', [2], [1, 2])}))
         for status, text, arguments in [
             (2, 'did you mean softmax?', ['sofmax', '--in', path]),
-            (2, "unknown attribute 'keepdims' (expected dim, keepdim); did you mean keepdim?",
+            (2, "unknown attribute 'keepdims' (expected dim, dtype, keepdim); did you mean keepdim?",
              ['sum', '--in', path, '--attrs', '{"keepdims": true}']),
             (2, 'the attribute dim is missing', ['softmax', '--in', path]),
             (2, 'dim is "a" (expected an integer', ['sum', '--in', path, '--attrs', '{"dim": "a"}']),

@@ -90,6 +90,11 @@ Reduction Attributes::reduction() {
   if (t != "none") fail("reduction is '" + t + "' (expected none, mean or sum)");
   return Reduction::none;
 }
+std::optional<DType> Attributes::dtype_if_given() {
+  if (has("dtype")) return dtype("dtype");
+  json("dtype");  // null
+  return {};
+}
 DType Attributes::dtype(const char* name) {
   std::string t = text(name, "");
   const std::pair<const char*, DType> other_names[] = {

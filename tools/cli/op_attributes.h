@@ -26,6 +26,7 @@ class Attributes {
   Shape required_list(const char* name);
   Reduction reduction();
   DType dtype(const char* name);
+  std::optional<DType> dtype_if_given();   // "dtype"
   const io::Json* json(const char* name);  // null where it is absent
 
   // UsageError for an attribute that nobody asked for, naming those that were. Booleans that only say which optional

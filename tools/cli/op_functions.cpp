@@ -85,9 +85,17 @@ std::optional<Number> bound(At a, const char* name) {
 std::optional<double> real_if_given(At a, const char* name) {
   return a.has(name) ? std::optional(a.real(name, 0)) : std::nullopt;
 }
-template <Tensor (*f)(const Operand&, const Shape&, ReduceOptions)> Out reduction(In in, At a) {
+template <Tensor (*f)(const Operand&, const Shape&, SumOptions)> Out reduction(In in, At a) {
   Shape dim = a.list("dim");
-  return {f(in[0], dim, {a.flag("keepdim", false)})};
+  return {f(in[0], dim, {a.flag("keepdim", false), a.dtype_if_given()})};
+}
+Out div_of(In in, At a) {
+  const std::string mode = a.text("rounding_mode", "none");
+  const std::pair<const char*, int> all[] = {
+      {"none", op::div}, {"trunc", op::trunc_divide}, {"floor", op::floor_divide}};
+  for (auto& [known, id] : all)
+    if (mode == known) return apply_to_two(id, in, a);
+  a.fail("rounding_mode is '" + mode + "' (expected trunc or floor)");
 }
 
 Shape sizes(At a) {
@@ -220,8 +228,17 @@ const OpFunction kForms[] = {
      [](In in, At a) -> Out {
        return {nan_to_num(in[0], a.real("nan", 0), real_if_given(a, "posinf"), real_if_given(a, "neginf"))};
      }},
+    {"div", 2, div_of},
+    {"round", 1, [](In in, At a) -> Out { return {round(in[0], {a.integer("decimals", 0)})}; }},
+    {"clone", 1, [](In in, At) -> Out { return {clone(in[0])}; }},
+    {"sum", 1, reduction<sum>},
     {"mean", 1, reduction<mean>},
-    {"logsumexp", 1, reduction<logsumexp>},
+    {"prod", 1, reduction<prod>},
+    {"logsumexp", 1,
+     [](In in, At a) -> Out {
+       Shape dim = a.list("dim");
+       return {logsumexp(in[0], dim, {a.flag("keepdim", false)})};
+     }},
     {"cumsum", 1, along<cumsum>},
     {"softmax", 1, along<softmax>},
     {"log_softmax", 1, along<log_softmax>},
@@ -312,7 +329,7 @@ const std::pair<const char*, const char*> kAliases[] = {
     {"swapaxes", "transpose"},  {"to", "cast"},
     {"special.erf", "erf"},     {"special.expm1", "expm1"},
     {"special.log1p", "log1p"}, {"special.logsumexp", "logsumexp"},
-    {"tile", "repeat"},         {"moveaxis", "movedim"},
+    {"moveaxis", "movedim"},
 };
 
 }  // namespace

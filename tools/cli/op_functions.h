@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/tensor.h"
+#include "autograd/ops/reduce.h"
 #include "tools/cli/op_attributes.h"
 
 namespace fovea::cli {
@@ -33,6 +33,10 @@ struct OpFunction {
 // What forms share: an op along the axis `dim`.
 template <Tensor (*f)(const Operand&, Integer)> std::vector<Tensor> along(const OpInputs& in, Attributes& a) {
   return {f(in[0], a.integer("dim"))};
+}
+template <Tensor (*f)(const Operand&, Integer, DTypeOptions)>
+std::vector<Tensor> along(const OpInputs& in, Attributes& a) {
+  return {f(in[0], a.integer("dim"), {a.dtype_if_given()})};
 }
 
 // Those of op_functions_arranging.cpp, op_functions_nn.cpp and op_functions_making.cpp.

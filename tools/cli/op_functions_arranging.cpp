@@ -54,7 +54,7 @@ Out norm_of(In in, At a) {
   if (a.has("ord") && dim.rank != 1 && in[0].dim() != 1) a.fail("ord of a matrix is not built; vector_norm takes it");
   const bool named = a.has("p") && a.json("p")->is_string() && a.text("p", "") == "fro";
   double p = a.has("ord") ? a.real("ord", 2) : named ? 2 : a.real("p", 2);
-  return {norm(in[0], p, dim, {a.flag("keepdim", false)})};
+  return {norm(in[0], p, dim, {a.flag("keepdim", false), a.dtype_if_given()})};
 }
 
 Out roll_of(In in, At a) { return {roll(in[0], a.required_list("shifts"), a.list("dims"))}; }
@@ -77,7 +77,7 @@ Out pad_of(In in, At a) {
   a.json("value");
   return {pad(in[0], sizes, o)};
 }
-Out repeat_of(In in, At a) { return {repeat(in[0], a.has("dims") ? a.list("dims") : a.required_list("repeats"))}; }
+Out repeat_of(In in, At a) { return {repeat(in[0], a.required_list("repeats"))}; }
 Out repeat_interleave_of(In in, At a) {
   if (in[1].defined()) return {repeat_interleave(in[0], in[1], axis(a))};
   return {repeat_interleave(in[0], a.integer("repeats"), axis(a))};
@@ -112,6 +112,12 @@ const OpFunction kArrangingForms[] = {
     {"var_mean", 1, moments<var_mean>},
     {"std_mean", 1, moments<std_mean>},
     {"norm", 1, norm_of},
+    {"vector_norm", 1,
+     [](In in, At a) -> Out {
+       const double ord = a.real("ord", 2);
+       Shape dim = a.list("dim");
+       return {vector_norm(in[0], ord, dim, {a.flag("keepdim", false), a.dtype_if_given()})};
+     }},
     {"normalize", 1,
      [](In in, At a) -> Out { return {normalize(in[0], a.real("p", 2), a.list("dim", 1), {a.real("eps", 1e-12)})}; }},
     {"flip", 1, [](In in, At a) -> Out { return {flip(in[0], a.required_list("dims"))}; }},
@@ -123,6 +129,7 @@ const OpFunction kArrangingForms[] = {
     {"triu", 1, [](In in, At a) -> Out { return {triu(in[0], a.integer("diagonal", 0))}; }},
     {"pad", 1, pad_of},
     {"repeat", 1, repeat_of},
+    {"tile", 1, [](In in, At a) -> Out { return {tile(in[0], a.required_list("dims"))}; }},
     {"repeat_interleave", 2, repeat_interleave_of},
     {"unfold", 1, unfold_of},
     {"index", -1,
@@ -142,14 +149,6 @@ const OpFunction kArrangingForms[] = {
      },
      1},
     {"categorical", 1, [](In in, At) -> Out { return {categorical(in[0])}; }, 1},
-    {"rand_like", 1, [](In in, At) -> Out { return {rand(in[0].shape(), {.like = in[0].detach()})}; }, 1},
-    {"randn_like", 1, [](In in, At) -> Out { return {randn(in[0].shape(), {.like = in[0].detach()})}; }, 1},
-    {"randint_like", 1,
-     [](In in, At a) -> Out {
-       return {randint(a.integer("low", 0), a.integer("high"), in[0].shape(), {.like = in[0].detach()})};
-     },
-     1},
-    {"randperm", 1, [](In, At a) -> Out { return {randperm(a.integer("n"))}; }, 1},
 };
 
 }  // namespace
