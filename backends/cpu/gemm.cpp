@@ -15,11 +15,13 @@ namespace {
 // A piece of a panel (48 KB) stays in the second cache, near the first, while the strips of A pass over it; the packed
 // block stays in the last one. Measured on AVX2 and AVX-512 against pieces of 128 to 512.
 constexpr int64_t kPiece = 384;        // k of one pass over the strips
+constexpr int64_t kShort = 16;         // the same for one or two rows of A: B in place is then read along its rows
 constexpr int64_t kDeep = 4 * kPiece;  // k of a packed block
 constexpr int64_t kPacked = 1 << 19;   // elements of a packed block
 constexpr int64_t kRowBlock = 240;     // rows of A between changes of the panel
 constexpr int64_t kAlone = 300'000;    // multiply-adds below which one thread is faster than waking another
-constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products
+constexpr int64_t kDotRows = 8;        // at most so many rows of A go by dot products; two strips of them where
+constexpr int64_t kLong = 256;         // k is as long as this
 constexpr int64_t kDotPiece = 4096;    // k of one piece of a product that is a single number
 constexpr int64_t kStrips = 4;         // strips of A that are worth reading all panels for
 constexpr int64_t kCopiedRows = 48;    // rows of A that are copied together: whole strips of any level
@@ -39,10 +41,11 @@ struct Plan {
 template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
   Plan p{Plan::packed, kernels.columns, 0, 0, 0, false};
   if (g.m == 0 || g.n == 0) p.way = Plan::nothing;
-  else if (g.a_col == 1 && g.b_row == 1 && g.m <= kDotRows) p.way = Plan::dots;
+  else if (g.a_col == 1 && g.b_row == 1 && g.m <= (g.k < kLong ? kDotRows : 2 * kernels.rows)) p.way = Plan::dots;
   else if (g.b_col == 1 && g.m <= 2 * kernels.rows) p.way = Plan::in_place;
   p.deep = std::min(std::max<int64_t>(g.k, 1), kDeep);
-  int64_t pieces = (p.deep + kPiece - 1) / kPiece;
+  const int64_t at_once = p.way == Plan::in_place && g.m <= 2 ? kShort : kPiece;
+  int64_t pieces = (p.deep + at_once - 1) / at_once;
   p.piece = (p.deep + pieces - 1) / pieces;
   int64_t all = (g.n + p.columns - 1) / p.columns;
   p.panels = p.way == Plan::in_place ? all : std::min(all, std::max<int64_t>(kPacked / (p.deep * p.columns), 1));
@@ -182,8 +185,9 @@ template <class T> struct Block {
     const int64_t H = kernels.rows, strips = (g.m + H - 1) / H;
     const bool alone = strips * H * panels * p.columns * (k1 - k0) < kAlone || fovea::detail::inside_parallel();
     const int64_t across = alone ? 1 : ranges(strips, H, panels, p.columns, p.copy_strips);
+    const int64_t share = (across * strips + thread_count() - 1) / thread_count();
     // Unit u is strip u % strips of range u / strips. A piece starts with panels that its neighbours do not start with.
-    parallel_for(0, across * strips, alone ? strips : kStrips, [&](int64_t u, int64_t end) {
+    parallel_for(0, across * strips, alone ? strips : std::min(kStrips, share), [&](int64_t u, int64_t end) {
       while (u < end) {
         const int64_t x = u / strips, y = u - x * strips, z = std::min(end - x * strips, strips);
         const int64_t first = panels * x / across, last = panels * (x + 1) / across;

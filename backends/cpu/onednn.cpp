@@ -123,7 +123,7 @@ void alone(const Gemm<float>& g) {
 
 void use(Use u) { wanted.store(u, std::memory_order_relaxed); }
 
-// On AVX2 our own kernels are at least level (tools/notes/matmul.md); on AVX-512 nobody has compared them yet.
+// Where it is at least level with ours (tools/notes/matmul.md).
 bool is_wanted(const Gemm<float>& g) {
   if (Use u = wanted.load(std::memory_order_relaxed); u != Use::where_faster) return u == Use::always;
   if (isa() != Isa::avx512 || g.m * g.n == 1 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
@@ -133,14 +133,19 @@ bool is_wanted(const Gemm<float>& g) {
 
 bool gemm(const Gemm<float>& g) {
   if (!takes(g)) return false;
+  // The bits of an element depend on the part that it is in, so who computes a part is decided at run time, but not
+  // where the parts are cut.
   constexpr int64_t kUnit = 16, kAlone = 300'000;  // rows or columns; multiply-adds that are not worth a thread
-  const int64_t size = std::max(g.m, g.n), each = kUnit * g.k * std::min(g.m, g.n);
-  parallel_for(0, (size + kUnit - 1) / kUnit, std::max<int64_t>(kAlone / each, 1), [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * kUnit, count = std::min(end * kUnit, size) - first;
-    Gemm<float> part = g;
-    if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
-    else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
-    alone(part);
+  const int64_t size = std::max(g.m, g.n), units = (size + kUnit - 1) / kUnit, work = size * g.k * std::min(g.m, g.n);
+  const int64_t parts = std::clamp<int64_t>(work / kAlone, 1, std::min<int64_t>(thread_count(), units));
+  parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      const int64_t first = units * i / parts * kUnit, count = std::min(units * (i + 1) / parts * kUnit, size) - first;
+      Gemm<float> part = g;
+      if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
+      else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
+      alone(part);
+    }
   });
   return true;
 }
