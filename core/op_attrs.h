@@ -248,12 +248,6 @@ struct NanToNumAttrs {
                   Field{"neginf", &NanToNumAttrs::neginf}};
   }
 };
-struct HuberAttrs {
-  double delta = 1, scale = 1;
-  static constexpr auto fields() {
-    return Fields{Field{"delta", &HuberAttrs::delta}, Field{"scale", &HuberAttrs::scale}};
-  }
-};
 struct SoftplusAttrs {
   double beta = 1, threshold = 20;
   static constexpr auto fields() {
@@ -324,6 +318,18 @@ struct CrossEntropyAttrs {
     return Fields{Field{"ignore_index", &CrossEntropyAttrs::ignore_index},
                   Field{"reduction", &CrossEntropyAttrs::reduction},
                   Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
+  }
+};
+
+// Of numbers and their targets, of whose differences the first three are; logits are of odds.
+enum class PairLoss : int32_t { squared, absolute, huber, logits };
+struct PairLossAttrs {
+  PairLoss kind = PairLoss::squared;
+  Reduction reduction = Reduction::mean;
+  double delta = 1, scale = 1;  // of huber
+  static constexpr auto fields() {
+    return Fields{Field{"kind", &PairLossAttrs::kind}, Field{"reduction", &PairLossAttrs::reduction},
+                  Field{"delta", &PairLossAttrs::delta}, Field{"scale", &PairLossAttrs::scale}};
   }
 };
 

@@ -92,7 +92,6 @@ enum class Activation : uint8_t {
   softsign,
   clamp,
   nan_to_num,
-  huber,
   relu,
   tanh,
   sigmoid
@@ -209,7 +208,6 @@ struct OpRow {
   X(elu,            EluAttrs,       {.slot = op::activation, .kind = uint8_t(Activation::elu), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(clamp,          ClampAttrs,     {.slot = op::activation, .kind = uint8_t(Activation::clamp), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(nan_to_num,     NanToNumAttrs,  {.slot = op::activation, .kind = uint8_t(Activation::nan_to_num), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
-  X(huber,          HuberAttrs,     {.slot = op::activation, .kind = uint8_t(Activation::huber), .elementwise = true, .result = Result::floating, .needs = {in(0)}}) \
   X(logsigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::logsigmoid), .inputs = 2, .elementwise = true}) \
   X(softsign_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::softsign), .inputs = 2, .elementwise = true}) \
   X(relu6_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu6), .inputs = 2, .elementwise = true}) \
@@ -221,7 +219,6 @@ struct OpRow {
   X(leaky_relu_backward, LeakyReluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::leaky_relu), .inputs = 2, .elementwise = true}) \
   X(elu_backward, EluAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::elu), .inputs = 2, .elementwise = true}) \
   X(clamp_backward, ClampAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::clamp), .inputs = 2, .elementwise = true}) \
-  X(huber_backward, HuberAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::huber), .inputs = 2, .elementwise = true}) \
   X(relu_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::relu), .inputs = 2, .elementwise = true}) \
   X(tanh_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::tanh), .inputs = 2, .elementwise = true}) \
   X(sigmoid_backward, NoAttrs, {.slot = op::activation_backward, .kind = uint8_t(Activation::sigmoid), .inputs = 2, .elementwise = true}) \
@@ -312,6 +309,8 @@ struct OpRow {
   X(rope,           RopeAttrs,      {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \
   X(cross_entropy_backward, CrossEntropyAttrs, {.inputs = 5, .dispatch = 1, .optional = in(3), .statistic = in(4), .no_gradient = in(2) | in(3) | in(4)}) \
+  X(pair_loss,      PairLossAttrs,  {.inputs = 2, .needs = {in(0) | in(1), in(0) | in(1)}}) \
+  X(pair_loss_backward, PairLossAttrs, {.inputs = 3, .dispatch = 1}) \
   X(attention,      AttentionAttrs, {.inputs = 7, .outputs = 2, .optional = in(3) | in(4) | in(5) | in(6), .no_gradient = in(3) | in(4) | in(5) | in(6), .needs = {in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1)}}) \
   X(attention_backward, AttentionAttrs, {.inputs = 10, .outputs = 3, .optional = in(4) | in(5) | in(6) | in(9), .statistic = in(7) | in(8), .no_gradient = in(4) | in(5) | in(6) | in(7) | in(8) | in(9)}) \
   /* updates of parameters and caches */ \

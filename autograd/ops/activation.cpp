@@ -100,14 +100,6 @@ void define_activation_ops() {
       [](T g, T x, const ClampAttrs& a) {
         return where(logical_or(logical_or(x <= a.min, x >= a.max), isnan(x)), 0.0, g);
       });
-  activation<op::huber, op::huber_backward>(
-      "scale x^2 / 2, beyond delta a line",
-      [](T x, const HuberAttrs& a) {
-        // One formula for all parts, without a branch that overflows, and smooth at 0.
-        Tensor near = maximum(minimum(x, a.delta), -a.delta);
-        return near * (x - near * 0.5) * a.scale;
-      },
-      [](T g, T x, const HuberAttrs& a) { return g * (maximum(minimum(x, a.delta), -a.delta) * a.scale); });
   define(op::nan_to_num, {.doc = "x, or the number given for NaN and each infinity",
                           .compose =
                               [](Compose& c) {

@@ -149,6 +149,84 @@ Tensor reduced(const Tensor& x, Reduction r) {
   return r == Reduction::none ? x : r == Reduction::sum ? sum(x) : mean(x);
 }
 
+// Of numbers x and their targets t.
+Tensor pair_terms(const PairLossAttrs& a, const Tensor& x, const Tensor& t) {
+  if (a.kind == PairLoss::logits) return (1.0 - t) * x - logsigmoid(x);
+  Tensor d = x - t;
+  if (a.kind == PairLoss::squared) return square(d);
+  if (a.kind == PairLoss::absolute) return abs(d);
+  // One formula for all parts, without a branch that overflows, and smooth at 0.
+  Tensor near = maximum(minimum(d, a.delta), -a.delta);
+  return near * (d - near * 0.5) * a.scale;
+}
+// The derivative of the terms by x.
+Tensor pair_slopes(const PairLossAttrs& a, const Tensor& x, const Tensor& t) {
+  if (a.kind == PairLoss::logits) return sigmoid(x) - t;
+  Tensor d = x - t;
+  if (a.kind == PairLoss::squared) return d * 2;
+  if (a.kind == PairLoss::absolute) return sign(d);
+  return maximum(minimum(d, a.delta), -a.delta) * a.scale;
+}
+
+void check_pair(const View& x, const View& t, const PairLossAttrs& a) {
+  detail::check_floating(x, "input");
+  detail::check_shape(t, "target", shape_of(x));
+  detail::check_dtype(t, "target", x.dtype);
+  if (a.kind == PairLoss::huber && !(a.delta > 0))
+    throw ValueError("delta is " + std::to_string(a.delta) + " (expected more than 0)");
+}
+Shape loss_shape(const View& x, Reduction r) { return r == Reduction::none ? shape_of(x) : Shape(); }
+
+void infer_pair_loss(Infer& c) {
+  check_pair(c.x(0), c.x(1), c.attrs<PairLossAttrs>());
+  c.set(0, c.x(0).dtype, loss_shape(c.x(0), c.attrs<PairLossAttrs>().reduction));
+}
+void pair_loss_compose(Compose& c) {
+  const auto& a = c.attrs<PairLossAttrs>();
+  c.out[0] = reduced(pair_terms(a, detail::wide(c.x(0)), detail::wide(c.x(1))), a.reduction).to(c.x(0).dtype());
+}
+
+// Inputs g, x, t; the output is the gradient of x.
+void infer_pair_loss_backward(Infer& c) {
+  check_pair(c.x(1), c.x(2), c.attrs<PairLossAttrs>());
+  detail::check_shape(c.x(0), "the gradient", loss_shape(c.x(1), c.attrs<PairLossAttrs>().reduction));
+  detail::check_dtype(c.x(0), "the gradient", c.x(1).dtype);
+  c.like(0, c.x(1));
+}
+Tensor of_each(const Tensor& g, const PairLossAttrs& a, int64_t n) {
+  return a.reduction == Reduction::mean ? detail::wide(g) * (1.0 / double(std::max<int64_t>(n, 1))) : detail::wide(g);
+}
+void pair_loss_backward_compose(Compose& c) {
+  const auto& a = c.attrs<PairLossAttrs>();
+  const Tensor& x = c.x(1);
+  c.out[0] = (of_each(c.x(0), a, x.numel()) * pair_slopes(a, detail::wide(x), detail::wide(c.x(2)))).to(x.dtype());
+}
+
+// The gradient of t is that of x with the other sign, but for logits, where the terms are linear in t.
+void pair_loss_backward(Backward& b) {
+  const auto& a = b.attrs<PairLossAttrs>();
+  Tensor g = b.g(), x = b.x(0), t = b.x(1), dx;
+  const bool linear = a.kind == PairLoss::logits;
+  if (b.needs(0) || !linear) dx = apply<op::pair_loss_backward, 3>({&g, &x, &t}, a, std::source_location::current());
+  if (b.needs(0)) b.add(0, dx);
+  if (b.needs(1)) b.add(1, linear ? (detail::wide(x) * -of_each(g, a, x.numel())).to(x.dtype()) : -dx);
+}
+
+// input and target broadcast together. Whole numbers and numbers beside tensors take the formula.
+Tensor pair_loss(const char* name, const Operand& input, const Operand& target, const PairLossAttrs& a) {
+  if (!input.is_number() && !target.is_number()) {
+    const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
+    const Tensor* both[2] = {&x, &t};
+    if (const DType own = result_type(both, 2); is_floating(own)) {
+      const Shape shape = broadcast(x.shape(), t.shape());
+      Tensor u = expand(x.to(own), shape), v = expand(t.to(own), shape);
+      return apply<op::pair_loss, 2>({&u, &v}, a, input.where());
+    }
+  }
+  Tensor d = sub(input, target);
+  return reduced(pair_terms(a, d, zeros({}, {.dtype = d.dtype(), .like = d})), a.reduction);
+}
+
 // Targets that are probabilities: -sum_c w_c t_c log p_c, t mixed with the uniform distribution.
 Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntropyOptions& o) {
   check_target(target, x.shape(), x);
@@ -187,6 +265,15 @@ void define_loss_ops() {
                                       .infer = infer_cross_entropy_backward,
                                       .compose = cross_entropy_backward_compose,
                                       .gradient = Gradient::derived});
+  define(op::pair_loss, {.doc = "a loss of numbers and their targets, reduced",
+                         .infer = infer_pair_loss,
+                         .compose = pair_loss_compose,
+                         .gradient = Gradient::backward,
+                         .backward = pair_loss_backward});
+  define(op::pair_loss_backward, {.doc = "the gradient of pair_loss's numbers",
+                                  .infer = infer_pair_loss_backward,
+                                  .compose = pair_loss_backward_compose,
+                                  .gradient = Gradient::derived});
 }
 
 Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o) {
@@ -222,13 +309,15 @@ Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOption
 }
 
 Tensor mse_loss(const Operand& input, const Operand& target, LossOptions o) {
-  return detail::called("mse_loss", input.where(),
-                        [&]() -> Tensor { return reduced(square(sub(input, target)), o.reduction); });
+  return detail::called("mse_loss", input.where(), [&] {
+    return pair_loss("mse_loss", input, target, {PairLoss::squared, o.reduction});
+  });
 }
 
 Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o) {
-  return detail::called("l1_loss", input.where(),
-                        [&]() -> Tensor { return reduced(abs(sub(input, target)), o.reduction); });
+  return detail::called("l1_loss", input.where(), [&] {
+    return pair_loss("l1_loss", input, target, {PairLoss::absolute, o.reduction});
+  });
 }
 
 Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
@@ -267,19 +356,10 @@ Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim, Cosi
   });
 }
 
-namespace {
-
-Tensor huber_of(const Operand& input, const Operand& target, double delta, double scale, Reduction r) {
-  Tensor d = sub(input, target);
-  return reduced(apply<op::huber, 1>({&d}, {delta, scale}, input.where()), r);
-}
-
-}  // namespace
-
 Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) {
   return detail::called("huber_loss", input.where(), [&]() -> Tensor {
     if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
-    return huber_of(input, target, o.delta, 1, o.reduction);
+    return pair_loss("huber_loss", input, target, {PairLoss::huber, o.reduction, o.delta, 1});
   });
 }
 
@@ -287,7 +367,7 @@ Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossO
   return detail::called("smooth_l1_loss", input.where(), [&]() -> Tensor {
     if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
     if (o.beta == 0) return l1_loss(input, target, {o.reduction});
-    return huber_of(input, target, o.beta, 1 / o.beta, o.reduction);
+    return pair_loss("smooth_l1_loss", input, target, {PairLoss::huber, o.reduction, o.beta, 1 / o.beta});
   });
 }
 
@@ -298,6 +378,8 @@ Tensor binary_cross_entropy_with_logits(const Operand& input, const Operand& tar
     const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
     if (!(x.shape() == t.shape()))
       throw ShapeError("target is " + to_string(t.shape()) + " (expected " + to_string(x.shape()) + " as input)");
+    if (!o.weight.defined() && !o.pos_weight.defined())
+      return pair_loss(name, input, target, {PairLoss::logits, o.reduction});
     Tensor likely = logsigmoid(Operand(x, input.where()));
     if (o.pos_weight.defined()) likely = likely * (t * (o.pos_weight - 1) + 1);
     Tensor loss = (1.0 - t) * x - likely;

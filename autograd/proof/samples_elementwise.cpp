@@ -126,7 +126,6 @@ void detail::elementwise_samples(Samples& s) {
   for (const ClampAttrs& a : {ClampAttrs{-1, 1.5}, {0.25, none}, {none, 0.25}}) unary<op::clamp>(s, lattice, a);
   s.add<op::clamp>({exactly({3}, {-1, 1.5, 0})}, {-1, 1.5}).at_kink("clamp at its bounds");
   s.add<op::clamp>({integers({4}, -3, 4)}, {-1.5, none}).named("integers");
-  unary<op::huber>(s, lattice, {.delta = 0.5, .scale = 2});
   unary<op::nan_to_num>(s, anywhere, {1, 2, 3});
   unary<op::contiguous>(s, anywhere);
   unary<op::gelu>(s, anywhere, {Gelu::none});
@@ -150,7 +149,6 @@ void detail::elementwise_samples(Samples& s) {
   slope.operator()<op::elu_backward>(away, {.alpha = 1.5});
   slope.operator()<op::clamp_backward>(lattice, {-1, 1.5});
   slope.operator()<op::clamp_backward>(lattice, {none, 0.25});
-  slope.operator()<op::huber_backward>(lattice, {.delta = 0.5, .scale = 2});
   slope.operator()<op::relu_backward>(away), slope.operator()<op::tanh_backward>(anywhere);
   slope.operator()<op::sigmoid_backward>(anywhere);
   for (DType t : {f32, f64, bf16, i64, boolean}) {

@@ -42,6 +42,22 @@ void distances(Samples& s) {
   s.add("smooth_l1_loss", {apart({3}), apart({3}, 0.03)}, sharp).named("beta 0").sums(3);
 }
 
+void pairs(Samples& s) {
+  const char *kinds[] = {"squared", "absolute", "huber", "logits"}, *reductions[] = {"none", "mean", "sum"};
+  for (PairLoss kind : {PairLoss::squared, PairLoss::absolute, PairLoss::huber, PairLoss::logits})
+    for (Reduction r : {Reduction::none, Reduction::mean, Reduction::sum})
+      for (const Shape& shape : {Shape{3, 4}, Shape{1}, Shape{0, 3}}) {
+        const PairLossAttrs a{kind, r, 0.75, 2};
+        const bool odds = kind == PairLoss::logits;
+        Input x = odds ? reals(shape, -3, 3) : apart(shape), t = odds ? reals(shape, 0, 1) : apart(shape, 0.03);
+        Input g = r == Reduction::none ? reals(shape) : reals({});
+        std::string name = std::string(kinds[int(kind)]) + ", " + reductions[int(r)] + " of " + to_string(shape);
+        s.add<op::pair_loss>({x, t}, a).named(name).sums(12).conditioned(2);
+        s.add<op::pair_loss_backward>({g, x, t}, a).named(name).sums(12).conditioned(2);
+      }
+  s.add<op::pair_loss>({reals({300, 200}), reals({300, 200})}).named("threads").sums(300 * 200).threaded();
+}
+
 template <int weighted> Out log_loss(In x) {
   Tensor weight = weighted ? Tensor({0.5, 1, 2}, {.like = x[0]}) : Tensor();
   return each_reduction([&](Reduction r) { return nll_loss(x[0], x[1], {weight, r}); });
@@ -117,6 +133,7 @@ void detail::loss_samples(Samples& s) {
   add(0, 3, ids({0}, 3), {-100, Reduction::none, 0}, false, "nothing, none");
   add(2, 4, integers({2}, 0, 4, i32), {}, false, "i32");
   s.add<op::cross_entropy>({reals({200, 300}), ids({200}, 300), none()}).named("threads").sums(300).threaded();
+  pairs(s);
   distances(s);
   likelihoods(s);
 }

@@ -60,8 +60,12 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::group_norm, cpu::group_norm, cpu::group_norm_accepts>(table, whole);
     cpu::set_with_halves<op::group_norm_backward, cpu::group_norm_backward, cpu::group_norm_accepts,
                          cpu::group_norm_backward_scratch>(table, whole);
-    cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts>(table, {.dtypes = kReal});
+    cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts, cpu::vector_norm_scratch>(
+        table, {.dtypes = kReal});
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
+    cpu::set_with_halves<op::pair_loss, cpu::pair_loss, cpu::pair_loss_accepts, cpu::pair_loss_scratch>(table, dense);
+    cpu::set_with_halves<op::pair_loss_backward, cpu::pair_loss_backward, cpu::pair_loss_backward_accepts>(table,
+                                                                                                           dense);
     cpu::set_with_halves<op::rope, cpu::rope, cpu::all_dense, cpu::rope_scratch>(table, dense);
     cpu::set_with_halves<op::dropout, cpu::dropout, cpu::all_dense>(table, dense);
     cpu::set_with_halves<op::scan, cpu::scan>(table, whole);

@@ -275,8 +275,7 @@ Parameters parameters(uint8_t kind, const ActivationAttrs& a) {
     case Activation::selu: return {1.67326324f, 1.05070099f};
     case Activation::leaky_relu: return {float(a.first), 0};
     case Activation::relu6: return {0, 6};
-    case Activation::clamp:
-    case Activation::huber: return {float(a.first), float(a.second)};
+    case Activation::clamp: return {float(a.first), float(a.second)};
     case Activation::nan_to_num: return {float(a.first), float(a.second), float(a.third)};
     default: return {};
   }

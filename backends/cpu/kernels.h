@@ -48,6 +48,12 @@ int64_t cross_entropy_scratch(const Call& c, const void*);
 Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a);  // g, input, target, weight, lse
 bool cross_entropy_backward_accepts(const Call& c, const void*);
 
+Status pair_loss(const Call& c, const PairLossAttrs& a);  // x, t
+bool pair_loss_accepts(const Call& c, const void*);
+int64_t pair_loss_scratch(const Call& c, const void* attrs);
+Status pair_loss_backward(const Call& c, const PairLossAttrs& a);  // g, x, t
+bool pair_loss_backward_accepts(const Call& c, const void*);
+
 bool all_dense(const Call& c, const void*);  // inputs and outputs
 Status layer_norm(const Call& c, const LayerNormAttrs& a);
 bool layer_norm_accepts(const Call& c, const void* attrs);
@@ -59,6 +65,7 @@ Status rms_norm_backward(const Call& c, const LayerNormAttrs& a);  // g, x, weig
 int64_t rms_norm_backward_scratch(const Call& c, const void* attrs);
 Status vector_norm(const Call& c, const VectorNormAttrs& a);
 bool vector_norm_accepts(const Call& c, const void* attrs);
+int64_t vector_norm_scratch(const Call& c, const void*);
 Status group_norm(const Call& c, const GroupNormAttrs& a);
 bool group_norm_accepts(const Call& c, const void* attrs);
 Status group_norm_backward(const Call& c, const GroupNormAttrs& a);  // g, x, weight, mean, rstd

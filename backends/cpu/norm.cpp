@@ -205,7 +205,34 @@ Status rms_norm_backward(const Call& c, const LayerNormAttrs& a) {
   return {};
 }
 
-// Rows of y's elements; few long ones are better cut in pieces, by the composition.
+// Few long rows are cut into pieces, the norms of which have a norm. In f32 only, since squares are added in f64.
+constexpr int64_t kNormPiece = 1 << 14;
+int64_t norm_pieces(const View& x, const View& y) {
+  const bool cut = x.dtype == f32 && x.dense && y.numel < 16;
+  return cut && x.numel > 0 ? (x.numel / y.numel + kNormPiece - 1) / kNormPiece : 1;
+}
+int64_t vector_norm_scratch(const Call& c, const void*) {
+  const int64_t pieces = norm_pieces(c.x(0), c.y());
+  return pieces == 1 ? 0 : pieces * c.y().numel * int64_t(sizeof(double));
+}
+void norm_of_pieces(const View& x, const View& y, double ord, int64_t pieces, double* part) {
+  const int64_t n = x.numel / y.numel;
+  parallel_for(0, y.numel * pieces, 1, [&](int64_t b, int64_t e) {
+    for (int64_t q = b; q < e; q++) {
+      const int64_t first = q % pieces * kNormPiece;
+      part[q] =
+          kernels<float>().vector_norm(std::min(kNormPiece, n - first), x.as<float>() + q / pieces * n + first, ord);
+    }
+  });
+  for (int64_t row = 0; row < y.numel; row++, part += pieces) {
+    double total = 0;
+    for (int64_t q = 0; q < pieces; q++)
+      if (ord > 2) total = part[q] > total || part[q] != part[q] ? part[q] : total;  // a NaN is not less than any
+      else total += ord == 1 ? part[q] : part[q] * part[q];
+    y.as<float>()[row] = float(ord == 2 ? std::sqrt(total) : total);
+  }
+}
+
 bool vector_norm_accepts(const Call& c, const void* attrs) {
   const auto& a = *static_cast<const VectorNormAttrs*>(attrs);
   const View &x = c.x(0), &y = c.y();
@@ -213,14 +240,17 @@ bool vector_norm_accepts(const Call& c, const void* attrs) {
   bool good = a.ord == 1 || a.ord == 2 || (std::isinf(a.ord) && a.ord > 0);
   uint32_t axes = 0;
   for (int64_t d : a.dim) axes |= 1u << (d < 0 ? d + x.rank : d);
-  const int tail = a.dim.rank;
-  for (int k = 0; k < tail; k++) good = good && (axes >> (x.rank - 1 - k) & 1);
-  return good && tail > 0 && y.dense && y.dtype == x.dtype && y.numel >= 16 && rows_dense(x, tail);
+  const int tail = a.dim.rank ? a.dim.rank : x.rank;
+  for (int k = 0; k < a.dim.rank; k++) good = good && (axes >> (x.rank - 1 - k) & 1);
+  const bool few = y.numel < 16 && x.numel > 16 * kNormPiece;  // better cut, by the composition
+  return good && y.dense && y.dtype == x.dtype && rows_dense(x, tail) && (!few || norm_pieces(x, y) > 1);
 }
 Status vector_norm(const Call& c, const VectorNormAttrs& a) {
+  if (const int64_t pieces = norm_pieces(c.x(0), c.y()); pieces != 1)
+    return norm_of_pieces(c.x(0), c.y(), a.ord, pieces, static_cast<double*>(c.scratch)), Status{};
   by_type(c.x(0).dtype, [&]<class T>() {
     const View& x = c.x(0);
-    const int tail = a.dim.rank;
+    const int tail = a.dim.rank ? a.dim.rank : x.rank;
     const int64_t n = row_size(x, tail);
     for_rows<1>({&x}, x.rank - tail, n, [&](const int64_t* at, int64_t row) {
       c.y().as<T>()[row] = T(kernels<T>().vector_norm(n, x.as<T>() + at[0], a.ord));

@@ -195,8 +195,6 @@ void check_activations(const cpu::ElementwiseKernels<float>& table) {
       {Activation::clamp, {-1.5f, NAN}, [](double x) { return std::max(x, -1.5); },
        [](double x) { return double(x > -1.5); }},
       {Activation::nan_to_num, {1, 2, 3}, [](double x) { return x; }, nullptr},
-      {Activation::huber, {0.75f, 2}, [](double x) { x = std::abs(x); return x < 0.75 ? x * x : 1.5 * x - 0.5625; },
-       [](double x) { return 2 * std::clamp(x, -0.75, 0.75); }},
       {Activation::softsign, {}, [](double x) { return x / (1 + std::abs(x)); },
        [](double x) { return 1 / (1 + std::abs(x)) / (1 + std::abs(x)); }},
       {Activation::relu, {}, nullptr, [](double x) { return double(x > 0); }},

@@ -203,3 +203,43 @@ TEST_CASE("one id a hundred thousand times counts exactly") {
   CHECK(cpu::embedding_backward({.in = in, .out = to, .inputs = 2, .outputs = 1}, {3, -1}));
   CHECK((dw[0] == 0 && dw[1] == 0 && dw[2] == 100000));
 }
+
+TEST_CASE("norms of few long rows, in pieces that threads share out") {
+  const int64_t n = 50'001;
+  const double infinity = INFINITY;
+  for (double ord : {1.0, 2.0, infinity})
+    for (float unit : {1.0f, 1e30f, 1e-30f})
+      for (bool nan : {false, true}) {
+        std::vector<float> x = numbers<float>(3 * n, 1, unit);
+        if (nan) x[size_t(n + 40'000)] = NAN;
+        Strided vx(x.data(), f32, {3, n}, {n, 1});
+        const VectorNormAttrs a{ord, Shape{-1}, false};
+        std::vector<std::vector<float>> results;
+        at_every_isa([&](cpu::Isa level) {
+          for (int threads : {1, 2, 7})
+            with_threads(threads, [&] {
+              Guarded<float> y(3);
+              Strided vy(y.data(), f32, {3}, {1});
+              const View *in[] = {&vx.view}, *out[] = {&vy.view};
+              Call call{.in = in, .out = out, .inputs = 1, .outputs = 1};
+              CHECK(cpu::vector_norm_accepts(call, &a));
+              Scratch scratch(cpu::vector_norm_scratch(call, &a));
+              call.scratch = scratch.data();
+              CHECK(cpu::vector_norm(call, a));
+              CHECK(!(y.broken() || scratch.broken()));
+              if (level == cpu::best_isa()) results.push_back({y.data(), y.data() + 3});
+              for (int64_t row = 0; row < 3; row++) {
+                double want = 0;
+                for (int64_t i = 0; i < n; i++) {
+                  const double v = std::abs(double(x[size_t(row * n + i)]));
+                  want = ord > 2 ? std::max(want, v) : want + (ord == 1 ? v : v * v);
+                }
+                if (ord == 2) want = std::sqrt(want);
+                if (nan && row == 1) CHECK(std::isnan(y[row]));
+                else CHECK(std::abs(double(y[row]) - want) <= 2e-7 * want);
+              }
+            });
+        });
+        for (auto& r : results) CHECK(same_bits(r, results[0]));
+      }
+}

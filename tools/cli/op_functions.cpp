@@ -37,6 +37,13 @@ void read(At a, const char* name, Gelu& v) {
   if (form != "none" && form != "tanh") a.fail("approximate is '" + form + "' (expected none or tanh)");
   v = form == "tanh" ? Gelu::tanh : Gelu::none;
 }
+void read(At a, const char* name, PairLoss& v) {
+  const char* kinds[] = {"squared", "absolute", "huber", "logits"};
+  std::string kind = a.text(name, kinds[0]);
+  const auto* at = std::find(kinds, kinds + 4, kind);
+  if (at == kinds + 4) a.fail("kind is '" + kind + "' (expected squared, absolute, huber or logits)");
+  v = PairLoss(at - kinds);
+}
 
 template <class A> Out apply_with(int id, const std::vector<Tensor>& x, At a) {
   A attrs;
