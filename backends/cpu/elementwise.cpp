@@ -348,13 +348,22 @@ Status gelu_backward(const Call& c, const GeluAttrs& a) {
   });
 }
 
-// Numbers of 4 and 8 bytes are moved as floats, which loads and stores do not touch.
+namespace {
+// Words by masks, so that there is no branch to guess.
+template <class T>
+void select_words(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y) {
+  for (int64_t i = 0; i < n; i++) {
+    const T left = a[i * step_a], right = b[i * step_b];
+    y[i] = T(right ^ ((left ^ right) & T(-T(p[i]))));
+  }
+}
+}  // namespace
+
+// Moves bits, whatever they mean. Those of 4 bytes have kernels as floats, which loads and stores do not touch.
 Status select(const Call& c, const NoAttrs& attrs) {
   const View &p = c.x(0), &a = c.x(1), &b = c.x(2), &y = c.y();
-  const int bytes = size_of(y.dtype);
-  if (p.dtype != boolean || a.dtype != y.dtype || b.dtype != y.dtype || (bytes != 4 && bytes != 8))
-    return ref::select(c, attrs);
-  return f32_or_f64(bytes == 4 ? f32 : f64, [&]<class T>() {
+  if (p.dtype != boolean || a.dtype != y.dtype || b.dtype != y.dtype) return ref::select(c, attrs);
+  auto run = [&]<class T>(auto* row) {
     Loops<4> loops({&y, &p, &a, &b});
     const int64_t sy = loops.step(0), sp = loops.step(1), sa = loops.step(2), sb = loops.step(3);
     bool chunked = sy != 1 || sp != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1;
@@ -367,10 +376,17 @@ Status select(const Call& c, const NoAttrs& attrs) {
         choose = choice;
       }
       Operand<T> l(a.as<T>() + at[2], sa, n, left), r(b.as<T>() + at[3], sb, n, right);
-      kernels<T>().select(n, choose, l.p, l.step, r.p, r.step, sy == 1 ? to : out);
+      row(n, choose, l.p, l.step, r.p, r.step, sy == 1 ? to : out);
       if (sy != 1) put_row(to, sy, out, n);
     });
-  });
+  };
+  switch (size_of(y.dtype)) {
+    case 1: run.template operator()<uint8_t>(select_words<uint8_t>); break;
+    case 2: run.template operator()<uint16_t>(select_words<uint16_t>); break;
+    case 4: run.template operator()<float>(kernels<float>().select); break;
+    default: run.template operator()<uint64_t>(select_words<uint64_t>);
+  }
+  return {};
 }
 
 }  // namespace fovea::cpu

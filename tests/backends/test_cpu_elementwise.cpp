@@ -341,18 +341,21 @@ TEST_CASE("whole numbers, booleans and tests of numbers are the reference's, wit
                                 : &bits[0];
       Strided a(static_cast<char*>(data) + 40000 * size_of(t), t, l.shape, l.a);
       Strided b(static_cast<char*>(data) + 40005 * size_of(t), t, l.shape, l.b);
-      const View* in[] = {&a.view, &b.view};
+      Strided choose(&flags[40000], boolean, l.shape, l.b);
+      std::vector<const View*> in{&choose.view, &a.view, &b.view};
       auto agree = [&](Slot cpu, Slot ref, uint8_t kind, bool gives_bool) {
         Guarded<int64_t> out(80000), want(80000);
         for (auto [slot, y] : {std::pair{cpu, &out}, std::pair{ref, &want}}) {
           Strided to(y->data(), gives_bool ? boolean : t, l.shape, l.y);
           const View* v = &to.view;
-          CHECK(slot({.in = in, .out = &v, .inputs = 2, .outputs = 1, .kind = kind}, {}));
+          CHECK(slot({.in = in.data(), .out = &v, .inputs = int(in.size()), .outputs = 1, .kind = kind}, {}));
         }
         INFO(name_of(t), " kind ", int(kind), " rank ", l.shape.size());
         CHECK(std::memcmp(out.data(), want.data(), 80000 * sizeof(int64_t)) == 0);
         CHECK(!out.broken());
       };
+      agree(cpu::select, ref::select, 0, false);
+      in.erase(in.begin());
       for (Binary k :
            {Binary::add, Binary::sub, Binary::mul, Binary::maximum, Binary::minimum, Binary::eq, Binary::ne, Binary::lt,
             Binary::le, Binary::gt, Binary::ge, Binary::logical_and, Binary::logical_or, Binary::logical_xor})
