@@ -33,7 +33,8 @@ template <class First, class... Rest> struct Fields<First, Rest...> {
 };
 template <class... F> Fields(F...) -> Fields<F...>;
 
-struct NoAttrs {
+// Aligned as others are: the kernel of a slot may be shared by rows with attributes and rows without.
+struct alignas(8) NoAttrs {
   static constexpr auto fields() { return Fields{}; }
 };
 inline constexpr NoAttrs kNoAttrs;  // what ops without attributes are given

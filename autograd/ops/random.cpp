@@ -323,6 +323,7 @@ Tensor multinomial(const Operand& p, Integer num_samples, MultinomialOptions o) 
       throw ValueError("num_samples is " + std::to_string(num_samples) + " (expected 1 " +
                        (o.replacement ? "or more)" : "to " + std::to_string(n) + ", without replacement)"));
     Tensor odds = reshape(t, {t.numel() / n, n}).to(f64);
+    if (t.dtype() == f64) odds = odds / amax(odds, 1, {.keepdim = true});  // parts of a denormal sum are all of it
     if (std::string bad = first_not(logical_and(t >= 0, isfinite(t)), t); !bad.empty())
       throw ValueError("p is " + bad + " (expected finite numbers, 0 or more)");
     const int64_t least = o.replacement ? 1 : int64_t(num_samples);

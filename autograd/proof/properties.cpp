@@ -176,8 +176,7 @@ bool launch_into(Trial& t, std::vector<Array>& out, Destination to) {
     broadcast |= !(t.x[i].shape() == t.y[0].shape());
   }
   for (const Tensor& y : t.y) metas.push_back(meta_of(y.array().view()));
-  const char none = 0;
-  const void* attrs = t.sample.attrs ? t.sample.attrs.get() : &none;
+  const void* attrs = t.sample.attrs ? t.sample.attrs.get() : &kNoAttrs;
   return launch(state(), Launch{t.sample.op, in.data(), int(in.size()), attrs, out.data(), int(out.size()),
                                 metas.data(), broadcast, to});
 }

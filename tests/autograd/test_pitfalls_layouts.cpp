@@ -45,7 +45,7 @@ TEST_CASE("pitfall 7: a window is dropped on no path: it changes what is seen, a
         auto heads = [&](const Tensor& x) { return heads_inside ? transpose(x, 1, 2) : x; };
         Tensor back = i.unsqueeze(1) - i, sees = logical_and(back >= 0, back <= left);
         Tensor dense = scaled_dot_product_attention(heads(q), heads(k), heads(v), {.attn_mask = sees});
-        INFO(std::string(d), " ", std::string(name_of(t)), heads_inside ? " heads inside" : "");
+        INFO(std::string(d), " ", std::string(name_of(t)), std::string(heads_inside ? " heads inside" : ""));
         const double eps = t == bf16 ? 0x1p-7 : t == f16 ? 0x1p-10 : 1e-6;
         CHECK(gap(heads(windowed), dense) <= eps);
         // Queries that reach back to the first key see the same; all later ones do not.
@@ -73,8 +73,8 @@ TEST_CASE(
        {2, 3},
        {9, 4},
        [](auto& t) { return embedding(arange(9, {.device = t[1].device()}), t[1]) + sum(t[0]); }},
-      {"cumsum", {5, 7}, {7}, [](auto& t) { return cumsum(t[0] * t[1], 0); }},
-      {"softmax", {5, 7}, {7}, [](auto& t) { return softmax(t[0] + t[1], 0); }},
+      {"cumsum", {5, 7}, {7}, [](auto& t) { return cumsum(t[0], 0) + cumsum(t[1], 0); }},
+      {"softmax", {5, 7}, {7}, [](auto& t) { return softmax(t[0], 0) + softmax(t[1], 0); }},
   };
   struct Layout {
     const char* name;

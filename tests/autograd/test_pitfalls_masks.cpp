@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include "autograd/apply.h"
 #include "autograd/ops/activation.h"
 #include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
@@ -110,8 +111,8 @@ void same_bits_of_layer_norm(int repeats) {
     ~Restore() { set_thread_count(before); }
   } restore;
   set_thread_count(3);
-  Tensor x = noise_leaf({64, 48}, 1, "cpu"), w = noise_leaf({48}, 2, "cpu"), b = noise_leaf({48}, 3, "cpu"),
-         g = noise_leaf({64, 48}, 4, "cpu").detach();
+  Tensor x = noise_leaf({640, 48}, 1, "cpu"), w = noise_leaf({48}, 2, "cpu"), b = noise_leaf({48}, 3, "cpu"),
+         g = noise_leaf({640, 48}, 4, "cpu").detach();  // work for all three
   std::vector<Tensor> first;
   for (int i = 0; i < repeats; i++) {
     std::vector<Tensor> dx = grad({layer_norm(x, 48, w, b)}, {x, w, b}, {g});
@@ -183,6 +184,14 @@ void never_draws_zero(const char* d, int64_t draws) {
 TEST_CASE("pitfall 19: what has probability 0 is never drawn; NaN is an error, pt#48841, pt#50034") {
   for (const char* d : kDevices) {
     never_draws_zero(d, 100000);
+    // Draws that no luck brings: a uniform part of exactly 0, of a running sum, of nearly all.
+    Tensor passed = Tensor::of(std::vector<double>{0, 0.25, 0.25, 1, 1}, {1, 5}, {.device = device(d)});
+    Tensor part = Tensor::of(std::vector<double>{0, 0.25, 0.25 - 0x1p-55, 1 - 0x1p-53}, {1, 4}, {.device = device(d)});
+    CHECK(fovea::apply(op::upper_bound, {{passed, part}})[0].to_vector<int>() == std::vector<int>{1, 3, 1, 3});
+    // Odds so small that a part of their sum rounds to all of it.
+    Tensor tiny = Tensor::of(std::vector<double>{0, 5e-324, 0}, {3}, {.device = device(d)});
+    for (const Tensor& t : {multinomial(tiny, 100, {.replacement = true}), multinomial(expand(tiny, {100, 3}), 1)})
+      CHECK(all(t == 1).item<bool>());
     CHECK_THROWS_AS(multinomial(full({5}, NAN, {.device = device(d)}), 1), ValueError);
   }
 }

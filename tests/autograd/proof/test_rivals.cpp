@@ -263,8 +263,8 @@ TEST_CASE("bf16 and f16: sums, norms and losses, and their gradients, are as nea
           const Tensor* exact_[] = {&exact.first, &exact.second};
           for (int k : {0, 1}) {
             const double e = error(*mine_[k].first, *exact_[k]), rival = error(*mine_[k].second, *exact_[k]);
-            INFO(std::string(r.name), k ? " gradient " : " ", std::string(d), " ", std::string(name_of(t)), " of ", n,
-                 ": ", e, ", naive ", rival);
+            INFO(std::string(r.name), std::string(k ? " gradient " : " "), std::string(d), " ", std::string(name_of(t)),
+                 " of ", n, ": ", e, ", naive ", rival);
             CHECK(e <= 1.001 * std::max(2 * rival, eps * amax(abs(*exact_[k])).item()));
           }
         }
