@@ -67,6 +67,13 @@ size_t bytes_of(const View& v, DType t) {
   return size_t(v.numel) * size_t(size_of(t));
 }
 
+// Of the arena; a MemoryError names what it was for.
+void* host_block(ThreadState& s, const View& v, DType t, size_t bytes) try {
+  return allocate_block(s.blocks, bytes);
+} catch (const MemoryError& e) {
+  throw MemoryError(to_string(v.shape, v.rank) + " " + name_of(t) + ": " + e.what());
+}
+
 [[gnu::noinline]] Array any_empty(ThreadState& s, const Meta& m) {
   int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
   for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
@@ -79,7 +86,7 @@ size_t bytes_of(const View& v, DType t) {
   if (small) {
     st->data = st + 1;
   } else if (host) {
-    st->data = allocate_block(s.blocks, st->bytes);
+    st->data = host_block(s, b->view, m.dtype, st->bytes);
     st->owner = Storage::arena;
   } else {
     Status ok = backend_of(m.device).allocate(m.device.index, st->bytes, &st->data);
@@ -113,7 +120,7 @@ Array Array::like(ThreadState& s, const View& v, DType t) {
   Array out(b);
   Storage* st = b->storage;
   st->bytes = size_t(v.numel) * size_t(size_of(t));
-  b->view.data = st->data = allocate_block(s.blocks, st->bytes);
+  b->view.data = st->data = host_block(s, v, t, st->bytes);
   st->owner = Storage::arena;
   return out;
 }

@@ -377,7 +377,9 @@ Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<
 
 Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o, source_location where) {
   return called("linspace", where, [&] {
-    if (steps < 0) throw ValueError("steps is " + std::to_string(steps) + " (expected 0 or more)");
+    constexpr int64_t most = int64_t(1) << 62;
+    if (steps < 0 || steps > most)
+      throw ValueError("steps is " + std::to_string(steps) + " (expected 0 to " + std::to_string(most) + ")");
     const double a = start.real(), b = end.real(), step = steps > 1 ? (b - a) / double(steps - 1) : 0;
     // From the nearer end, so that both are exact.
     Tensor i = arange(int64_t(steps), {.dtype = f64, .device = o.the_device()});

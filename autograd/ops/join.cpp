@@ -26,6 +26,7 @@ std::vector<Tensor> split(const Operand& x, Integer size, Integer dim) {
       throw ShapeError("axis " + std::to_string(d) + " of " + to_string(t.shape()) + " in pieces of " +
                        std::to_string(size) + " (expected " + std::to_string(kMostPieces) + " pieces at most)");
     std::vector<Tensor> parts;
+    if (n == 0) parts.push_back(t);
     for (int64_t at = 0; at < n; at += size) parts.push_back(narrow(x, d, at, std::min<int64_t>(size, n - at)));
     return parts;
   });
@@ -56,8 +57,11 @@ std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, I
 std::vector<Tensor> chunk(const Operand& x, Integer chunks, Integer dim) {
   return called("chunk", x.where(), [&] {
     const Tensor& t = tensor_of(x, "chunk");
-    if (chunks < 1) throw ShapeError(std::to_string(chunks) + " chunks (expected 1 or more)");
     const int64_t n = t.size(dim);
+    if (chunks < 1 || (n == 0 && chunks > kMostPieces))
+      throw ShapeError(std::to_string(chunks) + " chunks of axis " + std::to_string(dim) + " of " +
+                       to_string(t.shape()) + " (expected 1 to " + std::to_string(kMostPieces) + ")");
+    if (n == 0) return std::vector<Tensor>(size_t(chunks), t);
     return split(x, std::max<int64_t>(n / chunks + (n % chunks != 0), 1), dim);
   });
 }

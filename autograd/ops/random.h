@@ -70,7 +70,7 @@ struct DropoutOptions {
   bool training = true;
   Generator* generator = nullptr;
 };
-Tensor dropout(const Operand& x, double p, DropoutOptions o = {});
+Tensor dropout(const Operand& x, double p = 0.5, DropoutOptions o = {});
 
 namespace detail {
 // While one is open on this thread, draws are written down, or read back: checkpoint() replays them. Tapes nest; a

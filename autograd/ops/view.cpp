@@ -266,8 +266,8 @@ Tensor reshape(const Operand& x, const Shape& shape) try {
 
 Tensor flatten(const Operand& x, Integer start_dim, Integer end_dim) try {
   const Tensor& t = tensor_of(x, "flatten");
-  if (t.dim() == 0) return reshape(x, {1});
   int a = wrap_dim(start_dim, t.dim()), b = wrap_dim(end_dim, t.dim());
+  if (t.dim() == 0) return reshape(x, {1});
   if (a > b) throw ShapeError("start axis " + std::to_string(a) + " lies behind end axis " + std::to_string(b));
   Shape s;
   for (int i = 0; i < t.dim(); i++) {

@@ -153,6 +153,16 @@ class Op(ProgramTest):
         self.assertEqual(self.run_op('add', {'in.0': whole, 'in.1': whole}, attrs={'alpha': 2})['out.0'], ('I64', [1], [3 * (2**53 + 1)]))
         self.close(self.run_op('cast', {'in.0': x}, attrs={'dtype': 'float32'})['out.0'], 'F32', [2, 2], [1, 2, 3, 5])
 
+    def test_indices_of_every_kind(self):
+        x = ('F64', [2, 3], [0, 1, 2, 3, 4, 5])
+        for indices, shape, numbers in [([1, -1], [], [5]), ([[None, None, -1], 0], [2], [3, 0]), ([[1], None], [1, 2], [5, 3])]:
+            out = self.run_op('index', {'in.0': x, 'in.1': ('I64', [2], [2, 0])}, attrs={'indices': indices})
+            self.close(out['out.0'], 'F64', shape, numbers)
+        path = self.write('x.st', save({'in.0': x}))
+        for indices, text in [('[0.5]', 'indices is [0.5] (expected a list of integers, ranges and nulls)'), ('[null]', 'no tensor in.1'),
+                              ('[[0, 1, null, 2], "x"]', 'expected a list of integers')]:
+            self.refused(2, text, 'op', 'index', '--in', path, '--out', self.path('out.st'), '--attrs', f'{{"indices": {indices}}}')
+
     def test_users_ops(self):
         plugin = os.path.join(os.path.dirname(self.fovea.path), '..', 'tests', 'core', 'plugins', 'ops.so')
         if not os.path.exists(plugin):
@@ -175,6 +185,7 @@ class Op(ProgramTest):
             ('arange', {'start': 1, 'end': 7, 'step': 2}, 'I64', [3], [1, 3, 5]),
             ('linspace', {'start': 0, 'end': 1, 'steps': 3, 'dtype': 'float64'}, 'F64', [3], [0, 0.5, 1]),
             ('full', {'size': [2], 'fill_value': 1.5}, 'F32', [2], [1.5, 1.5]),
+            ('full', {'size': [2], 'fill_value': True}, 'BOOL', [2], [1, 1]),
             ('eye', {'n': 1, 'm': 2}, 'F32', [1, 2], [1, 0]),
             ('randint', {'low': 3, 'high': 4, 'size': [2]}, 'I64', [2], [3, 3]),
             ('uniform', {'size': [1], 'low': 2, 'high': 2}, 'F32', [1], [2]),
@@ -182,6 +193,15 @@ class Op(ProgramTest):
             with self.subTest(name):
                 self.ok('op', name, '--out', self.path('out.st'), '--attrs', json.dumps(attrs))
                 self.close(load(self.read('out.st'))['out.0'], dtype, shape, numbers)
+        for name, attrs, text in [
+            ('full', {'size': [1 << 40], 'fill_value': 1}, 'full: [1099511627776] i64: out of memory: 8796093022208 bytes'),
+            ('full', {'size': [1 << 62], 'fill_value': 1}, 'full: [4611686018427387904] i64 takes more than 2^44 bytes'),
+            ('full', {'size': [1 << 32, 1 << 32], 'fill_value': 1}, 'full: shape [4294967296,4294967296] has more than 2^62 elements'),
+            ('linspace', {'start': 0, 'end': 1, 'steps': (1 << 63) - 1}, 'linspace: steps is 9223372036854775807 (expected 0 to 461168'),
+        ]:
+            self.refused(1, text, 'op', name, '--out', self.path('out.st'), '--attrs', json.dumps(attrs))
+        for seed, text in [(1 << 64, 'is 18446744073709551616 (expected 0 to 9223372036854775807)'), (-1, 'is -1 (expected 0 or more)')]:
+            self.refused(2, '--seed ' + text, 'op', 'rand', '--out', self.path('out.st'), '--attrs', '{"size": 1}', '--seed', seed)
         self.refused(2, '--in is required', 'op', 'exp', '--out', self.path('out.st'))
         self.refused(2, 'the attribute end is missing', 'op', 'arange', '--out', self.path('out.st'))
 

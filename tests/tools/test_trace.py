@@ -89,6 +89,11 @@ class Trace(ProgramTest):
         self.assertIn(kernels, ({'own'}, {'own', 'onednn'}))
         self.assertFalse([l for l in lines if 'ref' in l['implementation']])
         self.refused(2, "--shape is '3x' (expected MxNxK", 'bench', 'gemm', '--shape', '3x')
+        double = self.ok('bench', 'gemm', '--shape', '30x40x50', '--iters', '2', '--dtype', 'f64', '--json').out.splitlines()
+        self.assertEqual({json.loads(l)['implementation'] for l in double}, {'own'})
+        self.refused(2, '--dtype is bf16 (expected f32 or f64', 'bench', 'gemm', '--dtype', 'bf16')
+        self.refused(1, 'out of memory: three arrays of MxNxK = 1048576x1048576x1048576, f64', 'bench', 'gemm', '--dtype', 'f64', '--shape',
+                     '1048576x1048576x1048576')
 
 
 if __name__ == '__main__':

@@ -135,16 +135,14 @@ void dispatch(const Bench& bench) {
 }
 
 // C = A B of [M, K] and [K, N] in every layout that a linear layer asks for (n: as it is, t: transposed), by our
-// kernel and by oneDNN.
-void gemm(const Bench& bench, const Args& args) {
-  std::string shape = args.text("--shape", "768x512x128");
-  cpu::Gemm<float> g;
+// kernel and, in f32, by oneDNN.
+template <class T> void gemm_of(const Bench& bench, const std::string& shape) try {
+  cpu::Gemm<T> g;
   char behind = 0;
   if (std::sscanf(shape.c_str(), "%ldx%ldx%ld%c", &g.m, &g.n, &g.k, &behind) != 3 || g.m < 1 || g.n < 1 || g.k < 1 ||
       g.m > 1 << 20 || g.n > 1 << 20 || g.k > 1 << 20)
     throw UsageError("--shape is '" + shape + "' (expected MxNxK, each 1 to 1048576)");
-  if (bench.dtype() != f32) throw UsageError("bench gemm: --dtype is not f32");
-  std::vector<float> a(size_t(g.m * g.k), 0.5f), b(size_t(g.k * g.n), 0.25f), c(size_t(g.m * g.n));
+  std::vector<T> a(size_t(g.m * g.k), T(0.5)), b(size_t(g.k * g.n), T(0.25)), c(size_t(g.m * g.n));
   g.a = a.data(), g.b = b.data(), g.c = c.data(), g.c_row = g.n;
   for (const char* layout : {"nt", "nn", "tn"}) {
     g.a_row = layout[0] == 'n' ? g.k : 1, g.a_col = layout[0] == 'n' ? 1 : g.m;
@@ -157,13 +155,25 @@ void gemm(const Bench& bench, const Args& args) {
     bench.run(row, [&] {
       for (int i = 0; i < per; i++) cpu::gemm(g, scratch.data());
     });
-    const char* theirs = cpu::onednn::implementation(g);
-    if (!theirs) continue;
-    row.implementation = std::string("onednn ") + theirs;
-    bench.run(row, [&] {
-      for (int i = 0; i < per; i++) cpu::onednn::gemm(g);
-    });
+    if constexpr (std::is_same_v<T, float>) {
+      const char* theirs = cpu::onednn::implementation(g);
+      if (!theirs) continue;
+      row.implementation = std::string("onednn ") + theirs;
+      bench.run(row, [&] {
+        for (int i = 0; i < per; i++) cpu::onednn::gemm(g);
+      });
+    }
   }
+} catch (const std::bad_alloc&) {
+  throw MemoryError("out of memory: three arrays of MxNxK = " + shape + ", " + name_of(dtype_of<T>()));
+}
+void gemm(const Bench& bench, const Args& args) {
+  const std::string shape = args.text("--shape", "768x512x128");
+  if (bench.dtype() == f32) gemm_of<float>(bench, shape);
+  else if (bench.dtype() == f64) gemm_of<double>(bench, shape);
+  else
+    throw UsageError(std::string("--dtype is ") + name_of(bench.dtype()) +
+                     " (expected f32 or f64: gemm times the kernels, which have no halves)");
 }
 
 void model_step(const Bench& bench, const Args& args) {

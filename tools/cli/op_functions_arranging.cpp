@@ -90,6 +90,28 @@ Out masked_fill_of(In in, At a) {
   if (a.json("value")->is_int()) return {masked_fill(in[0], mask, a.integer("value"))};
   return {masked_fill(in[0], mask, a.real("value", 0))};
 }
+// "indices": numbers, ranges [start, stop, step] whose ends may be missing or null, and null for the next tensor of the
+// file; without it, its tensors one by one.
+Out index_of(In in, At a) {
+  std::vector<Index> list;
+  const io::Json* parts = a.json("indices");
+  if (!parts) return {index(in[0], {in.x.begin() + 1, in.x.end()})};
+  auto wrong = [&] { a.fail("indices is " + parts->dump() + " (expected a list of integers, ranges and nulls)"); };
+  auto end = [&](const io::Json& range, size_t k) -> std::optional<Integer> {
+    if (k >= range.as_array().size() || range.as_array()[k].is_null()) return {};
+    if (!range.as_array()[k].is_int()) wrong();
+    return range.as_array()[k].as_int();
+  };
+  if (!parts->is_array()) wrong();
+  size_t next = 1;
+  for (const io::Json& part : parts->as_array()) {
+    if (part.is_null()) list.emplace_back(given(in, next++, a));
+    else if (part.is_int()) list.emplace_back(part.as_int());
+    else if (part.is_array()) list.emplace_back(Slice{end(part, 0), end(part, 1), end(part, 2).value_or(1)});
+    else wrong();
+  }
+  return {index(in[0], list)};
+}
 // x, the indices, the values.
 Out index_put_of(In in, At a) {
   if (in.x.size() < 3) a.fail("x, indices and values are three tensors at least");
@@ -132,10 +154,7 @@ const OpFunction kArrangingForms[] = {
     {"tile", 1, [](In in, At a) -> Out { return {tile(in[0], a.required_list("dims"))}; }},
     {"repeat_interleave", 2, repeat_interleave_of},
     {"unfold", 1, unfold_of},
-    {"index", -1,
-     [](In in, At) -> Out {
-       return {index(in[0], {in.x.begin() + 1, in.x.end()})};
-     }},
+    {"index", -1, index_of},
     {"index_put", -1, index_put_of},
     {"nonzero", 1, [](In in, At) -> Out { return {nonzero(in[0])}; }},
     {"masked_select", 2, [](In in, At a) -> Out { return {masked_select(in[0], given(in, 1, a))}; }},

@@ -57,14 +57,16 @@ const std::vector<std::string>& Args::texts(const std::string& name) const {
   return at == values.end() ? kNone : at->second;
 }
 
-int64_t Args::integer(const std::string& name, int64_t otherwise, int64_t least) const {
+int64_t Args::integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most) const {
   if (!has(name)) return otherwise;
   std::string t = text(name);
   char* end = nullptr;
   errno = 0;
   long long v = std::strtoll(t.c_str(), &end, 10);
-  if (t.empty() || *end || errno) throw UsageError(name + " is '" + t + "' (expected an integer)");
-  if (v < least) throw UsageError(name + " is " + t + " (expected " + std::to_string(least) + " or more)");
+  if (t.empty() || *end) throw UsageError(name + " is '" + t + "' (expected an integer)");
+  if (errno || v < least || v > most)
+    throw UsageError(name + " is " + t + " (expected " + std::to_string(least) +
+                     (errno || most < INT64_MAX ? " to " + std::to_string(most) : " or more") + ")");
   return v;
 }
 
@@ -127,14 +129,8 @@ void set_up(const Args& args) {
   for (const std::string& path : args.texts("--plugin")) load_plugin(path);
   std::string name = args.text("--device", "auto");
   if (name != "auto") set_default_device(device(name));
-  if (args.has("--threads")) {
-    int64_t n = args.integer("--threads", 1);
-    if (n < 1 || n > 4096) throw UsageError("--threads is " + std::to_string(n) + " (expected 1 to 4096)");
-    set_thread_count(int(n));
-  }
-  if (args.has("--seed")) {
-    manual_seed(uint64_t(args.integer("--seed", 0, 0)));
-  }
+  if (args.has("--threads")) set_thread_count(int(args.integer("--threads", 1, 1, 4096)));
+  if (args.has("--seed")) manual_seed(uint64_t(args.integer("--seed", 0, 0)));
   if (args.has("--deterministic")) state().mode |= kDeterministic;
 }
 

@@ -43,9 +43,9 @@ class Args {
   bool has(const std::string& name) const { return values.count(name) > 0; }
   std::string text(const std::string& name, const std::string& otherwise = "") const;
   const std::vector<std::string>& texts(const std::string& name) const;
-  // UsageError for what is no integer, or below `least`.
-  int64_t integer(const std::string& name, int64_t otherwise,
-                  int64_t least = std::numeric_limits<int64_t>::min()) const;
+  // UsageError for what is no integer, or not from `least` to `most`.
+  int64_t integer(const std::string& name, int64_t otherwise, int64_t least = std::numeric_limits<int64_t>::min(),
+                  int64_t most = INT64_MAX) const;
   double real(const std::string& name, double otherwise) const;
   bool json() const { return has("--json"); }
 };
