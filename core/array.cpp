@@ -13,11 +13,11 @@ namespace {
 constexpr int64_t kMostBytes = int64_t(1) << 44;  // of one array: what the arena's classes hold
 
 bool is_dense(const int64_t* shape, const int64_t* strides, int rank) {
-  int64_t expected = 1;
+  uint64_t expected = 1;  // of empty and of shape-only arrays it may wrap round, as their strides do
   for (int i = rank - 1; i >= 0; i--) {
     if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
+    if (shape[i] != 1 && uint64_t(strides[i]) != expected) return false;
+    expected *= uint64_t(shape[i]);
   }
   return true;
 }
@@ -35,7 +35,7 @@ void set_dense(Body& b, const int64_t* dims, int rank) {
   for (int i = rank - 1; i >= 0; i--) {
     shape[i] = dims[i];
     strides[i] = n;
-    if (uint64_t(dims[i] - 1) >= (uint64_t(1) << 31) || n >= int64_t(1) << 31)
+    if (uint64_t(dims[i]) - 1 >= (uint64_t(1) << 31) || n >= int64_t(1) << 31)
         [[unlikely]] {  // rare: empty, negative or huge
       b.view.numel = fovea::numel(dims, rank);
       for (int j = 0; j < rank; j++) shape[j] = dims[j];
@@ -76,7 +76,7 @@ void* host_block(ThreadState& s, const View& v, DType t, size_t bytes) try {
 
 [[gnu::noinline]] Array any_empty(ThreadState& s, const Meta& m) {
   int64_t rough = 1;  // decides inline or not; set_dense checks for overflow
-  for (int i = 0; i < m.rank; i++) rough = m.dims[i] > 64 ? 65 : rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
+  for (int i = 0; i < m.rank; i++) rough = uint64_t(m.dims[i]) > 64 || rough * m.dims[i] > 64 ? 65 : rough * m.dims[i];
   bool host = on_host(m.device), small = host && rough * size_of(m.dtype) <= 64;
   Body* b = place_all(s, m, small);
   Array out(b);
@@ -103,7 +103,7 @@ void* host_block(ThreadState& s, const View& v, DType t, size_t bytes) try {
 
 Array Array::empty(ThreadState& s, const Meta& m) {
   int64_t few = 1;  // elements of a small array, else above 64
-  for (int i = 0; i < m.rank; i++) few = uint64_t(m.dims[i] - 1) < 64 && few <= 64 ? few * m.dims[i] : 65;
+  for (int i = 0; i < m.rank; i++) few = uint64_t(m.dims[i]) - 1 < 64 && few <= 64 ? few * m.dims[i] : 65;
   if (m.rank <= 4 && few * size_of(m.dtype) <= 64 && on_host(m.device)) [[likely]] {
     const View v{.shape = m.dims, .numel = few, .rank = m.rank, .device = m.device};
     return Array(detail::small_like(s, v, m.dtype));
@@ -202,13 +202,13 @@ Array Array::alias(const Shape& shape, const Shape& strides, int64_t offset) con
   storage()->refs.fetch_add(1, std::memory_order_relaxed);
   Body* b = make_body(state(), storage(), shape.rank);
   b->view.dtype = dtype();
-  int64_t n = 1;
+  uint64_t n = 1;
   for (int i = 0; i < shape.rank; i++) {
     const_cast<int64_t*>(b->view.shape)[i] = shape[i];
     const_cast<int64_t*>(b->view.strides)[i] = strides[i];
-    n *= shape[i];
+    n *= uint64_t(shape[i]);
   }
-  b->view.numel = n;
+  b->view.numel = int64_t(n);
   b->view.dense = is_dense(b->view.shape, b->view.strides, shape.rank);
   b->view.data = view().data ? static_cast<char*>(view().data) + offset * size_of(dtype()) : nullptr;
   return Array(b);
@@ -229,10 +229,10 @@ Array Array::reshape_view(const Shape& wanted) const {
   int64_t base = rank() ? v.strides[rank() - 1] : 1;
   for (int o = rank() - 1; o >= 0; o--) {
     run *= v.shape[o];
-    bool cut = o == 0 || (v.shape[o - 1] != 1 && v.strides[o - 1] != run * base);
+    bool cut = o == 0 || (v.shape[o - 1] != 1 && uint64_t(v.strides[o - 1]) != uint64_t(run) * uint64_t(base));
     if (!cut) continue;
     while (n >= 0 && (filled < run || shape[n] == 1)) {
-      strides[n] = filled * base;
+      strides[n] = int64_t(uint64_t(filled) * uint64_t(base));
       filled *= shape[n--];
     }
     if (filled != run) return Array();
@@ -330,7 +330,7 @@ Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) con
   Shape shape = this->shape(), strides = this->strides();
   int64_t offset = length > 0 ? start * strides[d] : 0;
   shape[d] = length;
-  if (length > 1) strides[d] *= step;  // a step alone may be of any size
+  if (length > 1) strides[d] = int64_t(uint64_t(strides[d]) * uint64_t(step));  // a step alone may be of any size
   return alias(shape, strides, offset);
 }
 

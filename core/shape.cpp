@@ -27,10 +27,10 @@ int64_t numel(const int64_t* dims, int rank) {
 }
 
 void dense_strides(const int64_t* dims, int rank, int64_t* strides) {
-  int64_t s = 1;
+  uint64_t s = 1;  // of empty arrays it may wrap round
   for (int i = rank - 1; i >= 0; i--) {
-    strides[i] = s;
-    s *= dims[i] > 0 ? dims[i] : 1;
+    strides[i] = int64_t(s);
+    s *= dims[i] > 0 ? uint64_t(dims[i]) : 1;
   }
 }
 

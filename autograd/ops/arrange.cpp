@@ -147,7 +147,7 @@ void infer_unfold_backward(Infer& c) {
   if (s.rank == 0) return c.set(0, c.x(0).dtype, s);
   int64_t& n = s[wrap_dim(a.dimension, s.rank)];
   const int64_t size = g[g.rank - 1];
-  if (a.step < 1 || a.extent < 0 || (n > 0 && (a.extent < size || (a.extent - size) / a.step + 1 < n)))
+  if (a.step < 1 || a.extent < 0 || (n > 0 && (a.extent < size || (a.extent - size) / a.step < n - 1)))
     throw ShapeError(std::to_string(n) + " windows of " + std::to_string(size) + ", step " + std::to_string(a.step) +
                      " (expected windows that fit into " + std::to_string(a.extent) + ")");
   n = a.extent;
@@ -286,7 +286,9 @@ Tensor unflatten(const Operand& x, Integer dim, const Shape& sizes) {
       throw ShapeError("x " + to_string(t.shape()) + ", sizes " + to_string(sizes) +
                        " (expected at least one axis each)");
     int64_t known = 1, unknown = 0;
-    for (int64_t s : sizes) s == -1 ? unknown++ : known *= s;
+    for (int64_t s : sizes)
+      if (s == -1) unknown++;
+      else if (__builtin_mul_overflow(known, s, &known)) known = 0;
     Shape shape;
     for (int i = 0; i < t.dim(); i++) {
       if (i != d) shape.push_back(t.size(i));

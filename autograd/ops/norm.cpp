@@ -223,7 +223,8 @@ struct Groups {
   Normalized s;
 
   Groups(const Tensor& x, const GroupNormAttrs& a)
-      : rows{x.size(0) * a.num_groups, x.numel() == 0 ? 0 : x.numel() / (x.size(0) * a.num_groups)},
+      : rows{int64_t(uint64_t(x.size(0)) * uint64_t(a.num_groups)),  // reshape refuses what wraps round
+             x.numel() == 0 ? 0 : x.numel() / (x.size(0) * a.num_groups)},
         s(reshape(x, rows), {1, a.eps}) {
     for (int i = 1; i < x.dim(); i++) across.push_back(i == 1 ? x.size(1) : 1);
   }

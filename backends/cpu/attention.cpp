@@ -57,6 +57,8 @@ struct DenseMask {
   }
 };
 
+constexpr int64_t kBeyondMemory = int64_t(1) << 60;
+
 struct Views {
   Heads q, k, v;
   DenseMask dense;
@@ -80,6 +82,14 @@ struct Views {
               float(a.scale != 0 ? a.scale : 1 / std::sqrt(double(c.x(first).shape[3])))} {}
   static const View* optional(const Call& c, int i) { return c.x(i).present() ? &c.x(i) : nullptr; }
 
+  // Of an array without numbers, larger than any memory: its scratch is not counted, but refused.
+  bool beyond_memory() const {
+    const double sizes[] = {double(batch),      double(heads),   double(shape.queries),
+                            double(shape.keys), double(shape.d), double(shape.dv)};
+    bool beyond = double(batch) * double(heads) * double(shape.queries) > 0x1p44;
+    for (double n : sizes) beyond |= n > 0x1p40;
+    return beyond;
+  }
   int64_t masks() const { return k_lengths || q_lengths ? batch : 1; }  // sets of intervals
   int64_t mask_rows() const { return round_up(shape.queries, kAttentionLanes); }
   int64_t mask_floats() const { return round_up(masks() * mask_rows() * 2, kAlign); }
@@ -171,6 +181,7 @@ bool attention_accepts(const Call& c, const void* attrs) {
 }
 int64_t attention_scratch(const Call& c, const void* attrs) {
   const Views x(c, 0, 6, *static_cast<const AttentionAttrs*>(attrs));
+  if (x.beyond_memory()) return kBeyondMemory;
   return 4 * (x.mask_floats() + std::min(forward_tasks(x), kMaxSlots) * attention_forward_scratch(x.shape));
 }
 
@@ -213,6 +224,7 @@ bool attention_backward_accepts(const Call& c, const void* attrs) {
 }
 int64_t attention_backward_scratch_bytes(const Call& c, const void* attrs) {
   const Views x(c, 1, 9, *static_cast<const AttentionAttrs*>(attrs));
+  if (x.beyond_memory()) return kBeyondMemory;
   return 4 * (x.mask_floats() + std::min(x.batch * x.kv_heads, kMaxSlots) * backward_floats(x));
 }
 

@@ -45,7 +45,7 @@ struct Table {
       double c = 1, s = 0;
       for (int64_t i = begin; i < end; i++) {
         const int64_t p = position(i);
-        if (i > begin && p == position(i - 1) + 1 && std::abs(double(p) * a.scale) < kFar) {
+        if (i > begin && uint64_t(p) == uint64_t(position(i - 1)) + 1 && std::abs(double(p) * a.scale) < kFar) {
           const double turned = c * step_c - s * step_s;
           s = s * step_c + c * step_s, c = turned;
         } else {

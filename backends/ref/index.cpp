@@ -174,7 +174,8 @@ Status random_bits(const Call& c, const NoAttrs&) {
 
 int64_t sort_scratch(const Call& c, const void* attrs) {
   int d = axis(static_cast<const SortAttrs*>(attrs)->dim, c.x(0).rank);
-  return d < 0 ? 0 : size_at(c.x(0), d) * (wide_size(c.x(0).dtype) + int64_t(sizeof(int64_t)));
+  const int64_t n = d < 0 ? 0 : size_at(c.x(0), d);
+  return std::min(n, int64_t(1) << 56) * (wide_size(c.x(0).dtype) + int64_t(sizeof(int64_t)));
 }
 
 // out[0] = x sorted along a.dim, as far as out[0] reaches; out[1] (i64) = where each came from. Stable; NaN comes last
