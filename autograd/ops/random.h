@@ -39,6 +39,11 @@ Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOption
                std::source_location where = std::source_location::current());
 Tensor randint(Integer high, const Shape& shape, const RandomOptions& o = {},
                std::source_location where = std::source_location::current());  // from 0
+// randint(0, 5, {}) has a shape, not options.
+inline Tensor randint(Integer low, Integer high, std::initializer_list<int64_t> shape, const RandomOptions& o = {},
+                      std::source_location where = std::source_location::current()) {
+  return randint(low, high, Shape(shape, where), o, where);
+}
 Tensor randperm(Integer n, const RandomOptions& o = {},
                 std::source_location where = std::source_location::current());  // 0 to n-1 in random order
 // Of x's shape and, unless the options say otherwise, its dtype and device.

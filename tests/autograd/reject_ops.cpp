@@ -25,7 +25,8 @@ Tensor places(const Tensor& x, size_t n, uint8_t k, const std::vector<int64_t>& 
 Tensor sizes(const Tensor& x, size_t n, int k) {
   std::vector<int64_t> list = {1, 2};
   Shape none, one = 3, two = {1, 2}, zero = 0, from = list, empty = {};
-  Tensor made = zeros(3) + ones(n) + full(k, 1.5) + rand(0) + normal(0, 1, 3) + randint(0, 5, 3) + zeros(list);
+  Tensor made = zeros(3) + ones(n) + full(k, 1.5) + rand(0) + normal(0, 1, 3) + randint(0, 5, 3) + zeros(list) +
+                randint(0, 5, {}) + randint(5, {0}) + randint(0, 5, {0}) + randint(k, list);
   Tensor of = Tensor::of(list, 2), as = Tensor::of(list, {2}), with = Tensor::of(list, 2, {.dtype = f32});
   return sum(x, 1, {.keepdim = true}) + mean(x, 0) + amax(x, -1) + logsumexp(x, k) + sum(x, {}) + sum(x, {0, 1}) +
          x.view(-1) + x.reshape(6) + x.view({2, 3}) + x.expand(3) + x.permute(0) + layer_norm(x, 3) + view(x, n) +
