@@ -259,6 +259,7 @@ struct OpRow {
   X(sum,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::sum)}) \
   X(mean,           ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::mean), .result = Result::floating}) \
   X(prod,           ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::prod), .needs = {in(0)}}) \
+  X(prod_backward,  ReduceAttrs,    {.inputs = 2, .dispatch = 1}) \
   X(amax,           ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::amax), .needs = {in(0) | out()}}) \
   X(amin,           ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::amin), .needs = {in(0) | out()}}) \
   X(any,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::any), .result = Result::boolean}) \

@@ -64,13 +64,28 @@ Tensor product_before(const Tensor& x) {
   return x.size(-1) > 1 ? cat({one, cumprod(narrow(x, -1, 0, x.size(-1) - 1), -1)}, -1) : one;
 }
 
-// d prod / dx_i is the product of the others. Where neither zeros, overflow nor underflow took part that is y / x_i,
-// else of those before it and of those behind it: without a division zeros are no case of their own, in any order of
-// derivative.
-void prod_backward(Backward& b) {
-  const Shape shape = b.shape(0);
-  const uint32_t axes = axes_of(b.attrs<ReduceAttrs>().dim, shape.rank);
-  if (numel(shape) == 0) return b.add(0, expand(spread(b, b.g()), shape));
+// Inputs g, x; g times the product of the others, for every element.
+void infer_prod_backward(Infer& c) {
+  const auto& a = c.attrs<ReduceAttrs>();
+  const View &g = c.x(0), &x = c.x(1);
+  detail::check_floating(x, "x");
+  detail::check_shape(g, "the gradient", reduced_shape(shape_of(x), a.dim, a.keepdim));
+  detail::check_dtype(g, "the gradient", x.dtype);
+  c.like(0, x);
+}
+
+// Where neither zeros, overflow nor underflow took part the product of the others is y / x_i, else that of those before
+// it and of those behind it: without a division zeros are no case of their own, in any order of derivative.
+void prod_backward_compose(Compose& c) {
+  const auto& a = c.attrs<ReduceAttrs>();
+  const Shape shape = c.x(1).shape();
+  const DType own = c.x(1).dtype(), t = acc_dtype(own);
+  const uint32_t axes = axes_of(a.dim, shape.rank);
+  Tensor g = view(c.x(0), reduced_shape(shape, a.dim, true)).to(t), x = c.x(1).to(t);
+  if (numel(shape) == 0) {
+    c.out[0] = (g * x).to(own);
+    return;
+  }
   Shape order, flat, moved, back = shape;  // the reduced axes as one, the last
   for (int reduced = 0; reduced < 2; reduced++)
     for (int i = 0; i < shape.rank; i++)
@@ -79,14 +94,15 @@ void prod_backward(Backward& b) {
         order.push_back(i), moved.push_back(shape[i]);
         if (!reduced) flat.push_back(shape[i]);
       }
-  const DType t = acc_dtype(b.dtype(0));
-  if (Tensor y = prod(b.x(0).to(t), b.attrs<ReduceAttrs>().dim, {.keepdim = true}); detail::are_normal(y))
-    return b.add(0, (spread(b, b.g()).to(t) * y / b.x(0).to(t)).to(b.dtype(0)));
-  Tensor x = permute(b.x(0).to(t), order);
-  flat.push_back(detail::reduced_count(shape, b.attrs<ReduceAttrs>().dim));
+  if (Tensor y = prod(x, a.dim, {.keepdim = true}); detail::are_normal(y)) {
+    c.out[0] = (g * y / x).to(own);
+    return;
+  }
+  x = permute(x, order);
+  flat.push_back(detail::reduced_count(shape, a.dim));
   x = reshape(x, flat);
   Tensor others = product_before(x) * flip(product_before(flip(x, -1)), -1);
-  b.add(0, (spread(b, b.g()).to(t) * permute(reshape(others, moved), back)).to(b.dtype(0)));
+  c.out[0] = (g * permute(reshape(others, moved), back)).to(own);
 }
 
 void infer_arg(Infer& c) {
@@ -181,10 +197,18 @@ void define_reduce_ops() {
                           const int64_t n = detail::reduced_count(b.shape(0), b.attrs<ReduceAttrs>().dim);
                           b.add(0, expand(spread(b, b.g()) * (1.0 / double(std::max<int64_t>(n, 1))), b.shape(0)));
                         }});
-  define(op::prod, {.doc = "product over axes",
-                    .infer = infer_reduce<true>,
-                    .gradient = Gradient::backward,
-                    .backward = prod_backward});
+  define(op::prod,
+         {.doc = "product over axes",
+          .infer = infer_reduce<true>,
+          .gradient = Gradient::backward,
+          .backward = [](Backward& b) {
+            Tensor g = b.g(), x = b.x(0);
+            b.add(0, apply<op::prod_backward, 2>({&g, &x}, b.attrs<ReduceAttrs>(), std::source_location::current()));
+          }});
+  define(op::prod_backward, {.doc = "the gradient times the product of the others",
+                             .infer = infer_prod_backward,
+                             .compose = prod_backward_compose,
+                             .gradient = Gradient::derived});
   define(op::amax, {.doc = "largest over axes",
                     .infer = infer_extremum,
                     .gradient = Gradient::backward,

@@ -100,6 +100,15 @@ void detail::reduce_samples(Samples& s) {
       .named("zeros, outer and inner")
       .sums(30);
   s.add<op::prod>({integers({2, 3}, 1, 5)}, {{1}}).named("integers");
+  for (bool keepdim : {false, true}) {
+    Input g = keepdim ? reals({1, 3, 1}) : reals({3});
+    s.add<op::prod_backward>({g, nonzero({2, 3, 2}, 0.5)}, {{0, -1}, keepdim}).sums(30).conditioned(4);
+    s.add<op::prod_backward>({reals(keepdim ? Shape{1, 1} : Shape{}), nonzero({2, 3}, 0.5)}, {{}, keepdim}).sums(20);
+  }
+  s.add<op::prod_backward>({reals({2, 4}), nonzero({2, 3, 4}, 0.5)}, {{1}}).named("columns").sums(10);
+  s.add<op::prod_backward>({reals({3}), exactly({3, 3}, {2, 0, 3, 0, 0, 5, 1, 2, 3})}, {{1}}).named("zeros").sums(10);
+  s.add<op::prod_backward>({exactly({1}, {0.5}), exactly({1, 1}, {2})}, {{1}}).named("single");
+  s.add<op::prod_backward>({reals({3}), reals({0, 3})}, {{0}}).named("of nothing");
   s.add<op::amax>({exactly({2, 3}, {1, 3, 3, 2, 2, 2})}, {{1}}).at_kink("ties");
   s.add<op::amin>({exactly({2, 3}, {1, 1, 3, 2, 2, 2})}, {{1}}).at_kink("ties");
   s.add<op::amax>({integers({2, 3}, -5, 5)}, {{1}}).named("integers");

@@ -42,10 +42,10 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::linear, cpu::linear, cpu::linear_accepts, cpu::linear_scratch>(
         table, {.dtypes = kReal, .adds = true});
     const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense};
-    cpu::set_with_halves<op::softmax, cpu::softmax, cpu::last_axis>(table, rows);
-    cpu::set_with_halves<op::log_softmax, cpu::log_softmax, cpu::last_axis>(table, rows);
-    cpu::set_with_halves<op::softmax_backward, cpu::softmax_backward, cpu::last_axis>(table, rows);
-    cpu::set_with_halves<op::log_softmax_backward, cpu::log_softmax_backward, cpu::last_axis>(table, rows);
+    cpu::set_with_halves<op::softmax, cpu::softmax, cpu::softmax_accepts>(table, rows);
+    cpu::set_with_halves<op::log_softmax, cpu::log_softmax, cpu::softmax_accepts>(table, rows);
+    cpu::set_with_halves<op::softmax_backward, cpu::softmax_backward, cpu::softmax_accepts>(table, rows);
+    cpu::set_with_halves<op::log_softmax_backward, cpu::log_softmax_backward, cpu::softmax_accepts>(table, rows);
     cpu::set_with_halves<op::cross_entropy, cpu::cross_entropy, cpu::all_accepted, cpu::cross_entropy_scratch>(table,
                                                                                                                rows);
     cpu::set_with_halves<op::cross_entropy_backward, cpu::cross_entropy_backward, cpu::cross_entropy_backward_accepts>(
@@ -63,6 +63,7 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts, cpu::vector_norm_scratch>(
         table, {.dtypes = kReal});
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
+    cpu::set_with_halves<op::prod_backward, cpu::prod_backward, cpu::prod_backward_accepts>(table, dense);
     cpu::set_with_halves<op::pair_loss, cpu::pair_loss, cpu::pair_loss_accepts, cpu::pair_loss_scratch>(table, dense);
     cpu::set_with_halves<op::pair_loss_backward, cpu::pair_loss_backward, cpu::pair_loss_backward_accepts>(table,
                                                                                                            dense);

@@ -29,6 +29,8 @@ Status triu(const Call& c, const TriangleAttrs& a);
 Status reduce(const Call& c, const ReduceAttrs& a);
 int64_t reduce_scratch(const Call& c, const void* attrs);
 Status sum_to(const Call& c, const ShapeAttrs&);
+Status prod_backward(const Call& c, const ReduceAttrs& a);  // g, x
+bool prod_backward_accepts(const Call& c, const void* attrs);
 bool sum_to_accepts(const Call& c, const void*);
 int64_t sum_to_scratch(const Call& c, const void*);
 
@@ -39,6 +41,7 @@ bool linear_accepts(const Call& c, const void*);
 int64_t linear_scratch(const Call& c, const void*);
 
 bool last_axis(const Call& c, const void* attrs);
+bool softmax_accepts(const Call& c, const void* attrs);
 Status softmax(const Call& c, const DimAttrs&);
 Status log_softmax(const Call& c, const DimAttrs&);
 Status softmax_backward(const Call& c, const DimAttrs&);      // g, y

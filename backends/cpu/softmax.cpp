@@ -1,4 +1,4 @@
-// Slots softmax, log_softmax, their gradients, cross_entropy and its gradient, over the last axis.
+// Slots softmax, log_softmax and their gradients along any axis, cross_entropy and its gradient over the last.
 #include "backends/cpu/softmax.h"
 
 #include <cmath>
@@ -40,6 +40,45 @@ template <class T> Status rows2(const Call& c, void (*kernel)(int64_t, const T*,
     for_rows<3>({&y, &a, &b}, std::max(y.rank - 1, 0), n, [&](const int64_t* at, int64_t) {
       kernel(n, a.as<T>() + at[1], b.as<T>() + at[2], y.as<T>() + at[0]);
     });
+  return {};
+}
+
+// Dense arrays [outer, n, inner] of which n is the axis: f(where a block of columns begins, how many).
+struct Columns {
+  int64_t outer = 1, n = 1, inner = 1;
+  Columns(const View& y, const void* attrs) {
+    const int64_t dim = static_cast<const DimAttrs*>(attrs)->dim, axis = dim < 0 ? dim + y.rank : dim;
+    for (int d = 0; d < y.rank; d++) (d < axis ? outer : d == axis ? n : inner) *= y.shape[d];
+  }
+  template <class F> void each_block(const F& f) const {
+    const int64_t blocks = (inner + kSoftmaxColumns - 1) / kSoftmaxColumns;
+    const int64_t grain = std::max<int64_t>(kRowGrain / std::max<int64_t>(n * std::min(inner, kSoftmaxColumns), 1), 1);
+    parallel_for(0, outer * blocks, grain, [&](int64_t b, int64_t e) {
+      for (int64_t q = b; q < e; q++) {
+        const int64_t first = q % blocks * kSoftmaxColumns;
+        f(q / blocks * n * inner + first, std::min(kSoftmaxColumns, inner - first));
+      }
+    });
+  }
+};
+// Along the last axis by rows, along another by columns.
+template <class T>
+Status along1(const Call& c, const DimAttrs& a, void (*row)(int64_t, const T*, T*),
+              void (*down)(int64_t, int64_t, int64_t, const T*, T*)) {
+  if (last_axis(c, &a)) return rows1<T>(c, row);
+  const Columns m(c.y(), &a);
+  m.each_block(
+      [&](int64_t at, int64_t columns) { down(m.n, columns, m.inner, c.x(0).as<T>() + at, c.y().as<T>() + at); });
+  return {};
+}
+template <class T>
+Status along2(const Call& c, const DimAttrs& a, void (*row)(int64_t, const T*, const T*, T*),
+              void (*down)(int64_t, int64_t, int64_t, const T*, const T*, T*)) {
+  if (last_axis(c, &a)) return rows2<T>(c, row);
+  const Columns m(c.y(), &a);
+  m.each_block([&](int64_t at, int64_t columns) {
+    down(m.n, columns, m.inner, c.x(0).as<T>() + at, c.x(1).as<T>() + at, c.y().as<T>() + at);
+  });
   return {};
 }
 
@@ -138,17 +177,27 @@ bool last_axis(const Call& c, const void* attrs) {
   return (dim == -1 || dim == y.rank - 1) && rows_dense(y, y.rank > 0);
 }
 
-Status softmax(const Call& c, const DimAttrs&) {
-  return by_type(c.y().dtype, [&]<class T>() { return rows1<T>(c, kernels<T>().softmax); });
+bool softmax_accepts(const Call& c, const void* attrs) {
+  return last_axis(c, attrs) || (all_dense(c, attrs) && c.y().numel > 0);
 }
-Status log_softmax(const Call& c, const DimAttrs&) {
-  return by_type(c.y().dtype, [&]<class T>() { return rows1<T>(c, kernels<T>().log_softmax); });
+
+Status softmax(const Call& c, const DimAttrs& a) {
+  return by_type(c.y().dtype,
+                 [&]<class T>() { return along1<T>(c, a, kernels<T>().softmax, kernels<T>().softmax_down); });
 }
-Status softmax_backward(const Call& c, const DimAttrs&) {
-  return by_type(c.y().dtype, [&]<class T>() { return rows2<T>(c, kernels<T>().softmax_backward); });
+Status log_softmax(const Call& c, const DimAttrs& a) {
+  return by_type(c.y().dtype,
+                 [&]<class T>() { return along1<T>(c, a, kernels<T>().log_softmax, kernels<T>().log_softmax_down); });
 }
-Status log_softmax_backward(const Call& c, const DimAttrs&) {
-  return by_type(c.y().dtype, [&]<class T>() { return rows2<T>(c, kernels<T>().log_softmax_backward); });
+Status softmax_backward(const Call& c, const DimAttrs& a) {
+  return by_type(c.y().dtype, [&]<class T>() {
+    return along2<T>(c, a, kernels<T>().softmax_backward, kernels<T>().softmax_backward_down);
+  });
+}
+Status log_softmax_backward(const Call& c, const DimAttrs& a) {
+  return by_type(c.y().dtype, [&]<class T>() {
+    return along2<T>(c, a, kernels<T>().log_softmax_backward, kernels<T>().log_softmax_backward_down);
+  });
 }
 
 int64_t cross_entropy_scratch(const Call& c, const void*) { return c.x(0).shape[0] * int64_t(sizeof(double)); }

@@ -63,6 +63,43 @@ void check_rows(const cpu::SoftmaxKernels<float>& k) {
   CHECK(k.log_sum_exp(3, none) == -INFINITY);
 }
 
+// Every column of [n, columns] as a row of its own.
+void check_columns(const cpu::SoftmaxKernels<float>& k) {
+  for (int64_t n : {1, 5, 1500})
+    for (int64_t columns : {1, 3, 16, 37, 64}) {
+      const int64_t stride = columns + 5, all = n * stride;
+      std::vector<float> x = numbers<float>(all, 1, 10), g = numbers<float>(all, 2);
+      if (n > 4) x[size_t(2 * stride)] = NAN, x[size_t(stride + columns / 2)] = -INFINITY;
+      Guarded<float> y(all), l(all), dx(all), dl(all),
+          by_row[4]{Guarded<float>(n), Guarded<float>(n), Guarded<float>(n), Guarded<float>(n)};
+      k.softmax_down(n, columns, stride, x.data(), y.data());
+      k.log_softmax_down(n, columns, stride, x.data(), l.data());
+      k.softmax_backward_down(n, columns, stride, g.data(), y.data(), dx.data());
+      k.log_softmax_backward_down(n, columns, stride, g.data(), l.data(), dl.data());
+      int wrong = 0;
+      for (int64_t j = 0; j < stride; j++) {
+        std::vector<float> column, slope;
+        for (int64_t i = 0; i < n; i++)
+          column.push_back(x[size_t(i * stride + j)]), slope.push_back(g[size_t(i * stride + j)]);
+        k.softmax(n, column.data(), by_row[0].data()), k.log_softmax(n, column.data(), by_row[1].data());
+        k.softmax_backward(n, slope.data(), by_row[0].data(), by_row[2].data());
+        k.log_softmax_backward(n, slope.data(), by_row[1].data(), by_row[3].data());
+        int which = 0;
+        for (Guarded<float>* got : {&y, &l, &dx, &dl}) {
+          for (int64_t i = 0; i < n; i++) {
+            const float v = (*got)[i * stride + j];
+            wrong +=
+                j < columns ? !close(v, by_row[which][i], 1e-5, 1e-6) : v != -12345;  // between rows nothing is written
+          }
+          which++;
+        }
+      }
+      INFO("n ", n, " columns ", columns);
+      CHECK(wrong == 0);
+      CHECK(!(y.broken() || l.broken() || dx.broken() || dl.broken()));
+    }
+}
+
 struct Loss {
   std::vector<float> loss, dx;
   std::vector<double> lse;
@@ -113,9 +150,36 @@ Loss run(const LossCase& c, const std::vector<float>& x, const std::vector<int64
 
 TEST_CASE("rows of softmax and log-softmax, forward and backward") {
   at_every_isa([&](cpu::Isa level) { check_rows(cpu::softmax_kernels<float>(level)); });
+  at_every_isa([&](cpu::Isa level) { check_columns(cpu::softmax_kernels<float>(level)); });
+}
+TEST_CASE("softmax along an axis in the middle, by threads") {
+  const int64_t shape[] = {3, 40, 170};
+  std::vector<float> x = numbers<float>(3 * 40 * 170, 1, 5);
+  Strided vx(x.data(), f32, {3, 40, 170}, {6800, 170, 1});
+  std::vector<std::vector<float>> results;
+  for (int threads : {1, 2, 7})
+    with_threads(threads, [&] {
+      Guarded<float> y(3 * 40 * 170);
+      Strided vy(y.data(), f32, {3, 40, 170}, {6800, 170, 1});
+      const View *in[] = {&vx.view}, *out[] = {&vy.view};
+      const Call call{.in = in, .out = out, .inputs = 1, .outputs = 1};
+      const DimAttrs a{-2};
+      CHECK(cpu::softmax_accepts(call, &a));
+      CHECK(cpu::softmax(call, a));
+      CHECK(!y.broken());
+      results.push_back({y.data(), y.data() + 3 * 40 * 170});
+    });
+  for (auto& r : results) CHECK(same_bits(r, results[0]));
+  for (int64_t i : {0, 2})
+    for (int64_t j : {0, 63, 64, 169}) {
+      double total = 0;
+      for (int64_t k = 0; k < shape[1]; k++) total += results[0][size_t((i * 40 + k) * 170 + j)];
+      CHECK(std::abs(total - 1) < 1e-5);
+    }
 }
 TEST_CASE("softmax kernels for 512-bit vectors, lowered to AVX2") {
-  if (cpu::best_isa() >= cpu::Isa::avx2) check_rows(cpu::lowered::kSoftmaxTable<float>);
+  if (cpu::best_isa() >= cpu::Isa::avx2)
+    check_rows(cpu::lowered::kSoftmaxTable<float>), check_columns(cpu::lowered::kSoftmaxTable<float>);
 }
 
 TEST_CASE("softmax through the seam, leading axes in any order") {
