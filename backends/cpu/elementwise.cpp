@@ -98,7 +98,7 @@ template <class T, class S, class Kernel> void run1(const View& x, const View& y
   Loops<2> loops({&y, &x});
   const int64_t sy = loops.step(0), sx = loops.step(1);
   walk(loops, grain, !same || sx != 1 || sy != 1, [&](const int64_t* at, int64_t n) {
-    T in[kChunk], out[kChunk];
+    alignas(64) T in[kChunk], out[kChunk];
     S* to = y.as<S>() + at[0];
     Operand<T, S> a(x.as<S>() + at[1], sx, n, in);
     if (sx == 0) std::fill(in, in + n, *a.p), a.p = in;
@@ -119,8 +119,8 @@ void run2(const View& a, const View& b, const View& y, int64_t grain, Kernel ker
   Loops<3> loops({&y, &a, &b});
   const int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2);
   walk(loops, grain, !same || sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1, [&](const int64_t* at, int64_t n) {
-    T left[kChunk], right[kChunk];
-    R out[kChunk];
+    alignas(64) T left[kChunk], right[kChunk];
+    alignas(64) R out[kChunk];
     Q* to = y.as<Q>() + at[0];
     Operand<T, S> p(a.as<S>() + at[1], sa, n, left), q(b.as<S>() + at[2], sb, n, right);
     if constexpr (std::is_same_v<R, Q>)
@@ -137,7 +137,7 @@ void run3(const View& a, const View& b, const View& c, const View& y, int64_t gr
   const int64_t sy = loops.step(0), sa = loops.step(1), sb = loops.step(2), sc = loops.step(3);
   const bool strided = sy != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1 || uint64_t(sc) > 1;
   walk(loops, grain, !std::is_same_v<T, S> || strided, [&](const int64_t* at, int64_t n) {
-    T first[kChunk], second[kChunk], third[kChunk], out[kChunk];
+    alignas(64) T first[kChunk], second[kChunk], third[kChunk], out[kChunk];
     S* to = y.as<S>() + at[0];
     Operand<T, S> p(a.as<S>() + at[1], sa, n, first), q(b.as<S>() + at[2], sb, n, second),
         r(c.as<S>() + at[3], sc, n, third);
@@ -368,8 +368,8 @@ Status select(const Call& c, const NoAttrs& attrs) {
     const int64_t sy = loops.step(0), sp = loops.step(1), sa = loops.step(2), sb = loops.step(3);
     bool chunked = sy != 1 || sp != 1 || uint64_t(sa) > 1 || uint64_t(sb) > 1;
     walk(loops, kCheap, chunked, [&](const int64_t* at, int64_t n) {
-      bool choice[kChunk];
-      T left[kChunk], right[kChunk], out[kChunk], *to = y.as<T>() + at[0];
+      alignas(64) bool choice[kChunk];
+      alignas(64) T left[kChunk], right[kChunk], out[kChunk], *to = y.as<T>() + at[0];
       const bool* choose = p.as<bool>() + at[1];
       if (sp != 1) {
         for (int64_t i = 0; i < n; i++) choice[i] = choose[i * sp];

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Times every op beside PyTorch's at the shapes of GPT-2 and BERT, in one run, and checks the values first.
 
-  PYTHON_WITH_TORCH ops.py build/tools/fovea [--only WORD,...] [--calls 10] [--rounds 3] [--shapes gpt2|bert] [--table FILE]
+  PYTHON_WITH_TORCH ops.py build/tools/fovea [--only WORD,...] [--calls 10] [--rounds 3] [--shapes gpt2|bert]
+                                              [--dtype f32|f64|bf16|f16] [--table FILE]
 
 Two threads each. Start it with a malloc that keeps its memory, as our arena does (LD_PRELOAD=libjemalloc.so.2 and
 MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1; by itself jemalloc gives blocks of 8 MB and more
@@ -40,10 +41,13 @@ def run_theirs(f, x, cotangents, calls):
     return statistics.median(s), [t.detach() for t in out], g
 
 
-def agree(mine, out, x, grads):
+DTYPES = {'f32': (torch.float32, 1e-4), 'f64': (torch.float64, 1e-4), 'bf16': (torch.bfloat16, 0.03), 'f16': (torch.float16, 0.01)}
+
+
+def agree(mine, out, x, grads, tolerance):
     pairs = [(mine[f'out.{i}'], t) for i, t in enumerate(out)]
     pairs += [(mine[f'grad.{i}'], t) for i, t in zip([i for i, t in enumerate(x) if t.is_floating_point()], grads)]
-    return all(torch.allclose(m.double(), t.double(), 1e-4, 1e-4, equal_nan=True) for m, t in pairs if t is not None)
+    return all(torch.allclose(m.double(), t.double(), tolerance, tolerance, equal_nan=True) for m, t in pairs if t is not None)
 
 
 def bandwidth(calls=20):
@@ -77,9 +81,11 @@ def main():
     p.add_argument('--calls', type=int, default=10)
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--shapes', default='gpt2', choices=SHAPES)
+    p.add_argument('--dtype', default='f32', choices=DTYPES)
     p.add_argument('--table')
     a = p.parse_args()
     torch.set_num_threads(2)
+    dtype, tolerance = DTYPES[a.dtype]
     wanted, bad, rows = set(filter(None, a.only.split(','))), 0, []
     print(f'a copy moves {bandwidth() / 1e9:.1f} GB/s; PyTorch {torch.__version__}')
     usual = SHAPES[a.shapes]['x']
@@ -87,13 +93,19 @@ def main():
         for family, name, attrs, x, f, grad in cases(a.shapes):
             if wanted and name not in wanted and family not in wanted:
                 continue
+            x = [t.to(dtype) if t.is_floating_point() else t for t in x]
+            try:
+                shown = flat(f(*x))
+            except (NotImplementedError, RuntimeError) as e:
+                print(f'{name}: PyTorch has none: {str(e).splitlines()[0]}')
+                continue
             save_in = {f'in.{i}': t.detach().contiguous() for i, t in enumerate(x)}
-            cotangents = [torch.ones_like(t) for t in flat(f(*x)) if t.is_floating_point()] if grad else []
+            cotangents = [torch.ones_like(t) for t in shown if t.is_floating_point()] if grad else []
             save_file(save_in | {f'cot.{i}': t for i, t in enumerate(cotangents)}, f'{d}/in')
             command = [a.program, 'op', name, '--in', f'{d}/in', '--out', f'{d}/out', '--attrs', json.dumps(attrs),
                        '--time', str(a.calls), '--threads', '2', '--json'] + ['--grad'] * grad
             label = name + (' ' + ' '.join(f'{k}={v}' for k, v in attrs.items()) if attrs else '')
-            kind = {torch.float32: '', torch.int64: ' i64', torch.bool: ' bool'}.get(x[0].dtype, ' ' + str(x[0].dtype)[6:])
+            kind = {dtype: '', torch.int64: ' i64', torch.bool: ' bool'}.get(x[0].dtype, ' ' + str(x[0].dtype)[6:])
             label += kind + (f' {list(x[0].shape)}' if x[0].shape != usual else '') + ' fwd+bwd' * grad
             ours, theirs, ratios, same = [], [], [], True
             for _ in range(a.rounds):
@@ -105,7 +117,7 @@ def main():
                 seconds, out, g = run_theirs(f, x, cotangents, a.calls)
                 theirs.append(seconds)
                 ratios.append(ours[-1] / seconds)
-                same = same and (name in DRAWN or agree(load_file(f'{d}/out'), out, x, g))
+                same = same and (name in DRAWN or agree(load_file(f'{d}/out'), out, x, g, tolerance))
             bad += not ratios or not same
             if not ratios:
                 continue
