@@ -37,10 +37,9 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(
         table, {.dtypes = kReal | dtypes(i32, i64, boolean)});
     cpu::set_with_halves<op::sum_to, cpu::sum_to, cpu::sum_to_accepts, cpu::sum_to_scratch>(table, {.dtypes = kReal});
-    cpu::set_with_halves<op::matmul, cpu::matmul, cpu::all_accepted, cpu::matmul_scratch>(
-        table, {.dtypes = kReal, .adds = true});
-    cpu::set_with_halves<op::linear, cpu::linear, cpu::linear_accepts, cpu::linear_scratch>(
-        table, {.dtypes = kReal, .adds = true});
+    table.set<op::matmul, cpu::matmul>({.dtypes = kFloats, .adds = true, .scratch = cpu::matmul_scratch});
+    table.set<op::linear, cpu::linear>(
+        {.dtypes = kFloats, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});
     const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense};
     cpu::set_with_halves<op::softmax, cpu::softmax, cpu::softmax_accepts>(table, rows);
     cpu::set_with_halves<op::log_softmax, cpu::log_softmax, cpu::softmax_accepts>(table, rows);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/onednn.h"
 #include "core/parallel.h"
@@ -55,7 +56,7 @@ template <class T> struct Batch {
 
   static void whole(const Gemm<T>& g, void* scratch, bool deterministic) {
     if constexpr (std::is_same_v<T, float>)
-      if (!deterministic && onednn::is_wanted(g) && onednn::gemm(g)) return;
+      if (!deterministic && onednn::is_wanted(g)) return void(onednn::gemm(g));
     gemm(g, scratch);
   }
 
@@ -135,24 +136,49 @@ Status outer_product(const Call& c) {
 
 template <class T> int64_t scratch_of(const Batch<T>& p) { return p.count == 0 ? 0 : p.slots() * p.slot_bytes(); }
 
-}  // namespace
+// Products of bf16 that go as they are to oneDNN, which sums in f32; the others are computed in f32.
+bool is_native(const Batch<BFloat16>& p, const Call& c) {
+  return c.y().dtype == bf16 && !c.deterministic && p.count > 0 && !p.by_item() && onednn::is_wanted(p.g);
+}
 
-Status matmul(const Call& c, const NoAttrs&) {
+Status matmul_wide(const Call& c, const NoAttrs&) {
   if (c.x(0).shape[c.x(0).rank - 1] == 1 && !c.add && c.y().numel > 0) return outer_product(c);
   return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
-int64_t matmul_scratch(const Call& c, const void*) {
+int64_t matmul_wide_scratch(const Call& c, const void*) {
   return c.x(0).dtype == f64 ? scratch_of(matmul_of<double>(c)) : scratch_of(matmul_of<float>(c));
 }
 
-Status linear(const Call& c, const NoAttrs&) {
+Status linear_wide(const Call& c, const NoAttrs&) {
   return by_type(c.x(0).dtype, [&]<class T>() { return linear_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
+int64_t linear_wide_scratch(const Call& c, const void*) {
+  return c.x(0).dtype == f64 ? scratch_of(linear_of<double>(c)) : scratch_of(linear_of<float>(c));
+}
+
+template <auto of, auto wide> Status product(const Call& c, const NoAttrs& a) {
+  const Batch<BFloat16> p = of(c);
+  if (!is_native(p, c)) return in_f32<wide>(c, a);
+  for (int64_t i = 0; i < p.count; i++) onednn::gemm(p.at(i));
+  return {};
+}
+template <auto of, auto wide_scratch> int64_t product_scratch(const Call& c, const void* a) {
+  return is_native(of(c), c) ? 0 : scratch_in_f32<wide_scratch>(c, a);
+}
+
+}  // namespace
+
+Status matmul(const Call& c, const NoAttrs& a) { return product<matmul_of<BFloat16>, matmul_wide>(c, a); }
+int64_t matmul_scratch(const Call& c, const void* a) {
+  return product_scratch<matmul_of<BFloat16>, matmul_wide_scratch>(c, a);
+}
+
+Status linear(const Call& c, const NoAttrs& a) { return product<linear_of<BFloat16>, linear_wide>(c, a); }
 bool linear_accepts(const Call& c, const void*) {  // a bias without gaps
   return c.inputs < 3 || !c.x(2).present() || c.x(2).numel <= 1 || c.x(2).strides[0] == 1;
 }
-int64_t linear_scratch(const Call& c, const void*) {
-  return c.x(0).dtype == f64 ? scratch_of(linear_of<double>(c)) : scratch_of(linear_of<float>(c));
+int64_t linear_scratch(const Call& c, const void* a) {
+  return product_scratch<linear_of<BFloat16>, linear_wide_scratch>(c, a);
 }
 
 }  // namespace fovea::cpu

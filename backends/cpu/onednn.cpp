@@ -23,25 +23,33 @@ using dnnl::memory;
 // What a plan is made for; compared as a whole, so no padding may be left undefined.
 struct Key {
   int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
+  memory::data_type kept;
   int32_t bias, add;
   bool operator==(const Key&) const = default;
   size_t hash() const {
-    uint64_t h = uint64_t(bias) * 2 + uint64_t(add);
+    uint64_t h = uint64_t(kept) * 4 + uint64_t(bias) * 2 + uint64_t(add);
     for (int64_t x : {m, n, k, a_row, a_col, b_row, b_col, c_row})
       h = (h ^ uint64_t(x)) * 0x9e3779b97f4a7c15, h ^= h >> 29;
     return size_t(h);
   }
 };
 
-Key key_of(const Gemm<float>& g) {
-  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, g.bias != nullptr, g.add};
+template <class T> Key key_of(const Gemm<T>& g) {
+  const auto kept = std::is_same_v<T, float> ? memory::data_type::f32 : memory::data_type::bf16;
+  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, kept, g.bias != nullptr, g.add};
+}
+
+bool multiplies_bf16() {
+  static const bool it_does = __builtin_cpu_supports("avx512bf16");
+  return it_does && isa() == Isa::avx512;
 }
 
 // A dense side of every matrix, no gaps that overlap: what its descriptors can say.
-bool takes(const Gemm<float>& g) {
+template <class T> bool takes(const Gemm<T>& g) {
   auto matrix = [](int64_t rows, int64_t columns, int64_t row, int64_t column) {
     return (column == 1 && row >= columns) || (row == 1 && column >= rows);
   };
+  if (!std::is_same_v<T, float> && !multiplies_bf16()) return false;
   return g.m > 0 && g.n > 0 && g.k > 0 && matrix(g.m, g.k, g.a_row, g.a_col) && matrix(g.k, g.n, g.b_row, g.b_col) &&
          g.c_col == 1 && g.c_row >= g.n;
 }
@@ -59,8 +67,8 @@ struct Plan {
   std::unordered_map<int, memory> arguments;  // share the handles of the four
 
   explicit Plan(const Key& k) : key(k) {
-    auto matrix = [](int64_t rows, int64_t columns, int64_t row, int64_t column) {
-      return memory::desc({rows, columns}, memory::data_type::f32, {row, column});
+    auto matrix = [&](int64_t rows, int64_t columns, int64_t row, int64_t column) {
+      return memory::desc({rows, columns}, k.kept, {row, column});
     };
     memory::desc da = matrix(k.m, k.k, k.a_row, k.a_col), db = matrix(k.k, k.n, k.b_row, k.b_col),
                  dc = matrix(k.m, k.n, k.c_row, 1), dbias = matrix(1, k.n, k.n, 1);
@@ -108,14 +116,14 @@ struct Alone {
 
 std::atomic<Use> wanted = Use::where_faster;
 
-void alone(const Gemm<float>& g) {
+template <class T> void alone(const Gemm<T>& g) {
   Alone scope;
   Plans& all = plans();
   Plan& p = all.of(key_of(g));
-  p.a.set_data_handle(const_cast<float*>(g.a));
-  p.b.set_data_handle(const_cast<float*>(g.b));
+  p.a.set_data_handle(const_cast<T*>(g.a));
+  p.b.set_data_handle(const_cast<T*>(g.b));
   p.c.set_data_handle(g.c);
-  if (g.bias) p.bias.set_data_handle(const_cast<float*>(g.bias));
+  if (g.bias) p.bias.set_data_handle(const_cast<T*>(g.bias));
   p.primitive.execute(all.stream, p.arguments);
 }
 
@@ -124,14 +132,15 @@ void alone(const Gemm<float>& g) {
 void use(Use u) { wanted.store(u, std::memory_order_relaxed); }
 
 // Where it is at least level with ours (tools/notes/matmul.md).
-bool is_wanted(const Gemm<float>& g) {
+template <class T> bool is_wanted(const Gemm<T>& g) {
+  if (!takes(g)) return false;
   if (Use u = wanted.load(std::memory_order_relaxed); u != Use::where_faster) return u == Use::always;
   if (isa() != Isa::avx512 || g.m * g.n == 1 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
   const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
-  return !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
+  return !std::is_same_v<T, float> || !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
 }
 
-bool gemm(const Gemm<float>& g) {
+template <class T> bool gemm(const Gemm<T>& g) {
   if (!takes(g)) return false;
   // The bits of an element depend on the part that it is in, so who computes a part is decided at run time, but not
   // where the parts are cut.
@@ -141,7 +150,7 @@ bool gemm(const Gemm<float>& g) {
   parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const int64_t first = units * i / parts * kUnit, count = std::min(units * (i + 1) / parts * kUnit, size) - first;
-      Gemm<float> part = g;
+      Gemm<T> part = g;
       if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
       else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
       alone(part);
@@ -150,7 +159,7 @@ bool gemm(const Gemm<float>& g) {
   return true;
 }
 
-const char* implementation(const Gemm<float>& g) {
+template <class T> const char* implementation(const Gemm<T>& g) {
   if (!takes(g)) return nullptr;
   Alone scope;
   return plans().of(key_of(g)).desc.impl_info_str();
@@ -166,10 +175,17 @@ const char* version() {
 
 #else
 void use(Use) {}
-bool is_wanted(const Gemm<float>&) { return false; }
-bool gemm(const Gemm<float>&) { return false; }
-const char* implementation(const Gemm<float>&) { return nullptr; }
+template <class T> bool is_wanted(const Gemm<T>&) { return false; }
+template <class T> bool gemm(const Gemm<T>&) { return false; }
+template <class T> const char* implementation(const Gemm<T>&) { return nullptr; }
 const char* version() { return ""; }
 #endif
+
+template bool is_wanted(const Gemm<float>&);
+template bool is_wanted(const Gemm<BFloat16>&);
+template bool gemm(const Gemm<float>&);
+template bool gemm(const Gemm<BFloat16>&);
+template const char* implementation(const Gemm<float>&);
+template const char* implementation(const Gemm<BFloat16>&);
 
 }  // namespace fovea::cpu::onednn

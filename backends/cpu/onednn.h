@@ -3,17 +3,19 @@
 // threads of parallel_for, and oneDNN computes each part alone.
 #pragma once
 #include "backends/cpu/gemm.h"
+#include "core/half.h"
 
 namespace fovea::cpu::onednn {
 
 // Whether a product like this goes there: where it is faster, or as a test asks.
 enum class Use : uint8_t { where_faster, always, never };
 void use(Use u);
-bool is_wanted(const Gemm<float>& g);
-// False: not in this build, or strides it does not know; nothing was done. The bits may depend on the thread count.
-bool gemm(const Gemm<float>& g);
+template <class T> bool is_wanted(const Gemm<T>& g);
+// f32, and bf16 with sums in f32 where the CPU multiplies it. False: not in this build, not on this CPU, or strides it
+// does not know; nothing was done. The bits may depend on the thread count.
+template <class T> bool gemm(const Gemm<T>& g);
 // What oneDNN calls the kernel it would run ("gemm:jit"); null where gemm() would return false.
-const char* implementation(const Gemm<float>& g);
+template <class T> const char* implementation(const Gemm<T>& g);
 // The library's version, "" where it is not in this build.
 const char* version();
 
