@@ -111,19 +111,11 @@ void Backward::add(int i, Tensor gradient) {
 
 void Backward::zero(int i) { filled_[i] = true; }
 
-Array Backward::whole(int i) {
-  const Edge& e = node_->edges()[i];
-  if (create_graph_ || !e || !e.node()->def || cotangents_[0].array().is_shape_only()) return Array();
-  Tensor& sum = static_cast<Tensor*>(e.node()->gradients())[e.slot()];
-  if (!sum.defined()) {
-    Array zeros = Array::empty(shape(i), dtype(i), cotangents_[0].device());
-    fill(zeros, 0);
-    sum = Tensor(std::move(zeros));
-  } else if (!sum.array().sole_owner() || !sum.array().dense() || sum.dtype() != dtype(i)) {
-    sum = Tensor(cast_copy(sum.array(), dtype(i)));
-  }
+bool Backward::lay(int i, const SliceAttrs& s) {
+  if (create_graph_ || !engine_ || cotangents_[0].array().is_shape_only()) return false;
+  engine_->lay(node_->edges()[i], Meta(dtype(i), device(i), shape(i)), s, cotangents_[0].array());
   filled_[i] = true;
-  return sum.array();
+  return true;
 }
 
 }  // namespace fovea

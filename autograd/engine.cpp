@@ -134,6 +134,7 @@ void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> cotangen
       throw;
     }
   }
+  for (int k = 0; k < parts_used_; k++) hand_on(parts_[k]);
 }
 
 // After a throw: what this run has claimed and not finished is as before it. A claimed node is reached from the node at
@@ -141,6 +142,7 @@ void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> cotangen
 void Engine::abandon(Node* at, std::span<const Tensor> roots) {
   constexpr int32_t kWasReady = -2;
   Node *stack = nullptr, *was_ready = nullptr;
+  for (int k = 0; k < parts_used_; k++) parts_[k] = {};
   auto reach = [&](Node* n) {
     if (!n || n->claim.load(std::memory_order_relaxed) != id_) return;
     for (int k = 0; k < n->outputs; k++) slots(n)[k] = Tensor();
@@ -181,6 +183,7 @@ void Engine::abandon(Node* at, std::span<const Tensor> roots) {
       call_derived(n, g, sinks, filled);
     } else {
       Backward b;
+      b.engine_ = this;
       b.node_ = n;
       b.cotangents_ = g;
       b.sinks_ = sinks;
@@ -214,6 +217,8 @@ Tensor Engine::sum_of(const Tensor& a, const Tensor& b) const { return apply_bin
 void Engine::process(Node* n) {
   Tensor* g = slots(n);
   const int outputs = n->outputs, inputs = n->def ? n->inputs : 0;
+  for (int k = 0; k < parts_used_; k++)
+    if (parts_[k].edge.node() == n) hand_on(parts_[k]);
   bool any = false;
   for (int k = 0; k < outputs; k++) any |= g[k].defined();
   if (any && n->hooks) call_hooks(n, g);
@@ -314,6 +319,34 @@ void Engine::deliver_end(const Edge& edge, Tensor&& gradient) {
   if (!to_targets_) return accumulate_leaf(state_, *static_cast<LeafNode*>(edge.node()), gradient.take_array(), where_);
   Target* t = target(edge.bits());
   if (t) t->gradient = t->gradient.defined() ? sum_of(t->gradient, gradient) : std::move(gradient);
+}
+
+void Engine::lay(const Edge& edge, const Meta& whole, const SliceAttrs& part, const Array& g) {
+  const bool end = is_end(edge.node()) || ends_at(edge);
+  Target* t = end && to_targets_ ? target(edge.bits()) : nullptr;
+  if (end && to_targets_ && !t) return;  // nobody asked for it
+  if (Tensor* sum = t ? &t->gradient : end ? nullptr : &slots(edge.node())[edge.slot()]; sum && sum->defined()) {
+    if (!sum->array().sole_owner() || !sum->array().dense() || sum->dtype() != whole.dtype)
+      *sum = Tensor(cast_copy(sum->array(), whole.dtype));
+    return Laid::onto(sum->array()).add(part, g);
+  }
+  Parts* p = parts_;
+  while (p < parts_ + parts_used_ && !(p->edge == edge)) p++;
+  if (p == parts_ + parts_used_) {
+    if (parts_used_ < kParts) parts_used_++, new (p) Parts;
+    else p = &parts_[next_parts_++ % kParts], hand_on(*p);
+    *p = {edge, Laid(Array::empty(state_, whole))};
+  }
+  p->laid->add(part, g);
+}
+
+void Engine::hand_on(Parts& p) {
+  if (!p.laid) return;
+  p.laid->finish();
+  Tensor gradient(p.laid->array());
+  const Edge edge = std::exchange(p, {}).edge;
+  if (is_end(edge.node()) || ends_at(edge)) deliver_end(edge, std::move(gradient));
+  else fill_slot(slots(edge.node())[edge.slot()], std::move(gradient));
 }
 
 std::vector<Tensor> Engine::gradients_of(std::span<const Tensor> roots, std::span<const Tensor> cotangents,

@@ -2,9 +2,11 @@
 // frees saved arrays as it goes. Re-entrant (derived rules, recompute and hooks start runs of their own). Called by
 // Tensor::backward and grad().
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "autograd/laid.h"
 #include "autograd/op_def.h"
 
 namespace fovea {
@@ -14,6 +16,10 @@ class Engine {
   // `where` called it: what is recorded for no op of the graph, sums of gradients that meet, names this line.
   Engine(ThreadState& s, bool create_graph, bool retain_graph, std::source_location where)
       : state_(s), where_(where), create_graph_(create_graph), retain_(retain_graph || create_graph) {}
+  ~Engine() {
+    for (int k = 0; k < parts_used_; k++) parts_[k].~Parts();
+  }
+  Engine(const Engine&) = delete;
 
   // Adds to the gradients of leaves.
   void run(std::span<const Tensor> roots, std::span<const Tensor> cotangents);
@@ -21,12 +27,20 @@ class Engine {
   // behind a target is left alone: no target may lead to another then.
   std::vector<Tensor> gradients_of(std::span<const Tensor> roots, std::span<const Tensor> cotangents,
                                    std::span<const Tensor> targets, bool stop = false);
+  // Lays g into its part of the gradient of `whole` that goes along this edge.
+  void lay(const Edge& edge, const Meta& whole, const SliceAttrs& part, const Array& g);
 
  private:
   struct Target {
     uintptr_t edge;
     Tensor gradient;
   };
+  // A gradient of which more parts may come. Few are under way at once; the others are completed early.
+  struct Parts {
+    Edge edge;
+    std::optional<Laid> laid;
+  };
+  static constexpr int kParts = 4;
   void open(Node* n, Node*& stack);
   void count_edges(std::span<const Tensor> roots);
   void process(Node* n);
@@ -36,6 +50,7 @@ class Engine {
   void fill_slot(Tensor& slot, Tensor&& gradient);
   Tensor sum_of(const Tensor& a, const Tensor& b) const;
   void deliver_end(const Edge& edge, Tensor&& gradient);
+  void hand_on(Parts& p);
   void abandon(Node* at, std::span<const Tensor> roots);
   Target* target(uintptr_t edge);
   bool ends_at(const Edge& e) { return stop_ && target(e.bits()); }
@@ -45,8 +60,12 @@ class Engine {
   bool create_graph_, retain_;
   bool to_targets_ = false, stop_ = false;
   uint32_t id_ = 0;
-  Node* ready_ = nullptr;        // nodes whose gradients are complete, a reference to each
-  std::vector<Target> targets_;  // by edge
+  Node* ready_ = nullptr;                // nodes whose gradients are complete, a reference to each
+  std::vector<Target> targets_;          // by edge
+  int parts_used_ = 0, next_parts_ = 0;  // the entry that has to make room next
+  union {
+    Parts parts_[kParts];  // as many as are used
+  };
 };
 
 // An error that names its node's line already; backward's caller is still to be named.

@@ -45,6 +45,7 @@ struct Compose {
 // What a `backward` rule sees, and the sinks it must fill: for each input that needs a gradient, add(i, ...) or
 // zero(i).
 class Backward;
+class Engine;
 namespace detail {
 void run_function(Backward& b);
 }
@@ -67,16 +68,16 @@ class Backward {
   void add(int i, Tensor gradient);
   // There is a gradient, and it is zero.
   void zero(int i);
-  // For rules of views that show a part of input i: where its gradient is gathered, zeros at first. The rule adds to
-  // the part in place, so a tensor cut into many parts costs no array of its size for each. Null where gradients are
-  // recorded or go to a leaf: then add() is to be called.
-  Array whole(int i);
+  // For the rule of slice: g() is laid into its part of the gradient of input i, so a tensor cut into many slices costs
+  // no array of its size for each. False where gradients are recorded: then add() is to be called.
+  bool lay(int i, const SliceAttrs& s);
 
  private:
   friend class Engine;
   friend void detail::run_function(Backward& b);
   friend class proof::Mutation;  // breaks rules on purpose
   Tensor fitted(int i, Tensor gradient) const;
+  Engine* engine_ = nullptr;  // null: everything goes to the sinks
   Node* node_ = nullptr;
   const Tensor* cotangents_ = nullptr;
   Tensor* sinks_ = nullptr;

@@ -172,8 +172,10 @@ void unfold_backward_compose(Compose& c) {
     return;
   }
   Array out = Array::empty(whole, g.dtype(), g.device());
-  fill(out, 0);
-  Array all = out.unfold(d, c.x(0).size(-1), a.step);
+  const int64_t size = c.x(0).size(-1), covered = size == a.step ? windows * size : 0;  // by windows side by side
+  Array rest = out.narrow(d, covered, a.extent - covered);
+  fill(rest, 0);
+  Array all = out.unfold(d, size, a.step);
   for (int64_t k = 0; k < turns && g.numel() > 0; k++) {
     const int64_t n = (windows - k - 1) / turns + 1;
     Array to = all.slice(d, k, n, turns), from = g.slice(d, k, n, turns);

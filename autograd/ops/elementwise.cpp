@@ -349,8 +349,11 @@ Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> 
       constexpr double none = std::numeric_limits<double>::quiet_NaN();
       return apply<op::clamp, 1>({&y}, {low ? min->real() : none, high ? max->real() : none}, x.where());
     }
-    if (low) y = maximum(y, full({}, *min, {.dtype = t, .device = y.device()}));
-    return high ? minimum(y, full({}, *max, {.dtype = t, .device = y.device()})) : y;
+    auto bound = [&](const Number& n) { return full({}, n, {.dtype = t, .device = y.device()}); };
+    return low && high ? clamp(y, bound(*min), bound(*max))
+           : low       ? maximum(y, bound(*min))
+           : high      ? minimum(y, bound(*max))
+                       : y;
   });
 }
 

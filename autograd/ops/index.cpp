@@ -66,17 +66,31 @@ void scatter_add_backward(Backward& b) {
   if (b.needs(2)) b.add(2, gather(b.g(), b.attrs<ScatterAttrs>().dim, b.x(1)));
 }
 
+// x without the axes but d along which it only repeats itself.
+Tensor unrepeated(Tensor x, int d) {
+  for (int k = 0; k < x.dim(); k++)
+    if (k != d && x.array().view().strides[k] == 0 && x.size(k) > 1) x = narrow(x, k, 0, 1);
+  return x;
+}
+
 // What was overwritten gets nothing: of the base what src covers, of src all but the last written to a place. Who was
-// last is found by scattering their numbers.
+// last is found by scattering their places on the axis.
 void scatter_backward(Backward& b) {
   int64_t dim = b.attrs<ScatterAttrs>().dim;
   Tensor index = b.x(1);
   if (b.needs(0)) b.add(0, scatter(b.g(), dim, index, 0.0));
   if (!b.needs(2)) return;
-  const TensorOptions whole{.dtype = index.numel() < int64_t(1) << 31 ? i32 : i64, .like = index};
-  Tensor number = reshape(arange(double(index.numel()), whole), index.shape());
-  Tensor last = gather(scatter_into_zeros<op::scatter>(b.g().shape(), dim, index, number), dim, index);
-  b.add(2, where(eq(last, number), gather(b.g(), dim, index), 0.0));
+  Tensor picked = gather(b.g(), dim, index);
+  if (index.dim() == 0 || index.numel() == 0) return b.add(2, picked);
+  const int d = wrap_dim(dim, index.dim());
+  index = unrepeated(index, d);
+  Shape line, into = index.shape();
+  for (int k = 0; k < index.dim(); k++) line.push_back(k == d ? index.size(d) : 1);
+  into[d] = b.g().size(d);
+  const TensorOptions whole{.dtype = index.size(d) < int64_t(1) << 31 ? i32 : i64, .like = index};
+  Tensor place = reshape(arange(double(index.size(d)), whole), line);
+  Tensor last = scatter_into_zeros<op::scatter>(into, d, index, expand(place, index.shape()));
+  b.add(2, where(eq(gather(last, d, index), place), picked, 0.0));
 }
 
 // Views of an index [n] as one number per row of `shape`.

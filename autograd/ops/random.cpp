@@ -91,7 +91,7 @@ Tensor normal_numbers(const Plan& p, const Shape& shape) {
   } else {
     Tensor words = p.bits(shape);
     u = fraction(shift_right(words, 24) + 1, 40);
-    v = fraction(shift_right(words * (int64_t(1) << 40), 40), 24);
+    v = fraction(bitwise_and(words, (int64_t(1) << 24) - 1), 24);
   }
   Tensor z = sqrt(log(u) * -2.0) * cos(v * (2 * std::numbers::pi));
   return reshape(z, shape).to(p.dtype);
@@ -100,7 +100,7 @@ Tensor normal_numbers(const Plan& p, const Shape& shape) {
 // The high 64 bits of u n, both unsigned, from products of 32-bit halves.
 Tensor high_product(const Tensor& u, uint64_t n) {
   auto high = [](const Tensor& x) { return shift_right(x, 32); };
-  auto low = [&](const Tensor& x) { return shift_right(x * (int64_t(1) << 32), 32); };
+  auto low = [](const Tensor& x) { return bitwise_and(x, int64_t(0xffffffff)); };
   int64_t n1 = int64_t(n >> 32), n0 = int64_t(n & 0xffffffff);
   Tensor u1 = high(u), u0 = low(u);
   Tensor middle = u1 * n0 + high(u0 * n0);

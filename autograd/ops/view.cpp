@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/laid.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/families.h"
@@ -46,22 +47,20 @@ int axis_of(int64_t dim, int rank) {
   return int(dim);
 }
 
-// Zeros with g laid into the slice: fill, then assign into a view.
 void slice_backward_compose(Compose& c) {
   const auto& a = c.attrs<SliceBackwardAttrs>();
   const Array& g = c.x(0).array();
   Shape shape = g.shape();
-  int64_t length = shape[int(a.dim)];
+  const int64_t length = shape[int(a.dim)];
   shape[int(a.dim)] = a.size;
   if (g.is_shape_only()) {
     c.out[0] = Tensor(Array::shape_only(shape, g.dtype(), g.device()));
     return;
   }
-  Array out = Array::empty(shape, g.dtype(), g.device());
-  fill(out, 0);
-  Array part = out.slice(a.dim, a.start, length, a.step);
-  assign(part, g);
-  c.out[0] = Tensor(out);
+  Laid whole(Array::empty(shape, g.dtype(), g.device()));
+  whole.add({a.dim, a.start, length, a.step}, g);
+  whole.finish();
+  c.out[0] = Tensor(whole.array());
 }
 
 void cat_compose(Compose& c) {
@@ -169,28 +168,21 @@ void define_view_ops() {
           .view = [](const Array& x, const void* a) { return x.expand(static_cast<const ShapeAttrs*>(a)->shape); },
           .gradient = Gradient::backward,
           .backward = [](Backward& b) { b.add(0, sum_to(b.g(), b.shape(0))); }});
-  define(op::slice,
-         {.doc = "part of an axis",
-          .view =
-              [](const Array& x, const void* a) {
-                const auto& s = *static_cast<const SliceAttrs*>(a);
-                return x.slice(axis_of(s.dim, x.rank()), s.start, s.length, s.step);
-              },
-          .gradient = Gradient::backward,
-          .backward =
-              [](Backward& b) {
-                const auto& s = b.attrs<SliceAttrs>();
-                Tensor g = b.g();
-                Shape x = b.shape(0);
-                if (Array whole = b.whole(0)) {
-                  Array part = whole.slice(s.dim, s.start, s.length, s.step);
-                  const View* pair[2] = {&part.view(), &g.array().view()};
-                  launch(state(), Launch{op::add, pair, 2, &kNoAttrs, &part, 1, nullptr, false, Destination::given});
-                  return;
-                }
-                b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, x[int(s.dim)]},
-                                                      std::source_location::current()));
-              }});
+  define(op::slice, {.doc = "part of an axis",
+                     .view =
+                         [](const Array& x, const void* a) {
+                           const auto& s = *static_cast<const SliceAttrs*>(a);
+                           return x.slice(axis_of(s.dim, x.rank()), s.start, s.length, s.step);
+                         },
+                     .gradient = Gradient::backward,
+                     .backward =
+                         [](Backward& b) {
+                           const auto& s = b.attrs<SliceAttrs>();
+                           if (b.lay(0, s)) return;
+                           Tensor g = b.g();
+                           b.add(0, apply<op::slice_backward, 1>({&g}, {s.dim, s.start, s.step, b.shape(0)[int(s.dim)]},
+                                                                 std::source_location::current()));
+                         }});
   define(op::slice_backward, {.doc = "g laid into zeros",
                               .infer =
                                   [](Infer& c) {

@@ -45,6 +45,7 @@ Mutation::~Mutation() {
 
 void Mutation::rule(Backward& b) {
   if (!active) throw GradientError("a broken rule has outlived its Mutation");
+  b.engine_ = nullptr;  // gradients go to the sinks
   active->original_->backward(b);
   if (active->input_ >= b.inputs()) return;
   Tensor& g = b.sinks_[active->input_];

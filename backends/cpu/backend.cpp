@@ -16,6 +16,7 @@ class CpuBackend final : public HostBackend {
 
   void kernels(Kernels& table) override {
     table.set<op::copy, cpu::copy>();
+    table.set<op::cat, cpu::cat>({.accepts = cpu::cat_accepts});
     table.set<op::fill, cpu::fill>();
     table.set<op::tril, cpu::tril>({.layout = Layout::last_dim_dense});
     table.set<op::triu, cpu::triu>({.layout = Layout::last_dim_dense});
@@ -30,7 +31,7 @@ class CpuBackend final : public HostBackend {
     table.set<op::hypot, cpu::hypot>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::logaddexp, cpu::logaddexp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::lerp, cpu::lerp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
-    table.set<op::clamp_between, cpu::clamp_between>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::clamp_between, cpu::clamp_between>({.dtypes = f32s | dtypes(i32, i64), .accepts = cpu::same_dtypes});
     table.set<op::addcmul, cpu::addcmul>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});

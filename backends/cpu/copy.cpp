@@ -1,19 +1,33 @@
-// Slots iota, copy, fill, tril and triu: rows by memcpy, transposes tile by tile, with threads; fill where it is zeros.
+// Slots iota, copy, cat, fill, tril and triu: rows by memcpy, transposes tile by tile, with threads.
 // Of the casts those that models have, dense to dense: between f32 and halves, i64, i32 and booleans. The rest is the
 // reference's.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "backends/common/loops.h"
 #include "backends/common/visit.h"
 #include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/move.h"
 #include "backends/cpu/rows.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
 
+#define FOVEA_FAMILY "backends/cpu/move_kernels.inc"
+#include "backends/cpu/levels.inc"
+
 namespace fovea::cpu {
+
+template <class T> const MoveKernels<T>& move_kernels(Isa level) {
+  constexpr const MoveKernels<T>* tables[kIsaLevels] = {&sse2::kMoveTable<T>, &avx2::kMoveTable<T>,
+                                                        &avx512::kMoveTable<T>};
+  return *tables[int(level)];
+}
+template const MoveKernels<uint32_t>& move_kernels<uint32_t>(Isa);
+template const MoveKernels<uint64_t>& move_kernels<uint64_t>(Isa);
+
 namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // bytes that are worth a thread
@@ -31,74 +45,100 @@ template <class T> void copy_tile(const Tiles& t, const T* x, T* y, int64_t row,
     for (int64_t c = column; c < c1; c++) y[r * t.y_row + c] = x[r + c * t.x_column];
 }
 
-// to[i] = from[-i]
-template <class T> void copy_backwards(int64_t n, const T* from, T* to) {
-  int64_t i = 0;
-  if constexpr (sizeof(T) == 4) {
-    typedef uint32_t Four __attribute__((vector_size(16)));
-    for (Four v; i + 4 <= n; i += 4) {
-      std::memcpy(&v, from - i - 3, sizeof v);
-      v = __builtin_shufflevector(v, v, 3, 2, 1, 0);
-      std::memcpy(to + i, &v, sizeof v);
-    }
-  }
-  for (; i < n; i++) to[i] = from[-i];
+// By vectors; past the caches where all of it is larger than they are.
+template <class T> void fill_row(T* to, int64_t n, const T& value, bool streamed) {
+  constexpr int64_t kBlock = 4096 / int64_t(sizeof(T));
+  T block[kBlock];
+  for (int64_t i = 0; i < std::min(n, kBlock); i++) block[i] = value;
+  for (int64_t i = 0; i < n; i += kBlock)
+    (streamed ? stream_row : copy_row)(to + i, block, size_t(std::min(n - i, kBlock)) * sizeof(T));
 }
+
+template <class T> inline constexpr bool kMoved = sizeof(T) == 4 || sizeof(T) == 8;  // there are kernels
 
 template <class T> void copy_same(const View& x, const View& y) {
-  const int64_t size = sizeof(T);
-  Loops<2> loops({&y, &x});
-  const int64_t sy = loops.step(0), sx = loops.step(1), inner = loops.inner(), rows = loops.rows();
-  auto row = [&](const int64_t* at, int64_t begin, int64_t end) {
-    T* to = y.as<T>() + at[0];
-    const T* from = x.as<T>() + at[1];
-    if (sy == 1 && sx == 1) copy_row(to + begin, from + begin, size_t((end - begin) * size));
-    else if (sy == 1 && sx == -1) copy_backwards(end - begin, from - begin, to + begin);
-    else
-      for (int64_t i = begin; i < end; i++) to[i * sy] = from[i * sx];
-  };
-  if (rows == 0) return;
-  if (rows == 1) {
-    const int64_t zero[2] = {};
-    return parallel_for(0, inner, kGrain / size, [&](int64_t b, int64_t e) { row(zero, b, e); });
-  }
-  parallel_for(0, rows, std::max<int64_t>(kGrain / (inner * size), 1),
-               [&](int64_t b, int64_t e) { loops.run(b, e, [&](const int64_t* at, int64_t n) { row(at, 0, n); }); });
+  const Loops<2> loops({&y, &x});
+  const int64_t sy = loops.step(0), sx = loops.step(1);
+  const auto copy = row_copy(y.numel * int64_t(sizeof(T)));
+  share_elements(loops, kGrain / int64_t(sizeof(T)), [&](const int64_t* at, int64_t begin, int64_t end, int64_t) {
+    T* to = y.as<T>() + at[0] + begin * sy;
+    const T* from = x.as<T>() + at[1] + begin * sx;
+    const int64_t n = end - begin;
+    if (sy == 1 && sx == 1) return copy(to, from, size_t(n) * sizeof(T));
+    if constexpr (kMoved<T>)
+      if (sy == 1 && sx == -1) return move_kernels<T>(isa()).reverse(n, from, to);
+    for (int64_t i = 0; i < n; i++) to[i * sy] = from[i * sx];
+  });
 }
 
-// True when y is dense, x is not, and some other axis of x has step 1: done tile by tile.
-template <class T> bool copy_transposed(const View& x, const View& y) {
+// Two or four columns of a dense y are rows of x that are zipped.
+template <class T> bool zips(const Tiles& t) {
+  return kMoved<T> && (t.columns == 2 || t.columns == 4) && t.y_row == t.columns;
+}
+template <class T> void zip(const Tiles& t, const T* x, T* y, int64_t begin, int64_t end) {
+  if constexpr (kMoved<T>) {
+    const T* rows[4];
+    for (int64_t k = 0; k < t.columns; k++) rows[k] = x + begin + k * t.x_column;
+    const auto& kernels = move_kernels<T>(isa());
+    (t.columns == 2 ? kernels.zip2 : kernels.zip4)(end - begin, rows, y + begin * t.columns);
+  }
+}
+
+// x and y without axes of size 1, the others by the strides of y: the order of a copy is free.
+struct Ordered {
+  View x, y;
+  int64_t shape[kMaxRank], sx[kMaxRank], sy[kMaxRank];
+
+  Ordered(const View& from, const View& to) : x(from), y(to) {
+    int rank = 0;
+    for (int d = 0; d < to.rank; d++) {
+      if (to.shape[d] == 1) continue;
+      int at = rank++;
+      for (; at > 0 && std::abs(sy[at - 1]) < std::abs(to.strides[d]); at--)
+        shape[at] = shape[at - 1], sx[at] = sx[at - 1], sy[at] = sy[at - 1];
+      shape[at] = to.shape[d], sx[at] = from.strides[d], sy[at] = to.strides[d];
+    }
+    x.rank = y.rank = int8_t(rank), x.shape = y.shape = shape, x.strides = sx, y.strides = sy;
+  }
+  Ordered(const Ordered&) = delete;
+};
+
+// True when y runs along its last axis and x along another: done tile by tile.
+template <class T> bool copy_transposed(const Ordered& o) {
+  const View &x = o.x, &y = o.y;
   const int last = y.rank - 1;
-  if (y.rank < 2 || y.strides[last] != 1 || y.shape[last] < 2) return false;
   int fast = -1;
+  if (y.rank < 2 || y.strides[last] != 1) return false;
   for (int d = 0; d < last; d++)
     if (x.strides[d] == 1 && y.shape[d] >= kTile / 2) fast = d;
-  if (fast < 0 || x.strides[last] <= 1) return false;
-  Tiles t{y.shape[fast], y.shape[last], y.strides[fast], x.strides[last]};
+  if (fast < 0) return false;
+  const Tiles t{y.shape[fast], y.shape[last], y.strides[fast], x.strides[last]};
+  const bool zipped = zips<T>(t);
+  if (!zipped && t.x_column <= 1) return false;
   int64_t shape[kMaxRank], sx[kMaxRank], sy[kMaxRank];
   int rank = 0;
   for (int d = 0; d < last; d++)
     if (d != fast) shape[rank] = y.shape[d], sx[rank] = x.strides[d], sy[rank++] = y.strides[d];
-  Loops<2> outer(rank, shape, {sy, sx});
-  const int64_t down = (t.rows + kTile - 1) / kTile, bytes = t.rows * t.columns * int64_t(sizeof(T));
-  auto some = [&](const int64_t* at, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const T* from = x.as<T>() + at[1] + i * outer.step(1);
-      T* to = y.as<T>() + at[0] + i * outer.step(0);
-      parallel_for(0, down, std::max<int64_t>(kGrain * down / bytes, 1), [&](int64_t b, int64_t e) {
-        for (int64_t r = b * kTile; r < std::min(e * kTile, t.rows); r += kTile)
-          for (int64_t c = 0; c < t.columns; c += kTile) copy_tile(t, from, to, r, c);
-      });
-    }
-  };
-  // Threads share matrices out, or where these are few, each one.
-  const int64_t zero[2] = {}, rows = outer.rows(), inner = outer.inner();
-  if (rows * inner < thread_count()) outer.run([&](const int64_t* at, int64_t n) { some(at, 0, n); });
-  else if (rows == 1)
-    parallel_for(0, inner, std::max<int64_t>(kGrain / bytes, 1), [&](int64_t b, int64_t e) { some(zero, b, e); });
-  else
-    parallel_for(0, rows, std::max<int64_t>(kGrain / (bytes * inner), 1),
-                 [&](int64_t b, int64_t e) { outer.run(b, e, [&](const int64_t* at, int64_t n) { some(at, 0, n); }); });
+  const Loops<2> outer(rank, shape, {sy, sx});
+  // Threads share the bands of tiles of all matrices.
+  const int64_t down = (t.rows + kTile - 1) / kTile, matrices = outer.inner();
+  const int64_t bytes = kTile * t.columns * int64_t(sizeof(T));
+  parallel_for(0, outer.rows() * matrices * down, std::max<int64_t>(kGrain / bytes, 1), [&](int64_t b, int64_t e) {
+    int64_t i = b / (matrices * down) * matrices;  // the first matrix of a row of them
+    outer.run(i / matrices, (e + matrices * down - 1) / (matrices * down), [&](const int64_t* at, int64_t) {
+      for (int64_t m = std::max(b / down - i, int64_t(0)); m < matrices && (i + m) * down < e; m++) {
+        const T* from = x.as<T>() + at[1] + m * outer.step(1);
+        T* to = y.as<T>() + at[0] + m * outer.step(0);
+        const int64_t begin = std::max(b - (i + m) * down, int64_t(0)) * kTile;
+        const int64_t end = std::min(std::min(e - (i + m) * down, down) * kTile, t.rows);
+        if (zipped) zip(t, from, to, begin, end);
+        else
+          for (int64_t r = begin; r < end; r += kTile)
+            for (int64_t c = 0; c < t.columns; c += kTile) copy_tile(t, from, to, r, c);
+      }
+      i += matrices;
+    });
+  });
   return true;
 }
 
@@ -131,18 +171,70 @@ Status copy(const Call& c, const NoAttrs& a) {
   if (x.dense && y.dense && x.dtype != y.dtype && cast_dense(x, y)) return {};
   if (x.dtype != y.dtype || y.numel == 0) return ref::copy(c, a);
   return ref::by_size(y.dtype, [&]<class T>() {
-    if (x.dense || !copy_transposed<T>(x, y)) copy_same<T>(x, y);
+    if (x.dense && y.dense) return copy_same<T>(x, y), Status{};
+    const Ordered o(x, y);
+    if (!copy_transposed<T>(o)) copy_same<T>(o.x, o.y);
     return Status{};
   });
 }
 
+// One element is the reference's.
 Status fill(const Call& c, const FillAttrs& a) {
   const View& y = c.y();
-  bool zero = is_floating(y.dtype) ? a.value == 0 && !std::signbit(a.value) : a.integer == 0;
-  if (!zero || !y.dense || is_dual(y.dtype)) return ref::fill(c, a);
-  const int64_t bytes = y.numel * size_of(y.dtype);
-  parallel_for(0, bytes, kGrain, [&](int64_t b, int64_t e) { std::memset(y.as<char>() + b, 0, size_t(e - b)); });
-  return {};
+  if (is_dual(y.dtype)) return ref::fill(c, a);
+  return ref::by_size(y.dtype, [&]<class T>() {
+    T value{};
+    const View one{.data = &value, .numel = 1, .rank = 0, .dtype = y.dtype}, *out = &one;
+    if (Status s = ref::fill({.out = &out, .outputs = 1}, a); !s) return s;
+    const Loops<1> loops({&y});
+    const bool streamed = y.numel * int64_t(sizeof(T)) >= int64_t(1) << 25;
+    share_elements(loops, kGrain / int64_t(sizeof(T)), [&](const int64_t* at, int64_t begin, int64_t end, int64_t) {
+      T* to = y.as<T>() + at[0];
+      if (loops.step(0) == 1) fill_row(to + begin, end - begin, value, streamed);
+      else
+        for (int64_t i = begin; i < end; i++) to[i * loops.step(0)] = value;
+    });
+    return Status{};
+  });
+}
+
+// Each row of y is one row of each input, one behind the other.
+bool cat_accepts(const Call& c, const void*) {
+  bool dense = c.y().dense && c.y().dtype == c.x(0).dtype;
+  for (int i = 0; i < c.inputs; i++) dense = dense && c.x(i).dense;
+  return dense;
+}
+Status cat(const Call& c, const DimAttrs& a) {
+  const View& y = c.y();
+  if (y.numel == 0) return {};
+  int64_t tail = 1;  // elements behind the axis
+  for (int d = int(a.dim) + 1; d < y.rank; d++) tail *= y.shape[d];
+  const int64_t width = y.shape[a.dim] * tail;
+  return ref::by_size(y.dtype, [&]<class T>() {
+    const auto copy = row_copy(y.numel * int64_t(sizeof(T)));
+    const Tiles t{.rows = y.numel / width, .columns = width, .y_row = width};
+    bool zipped = zips<T>(t) && c.inputs == width;
+    for (int i = 0; i < c.inputs; i++) zipped = zipped && c.x(i).numel * width == y.numel;
+    parallel_for(0, y.numel / (zipped ? width : 1), kGrain / int64_t(sizeof(T)), [&](int64_t b, int64_t e) {
+      if constexpr (kMoved<T>)
+        if (zipped) {
+          const T* rows[4];
+          for (int i = 0; i < c.inputs; i++) rows[i] = c.x(i).as<T>() + b;
+          return (width == 2 ? move_kernels<T>(isa()).zip2 : move_kernels<T>(isa()).zip4)(e - b, rows,
+                                                                                          y.as<T>() + b * width);
+        }
+      int64_t at = b / width * width;
+      for (int64_t row = b / width; at < e; row++)
+        for (int i = 0; i < c.inputs && at < e; i++) {
+          const int64_t n = c.x(i).shape[a.dim] * tail, begin = std::max(b - at, int64_t(0)), end = std::min(n, e - at);
+          if (begin < end)
+            copy(y.as<T>() + at + begin, c.x(i).as<T>() + row * n + begin, size_t(end - begin) * sizeof(T));
+          at += n;
+        }
+      stream_fence();
+    });
+    return Status{};
+  });
 }
 
 Status iota(const Call& c, const IotaAttrs& a) {

@@ -332,7 +332,27 @@ template <auto member> Status of_three(const Call& c, double value) {
   });
 }
 }  // namespace
-Status clamp_between(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::between>(c, 0); }
+namespace {
+// Of whole numbers, in two steps on pieces that stay in the nearest cache.
+template <class T> Status whole_between(const Call& c) {
+  const auto most = kernels<T>(Binary::maximum).binary[int(Binary::maximum)];
+  const auto least = kernels<T>(Binary::minimum).binary[int(Binary::minimum)];
+  run3<T, T>(c.x(0), c.x(1), c.x(2), c.y(), kCheap,
+             [&](int64_t n, const T* x, int64_t sx, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
+               for (int64_t i = 0, some; i < n; i += some) {
+                 some = std::min<int64_t>(n - i, 1024);
+                 most(some, x + i * sx, sx, a + i * sa, sa, y + i);
+                 least(some, y + i, 1, b + i * sb, sb, y + i);
+               }
+             });
+  return {};
+}
+}  // namespace
+Status clamp_between(const Call& c, const NoAttrs&) {
+  if (c.y().dtype == i64) return whole_between<int64_t>(c);
+  if (c.y().dtype == i32) return whole_between<int32_t>(c);
+  return of_three<&ElementwiseKernels<float>::between>(c, 0);
+}
 Status lerp(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::lerp>(c, 0); }
 Status addcmul(const Call& c, const AddcmulAttrs& a) {
   return of_three<&ElementwiseKernels<float>::addcmul>(c, a.value);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backends/common/loops.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/rows.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
 
@@ -46,17 +46,35 @@ struct Ids {
   }
 };
 
+// f(i, place of index[at + i]) for i below n.
+template <class I, class F>
+void each_place(const I& index, int64_t at, int64_t n, int64_t step, int64_t position, F f) {
+  const auto* p = index.p + at;
+  const uint64_t limit = uint64_t(index.limit);
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t id = uint64_t(int64_t(p[i * step]));
+    if (id >= limit) [[unlikely]]
+      id = uint64_t(clamped(int64_t(id), index.limit, index.fault, position + i));
+    f(i, int64_t(id));
+  }
+}
+
 // to[i] = from[place of index[i] * along + i * step]
 template <class T, class I>
 void pick(const I& index, int64_t at, int64_t n, int64_t position, const T* from, int64_t step, int64_t along, T* to) {
-  const auto* p = index.p + at;
-  const uint64_t limit = uint64_t(index.limit);
-  for (int64_t i = 0; i < n; i++, from += step) {
-    uint64_t id = uint64_t(p[i]);
-    if (id >= limit) [[unlikely]]
-      id = uint64_t(clamped(int64_t(id), index.limit, index.fault, position + i));
-    to[i] = from[int64_t(id) * along];
-  }
+  if (step == 0 && along == 1) each_place(index, at, n, 1, position, [=](int64_t i, int64_t id) { to[i] = from[id]; });
+  else each_place(index, at, n, 1, position, [=](int64_t i, int64_t id) { to[i] = from[i * step + id * along]; });
+}
+// to[place of index[i] * along + i * step] = from[i], or += from[i]
+template <bool adds, class T, class I>
+void put(const I& index, int64_t at, int64_t n, int64_t position, const T* from, T* to, int64_t step, int64_t along) {
+  auto set = [](T& element, T x) {
+    if constexpr (adds) element += x;
+    else element = x;
+  };
+  if (step == 0 && along == 1)
+    each_place(index, at, n, 1, position, [=](int64_t i, int64_t id) { set(to[id], from[i]); });
+  else each_place(index, at, n, 1, position, [=](int64_t i, int64_t id) { set(to[i * step + id * along], from[i]); });
 }
 
 template <class T> void gather_rows(const Call& c) {
@@ -69,40 +87,36 @@ template <class T> void gather_rows(const Call& c) {
       return by_index(ids.ids, ids.rows, c.fault,
                       [&](auto index) { pick(index, b, e - b, b, from, 0, step, y.as<T>() + b); });
     for (int64_t i = b; i < e; i++)
-      if (int64_t id = ids[i]; id >= 0) std::memcpy(y.as<T>() + i * width, from + id * step, size_t(width) * sizeof(T));
+      if (int64_t id = ids[i]; id >= 0) copy_row(y.as<T>() + i * width, from + id * step, size_t(width) * sizeof(T));
   });
 }
 
-// Threads share the columns, or where these are few, the rows of the result.
+// Threads share the columns, or where these are few, the rows of the result. A column's pieces are as wide as can be,
+// since the lines beside one that is added to come into the cache with it.
 template <class T> void add_rows(const Call& c, const EmbeddingBackwardAttrs& a) {
   const View &g = c.x(0), &y = c.y();
   const int64_t rows = a.num_embeddings, width = g.shape[g.rank - 1], count = c.x(1).numel;
   const Ids ids{c.x(1), rows, c.fault};
   auto add = elementwise_kernels<T>(isa()).binary[int(Binary::add)];
+  fill({.out = c.out, .outputs = 1}, {});
   const int64_t stripes = (width + kStripe - 1) / kStripe, threads = thread_count();
+  auto add_some = [&](int64_t row, int64_t end, int64_t column, int64_t n) {
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t id = ids[i];
+      if (id < row || id >= end || id == a.padding_idx) continue;
+      T* to = y.as<T>() + id * width + column;
+      const T* from = g.as<T>() + i * width + column;
+      if (n == 1) *to += *from;
+      else add(n, to, 1, from, 1, to);
+    }
+  };
   if (stripes < 2 * threads) {
     const int64_t grain = std::max((rows + threads - 1) / threads, kGrain / (width + count / (rows + 1) + 1));
-    return parallel_for(0, rows, grain, [&](int64_t b, int64_t e) {
-      std::memset(y.as<T>() + b * width, 0, size_t((e - b) * width) * sizeof(T));
-      for (int64_t i = 0; i < count; i++) {
-        const int64_t id = ids[i];
-        if (id < b || id >= e || id == a.padding_idx) continue;
-        T* to = y.as<T>() + id * width;
-        if (width == 1) *to += g.as<T>()[i];
-        else add(width, to, 1, g.as<T>() + i * width, 1, to);
-      }
-    });
+    return parallel_for(0, rows, grain, [&](int64_t b, int64_t e) { add_some(b, e, 0, width); });
   }
-  const int64_t grain = kGrain / std::max<int64_t>((rows + count) * kStripe, 1);
-  parallel_for(0, stripes, std::max<int64_t>(grain, 1), [&](int64_t b, int64_t e) {
-    const int64_t first = b * kStripe, n = std::min(e * kStripe, width) - first;
-    for (int64_t r = 0; r < rows; r++) std::memset(y.as<T>() + r * width + first, 0, size_t(n) * sizeof(T));
-    for (int64_t i = 0; i < count; i++) {
-      int64_t id = ids[i];
-      if (id < 0 || id == a.padding_idx) continue;
-      T* to = y.as<T>() + id * width + first;
-      add(n, to, 1, g.as<T>() + i * width + first, 1, to);
-    }
+  const int64_t grain = std::max(stripes / threads, kGrain / std::max<int64_t>(count * kStripe, 1));
+  parallel_for(0, stripes, grain, [&](int64_t b, int64_t e) {
+    add_some(0, rows, b * kStripe, std::min(e * kStripe, width) - b * kStripe);
   });
 }
 
@@ -117,29 +131,19 @@ Status gather(const Call& c, const DimAttrs& a) {
     return ref::gather(c, a);
   const ref::Strides from(x, d);
   const Loops<3> loops(index.rank, index.shape, {y.strides, index.strides, from.at});
-  const int64_t sy = loops.step(0), si = loops.step(1), sx = loops.step(2), inner = loops.inner();
-  auto rows = [&](auto row) {
-    if (loops.rows() == 1) {
-      const int64_t zero[3] = {};
-      parallel_for(0, inner, kGrain, [&](int64_t b, int64_t e) { row(zero, b, e - b, b); });
-    } else if (loops.rows() > 0) {
-      parallel_for(0, loops.rows(), std::max<int64_t>(kGrain / inner, 1), [&](int64_t b, int64_t e) {
-        int64_t r = b;
-        loops.run(b, e, [&](const int64_t* at, int64_t n) { row(at, 0, n, r++ * inner); });
-      });
-    }
-  };
+  const int64_t sy = loops.step(0), si = loops.step(1), sx = loops.step(2);
   return ref::by_size(y.dtype, [&]<class T>() {
     by_index(index, limit, c.fault, [&](auto place) {
-      rows([&](const int64_t* at, int64_t first, int64_t n, int64_t position) {
-        T* to = y.as<T>() + at[0] + first * sy;
-        const T* at_x = x.as<T>() + at[2] + first * sx;
-        const int64_t at_index = at[1] + first * si;
+      share_elements(loops, kGrain, [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
+        const int64_t n = end - begin, position = row * loops.inner() + begin, at_index = at[1] + begin * si;
+        T* to = y.as<T>() + at[0] + begin * sy;
+        const T* at_x = x.as<T>() + at[2] + begin * sx;
         if (si == 0 && sy == 1 && sx == 1)
-          std::memcpy(to, at_x + place(at_index, position) * along, size_t(n) * sizeof(T));
+          copy_row(to, at_x + place(at_index, position) * along, size_t(n) * sizeof(T));
         else if (si == 1 && sy == 1) pick(place, at_index, n, position, at_x, sx, along, to);
         else
-          for (int64_t i = 0; i < n; i++) to[i * sy] = at_x[i * sx + place(at_index + i * si, position + i) * along];
+          each_place(place, at_index, n, si, position,
+                     [=](int64_t i, int64_t id) { to[i * sy] = at_x[i * sx + id * along]; });
       });
     });
     return Status{};
@@ -169,7 +173,7 @@ template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied)
   bool last = true;
   for (int k = d + 1; k < y.rank; k++) last &= index.shape[k] == 1;
   auto move = [&](T* out, const T* from, int64_t n) {  // a row
-    if constexpr (!adds) std::memcpy(out, from, size_t(n) * sizeof(T));
+    if constexpr (!adds) copy_row(out, from, size_t(n) * sizeof(T));
     else if constexpr (std::is_floating_point_v<T>)
       elementwise_kernels<T>(isa()).binary[int(Binary::add)](n, out, 1, from, 1, out);
     else
@@ -180,19 +184,20 @@ template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied)
       int64_t r = first;
       loops.run(first, end, [&](const int64_t* at, int64_t) {
         const int64_t position = r++ * inner;
-        if (!copied) std::memcpy(y.as<T>() + at[0], c.x(0).as<T>() + at[0], size_t(limit) * sizeof(T));
+        if (!copied) {
+          if (c.x(0).present()) std::memcpy(y.as<T>() + at[0], c.x(0).as<T>() + at[0], size_t(limit) * sizeof(T));
+          else std::memset(y.as<T>() + at[0], 0, size_t(limit) * sizeof(T));
+        }
         T* out = y.as<T>() + at[0] + b * sy;
         const T* from = src.as<T>() + at[2] + b * ss;
-        if (si == 0 && sy == 1 && ss == 1) return move(out + place(at[1], position) * along, from, e - b);
-        const auto* p = place.p + at[1];
-        for (int64_t i = b; i < e; i++, out += sy, from += ss) {
-          uint64_t id = uint64_t(p[i * si]);
-          if (id >= uint64_t(limit)) [[unlikely]]
-            id = uint64_t(clamped(int64_t(id), limit, place.fault, position + i));
-          T& element = out[int64_t(id) * along];
-          if constexpr (adds) element += *from;
-          else element = *from;
-        }
+        const int64_t at_index = at[1] + b * si;
+        if (si == 0 && sy == 1 && ss == 1) return move(out + place(at_index, position) * along, from, e - b);
+        if (si == 1 && ss == 1) return put<adds>(place, at_index, e - b, position + b, from, out, sy, along);
+        each_place(place, at_index, e - b, si, position + b, [=](int64_t i, int64_t id) {
+          T& element = out[i * sy + id * along];
+          if constexpr (adds) element += from[i * ss];
+          else element = from[i * ss];
+        });
       });
     };
     if (last)
@@ -215,7 +220,7 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
   const View &base = c.x(0), &index = c.x(1), &y = c.y();
   const int d = ref::axis(a.dim, y.rank);
   // Rows that are written one by one are copied just before.
-  bool by_rows = base.present() && base.dense && y.dense && d == y.rank - 1 && index.shape[d] > 1;
+  bool by_rows = (!base.present() || base.dense) && y.dense && d == y.rank - 1 && index.shape[d] > 1;
   for (int k = 0; k < d; k++) by_rows &= index.shape[k] == y.shape[k];
   Status s;
   if (!by_rows)

@@ -22,6 +22,8 @@ Status gelu(const Call& c, const GeluAttrs& a);                       // x
 Status gelu_backward(const Call& c, const GeluAttrs& a);              // g, x
 
 Status copy(const Call& c, const NoAttrs&);
+Status cat(const Call& c, const DimAttrs& a);
+bool cat_accepts(const Call& c, const void*);
 Status fill(const Call& c, const FillAttrs& a);
 Status iota(const Call& c, const IotaAttrs& a);
 Status tril(const Call& c, const TriangleAttrs& a);

@@ -2,6 +2,9 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "backends/common/loops.h"
 #include "core/parallel.h"
@@ -10,10 +13,11 @@ namespace fovea::cpu {
 
 inline constexpr int64_t kRowGrain = 1 << 12;  // elements of rows that are worth a thread
 
+typedef long long Sixteen __attribute__((vector_size(16)));  // bytes
+
 // memcpy, but for ranges that lie differently in their cache lines: those the C library copies by `rep movsb`, which
 // some CPUs (Zen 3) do at a tenth of the speed.
 inline void copy_row(void* to, const void* from, size_t bytes) {
-  typedef char Sixteen __attribute__((vector_size(16)));
   char* y = static_cast<char*>(to);
   const char* x = static_cast<const char*>(from);
   if ((uintptr_t(y) - uintptr_t(x)) % 64 == 0 || bytes < 1024) return void(std::memcpy(y, x, bytes));
@@ -27,6 +31,29 @@ inline void copy_row(void* to, const void* from, size_t bytes) {
   }
   std::memcpy(y + i, x + i, bytes - i);
 }
+
+// Past the caches into memory: what is larger than they are is not read before it is overwritten, and leaves them to
+// others. A piece of work that has done so ends with stream_fence().
+#if defined(__x86_64__)
+inline void stream_row(void* to, const void* from, size_t bytes) {
+  char* y = static_cast<char*>(to);
+  const char* x = static_cast<const char*>(from);
+  size_t i = std::min<size_t>(-uintptr_t(y) % 64, bytes);
+  std::memcpy(y, x, i);
+  for (; i + 64 <= bytes; i += 64)
+    for (size_t k = i; k < i + 64; k += 16) {
+      Sixteen v;
+      std::memcpy(&v, x + k, 16);
+      _mm_stream_si128(reinterpret_cast<__m128i*>(y + k), v);
+    }
+  std::memcpy(y + i, x + i, bytes - i);
+}
+inline void stream_fence() { _mm_sfence(); }
+#else
+inline void stream_row(void* to, const void* from, size_t bytes) { copy_row(to, from, bytes); }
+inline void stream_fence() {}
+#endif
+inline auto row_copy(int64_t bytes_of_all) { return bytes_of_all >= int64_t(1) << 24 ? stream_row : copy_row; }
 
 // The last `tail` axes of v are one dense row.
 inline bool rows_dense(const View& v, int tail) {
@@ -43,31 +70,34 @@ inline int64_t row_size(const View& v, int tail) {
   return n;
 }
 
+// f(at, begin, end, row): of the row whose first elements lie at[k] from the data of view k, those from `begin` to
+// `end`; `row` counts in row-major order. Threads share the elements of all rows, `grain` or more each.
+template <int N, class F> void share_elements(const Loops<N>& loops, int64_t grain, F&& f) {
+  const int64_t inner = loops.inner();
+  parallel_for(0, loops.rows() * inner, grain, [&](int64_t b, int64_t e) {
+    int64_t row = b / inner;
+    loops.run(row, (e + inner - 1) / inner, [&](const int64_t* at, int64_t n) {
+      f(at, std::max<int64_t>(b - row * inner, 0), std::min(e - row * inner, n), row);
+      row++;
+    });
+    stream_fence();
+  });
+}
+
 // f(at, row) for every index of the first `lead` axes, which all views share: at[k] is where the row of v[k] begins,
 // counted from its data, row counts in row-major order. `size`: elements of a row, for the threads.
 template <int N, class F> void for_rows(const View* const (&v)[N], int lead, int64_t size, F&& f) {
   const int64_t* strides[N];
   for (int k = 0; k < N; k++) strides[k] = v[k]->strides;
   const Loops<N> loops(lead, v[0]->shape, strides);
-  const int64_t inner = loops.inner(), rows = loops.rows();
-  auto cut = [&](const int64_t* at, int64_t begin, int64_t end, int64_t first) {
-    for (int64_t i = begin; i < end; i++) {
-      int64_t here[N];
-      for (int k = 0; k < N; k++) here[k] = at[k] + i * loops.step(k);
-      f(here, first + i);
-    }
-  };
-  if (rows == 1) {
-    const int64_t zero[N] = {};
-    parallel_for(0, inner, std::max<int64_t>(kRowGrain / std::max<int64_t>(size, 1), 1),
-                 [&](int64_t b, int64_t e) { cut(zero, b, e, 0); });
-  } else if (rows > 0) {
-    parallel_for(0, rows, std::max<int64_t>(kRowGrain / std::max<int64_t>(size * inner, 1), 1),
-                 [&](int64_t b, int64_t e) {
-                   int64_t row = b;
-                   loops.run(b, e, [&](const int64_t* at, int64_t n) { cut(at, 0, n, row++ * n); });
+  share_elements(loops, std::max<int64_t>(kRowGrain / std::max<int64_t>(size, 1), 1),
+                 [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
+                   for (int64_t i = begin; i < end; i++) {
+                     int64_t here[N];
+                     for (int k = 0; k < N; k++) here[k] = at[k] + i * loops.step(k);
+                     f(here, row * loops.inner() + i);
+                   }
                  });
-  }
 }
 
 }  // namespace fovea::cpu

@@ -1,5 +1,7 @@
 // What backward() and grad() promise: sums, freeing, retaining, higher orders, and what is left after a throw.
 #include "autograd/op_def.h"
+#include "autograd/ops/view.h"
+#include "core/random.h"
 #include "tests/autograd/engine_helpers.h"
 
 using namespace fovea;
@@ -236,3 +238,40 @@ TEST_CASE("broadcasting is summed back, whatever the ranks") {
 }
 
 }  // namespace
+
+// More tensors than the engine lays together at once, each cut at random: slices that meet, overlap, leave gaps, step
+// and run backwards, along both axes.
+TEST_CASE("slices of leaves, of inner tensors and of targets give the sum of their parts") {
+  constexpr int64_t kRows = 7, kColumns = 5;
+  uint64_t drawn = 0;
+  auto upto = [&](int64_t n) { return int64_t(random_bits(3, 1, drawn++) % uint64_t(n + 1)); };
+  for (int round = 0; round < 40; round++) {
+    std::vector<Tensor> leaves, cut;
+    std::vector<std::vector<double>> expected;
+    for (int k = 0; k < 6; k++) {
+      leaves.push_back(ones({kRows, kColumns}, {.dtype = f64}).requires_grad_());
+      cut.push_back(k % 2 ? leaves.back() : leaves.back() * 1.0);
+      expected.emplace_back(size_t(kRows * kColumns), 0.0);
+    }
+    Tensor loss = zeros({}, {.dtype = f64});
+    for (int i = 0, n = int(upto(20)) + 1; i < n; i++) {
+      const size_t k = size_t(upto(5));
+      const int d = int(upto(1));
+      const int64_t size = d ? kColumns : kRows, step = 1 + upto(1) * upto(2), way = upto(2) ? step : -step;
+      const int64_t first = upto(size), last = first + upto(size - first);  // in either direction
+      const double weight = i + 1;
+      std::optional<int64_t> stop = way > 0 ? std::optional(last) : std::nullopt;
+      if (way < 0 && first > 0) stop = first - 1;
+      loss = loss + sum(slice(cut[k], d, {.start = way > 0 ? first : last, .stop = stop, .step = way})) * weight;
+      const Tensor seen = slice(reshape(arange(kRows * kColumns), {kRows, kColumns}), d,
+                                {.start = way > 0 ? first : last, .stop = stop, .step = way});
+      for (double at : seen.to_vector<double>()) expected[k][size_t(at)] += weight;
+    }
+    if (round % 2) loss.backward();
+    std::vector<Tensor> g = round % 2 ? std::vector<Tensor>() : grad({loss}, leaves, {}, {.allow_unused = true});
+    for (size_t k = 0; k < 6; k++) {
+      const Tensor mine = round % 2 ? leaves[k].grad() : g[k];
+      CHECK((mine.defined() ? mine.to_vector<double>() : std::vector<double>(kRows * kColumns)) == expected[k]);
+    }
+  }
+}

@@ -356,9 +356,9 @@ TEST_CASE("whole numbers, booleans and tests of numbers are the reference's, wit
       };
       agree(cpu::select, ref::select, 0, false);
       in.erase(in.begin());
-      for (Binary k :
-           {Binary::add, Binary::sub, Binary::mul, Binary::maximum, Binary::minimum, Binary::eq, Binary::ne, Binary::lt,
-            Binary::le, Binary::gt, Binary::ge, Binary::logical_and, Binary::logical_or, Binary::logical_xor})
+      for (Binary k : {Binary::add, Binary::sub, Binary::mul, Binary::maximum, Binary::minimum, Binary::eq, Binary::ne,
+                       Binary::lt, Binary::le, Binary::gt, Binary::ge, Binary::logical_and, Binary::logical_or,
+                       Binary::logical_xor, Binary::bitwise_and, Binary::bitwise_or, Binary::bitwise_xor})
         if (!is_floating(t) && formulas::defined(k, t))
           agree(cpu::binary, ref::binary, uint8_t(k), formulas::gives_bool(k));
       for (Unary k : {Unary::logical_not, Unary::isnan, Unary::isinf, Unary::isfinite})
