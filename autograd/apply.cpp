@@ -71,16 +71,6 @@ bool infer_elementwise(const OpRow& r, const View* const* in, int inputs, Meta& 
   return differ;
 }
 
-int category(DType t) { return t == boolean ? 0 : is_floating(t) ? 2 : 1; }
-
-// Of two groups of operands the first decides, unless the second is of a higher kind.
-DType combine(DType high, bool has_high, DType low, bool has_low) {
-  if (!has_high) return low;
-  if (!has_low || category(high) == 2) return high;
-  if (category(low) > category(high)) return category(high) == 0 ? low : promote(high, low);
-  return high;
-}
-
 template <int N>
 [[gnu::always_inline]] inline Tensor record_same_shape(ThreadState& s, const OpRow& r, const OpDef& def,
                                                        const Tensor* const (&in)[N], Array&& out,
@@ -215,12 +205,31 @@ void apply_typed(ThreadState& s, int id, const OpRow& r, const Tensor* const* x,
   if (recording) record(s, r, def, x, inputs, attrs, where, out);
 }
 
-// Elementwise rows promote; the casts are recorded.
+// Inputs of an elementwise row that scale others, as bits.
+uint32_t scales(int id) {
+  switch (id) {
+    case op::mul:
+    case op::div:
+    case op::floor_divide:
+    case op::trunc_divide: return in(0) | in(1);
+    case op::lerp: return in(2);
+    case op::addcmul: return in(1) | in(2);
+    default: return 0;
+  }
+}
+
+bool is_half(DType t) { return t == bf16 || t == f16; }
+
+// Elementwise rows promote; the casts are recorded. Scales without axes keep their digits and their size beside bf16
+// and f16: the row works in f32, its result is rounded once.
 constexpr int kMostPromoted = 4;
 void apply_promoted(ThreadState& s, int id, const OpRow& r, const Tensor* const* in, int inputs, int first,
                     std::source_location where, const void* attrs, Tensor* out) {
   DType t = result_type(in + first, inputs - first);
   if (r.result == Result::floating && !is_floating(t)) t = f32;
+  const DType own = t;
+  for (int i = 0; is_half(own) && i < inputs; i++)
+    if ((scales(id) >> i & 1) && in[i]->dim() == 0 && in[i]->dtype() != own && size_of(in[i]->dtype()) > 1) t = f32;
   Tensor cast[kMostPromoted];
   const Tensor* x[kMostPromoted];
   for (int i = 0; i < inputs; i++) {
@@ -230,6 +239,7 @@ void apply_promoted(ThreadState& s, int id, const OpRow& r, const Tensor* const*
     x[i] = &cast[i];
   }
   apply_typed(s, id, r, x, inputs, attrs, where, out);
+  if (t != own) out[0] = out[0].to(own, where);
 }
 
 void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
@@ -248,27 +258,12 @@ void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, 
 
 }  // namespace
 
-DType result_type(const Tensor* const* in, int n) {
-  DType group[3] = {f32, f32, f32};
-  bool has[3] = {};
-  for (int i = 0; i < n; i++) {
-    if (!in[i]->defined()) continue;
-    int g = in[i]->dim() > 0 ? 0 : in[i]->array().body()->weak ? 2 : 1;
-    DType t = in[i]->dtype();
-    if (is_dual(t)) return t;  // all floating operands are lifted together
-    group[g] = has[g] ? promote(group[g], t) : t;
-    has[g] = true;
-  }
-  DType low = combine(group[1], has[1], group[2], has[2]);
-  return combine(group[0], has[0], low, has[1] || has[2]);
-}
-
 namespace detail {
 
 void run_composition(const OpRow& r, const OpDef& def, const Tensor* const* in, int inputs, const void* attrs,
                      Tensor* out) {
   const DType t = r.elementwise ? in[r.no_gradient & 1]->dtype() : f32;
-  if ((t != bf16 && t != f16) || inputs > kMostPromoted) {
+  if (!is_half(t) || inputs > kMostPromoted) {
     Compose c{in, inputs, attrs, out};
     return def.compose(c);
   }
@@ -369,18 +364,12 @@ template <int N>
     like = &other;
     t = i64;
   }
-  // Factors and divisors of bf16 and f16 keep their digits, and whole ones their size beside u8 and its like.
-  const DType half = t;
+  // Scales of bf16 and f16 keep their digits (apply_promoted), and whole numbers their size beside u8 and its like.
   const double v = written.real();
-  const bool wide = (t == bf16 || t == f16) && (id == op::mul || id == op::div) && v == v && nearest(t, v) != v;
-  if (wide) [[unlikely]] {
-    other = like->to(f32, a.where());
-    like = &other;
-  }
+  const bool wide = is_half(t) && scales(id) && v == v && nearest(t, v) != v;
   if (wide || (row(id).result == Result::floating && !is_floating(t))) t = f32;
   number = (a.is_number() ? a : b).number_beside(t, d);
-  Tensor y = apply_elementwise<2>(id, {a.is_number() ? &number : like, b.is_number() ? &number : like}, a.where());
-  return wide ? y.to(half, a.where()) : y;
+  return apply_elementwise<2>(id, {a.is_number() ? &number : like, b.is_number() ? &number : like}, a.where());
 }
 
 }  // namespace

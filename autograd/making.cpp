@@ -1,4 +1,4 @@
-// Written numbers beside a dtype, and tensors made of them.
+// Written numbers beside a dtype, the dtype of several operands, and tensors made of numbers.
 #include <cmath>
 #include <cstdio>
 
@@ -41,6 +41,16 @@ Tensor filled(const char* name, const Shape& shape, Number value, const TensorOp
   throw;
 }
 
+int category(DType t) { return t == boolean ? 0 : is_floating(t) ? 2 : 1; }
+
+// Of two groups of operands the first decides, unless the second is of a higher kind.
+DType combine(DType high, bool has_high, DType low, bool has_low) {
+  if (!has_high) return low;
+  if (!has_low || category(high) == 2) return high;
+  if (category(low) > category(high)) return category(high) == 0 ? low : promote(high, low);
+  return high;
+}
+
 TensorOptions beside(const Tensor& x, const TensorOptions& o) { return {o.dtype, o.device, o.requires_grad, x}; }
 
 }  // namespace
@@ -64,6 +74,21 @@ bool holds(DType t, const Number& n) {
 void check_holds(DType t, const Number& n) {
   if (holds(t, n)) return;
   throw ValueError(text_of(n) + " is no number of " + name_of(t) + ". Clamp it, or choose a wider dtype");
+}
+
+DType result_type(const Tensor* const* in, int n) {
+  DType group[3] = {f32, f32, f32};
+  bool has[3] = {};
+  for (int i = 0; i < n; i++) {
+    if (!in[i]->defined()) continue;
+    int g = in[i]->dim() > 0 ? 0 : in[i]->array().body()->weak ? 2 : 1;
+    DType t = in[i]->dtype();
+    if (is_dual(t)) return t;  // all floating operands are lifted together
+    group[g] = has[g] ? promote(group[g], t) : t;
+    has[g] = true;
+  }
+  DType low = combine(group[1], has[1], group[2], has[2]);
+  return combine(group[0], has[0], low, has[1] || has[2]);
 }
 
 Tensor Operand::element_beside(DType other, Device device) const {

@@ -97,6 +97,7 @@ Tensor from_nested(const Nested& list, const TensorOptions& o) {
   Shape shape;
   std::vector<Number> numbers;
   flatten(list, 0, shape, numbers);
+  for (const Number& n : numbers) check_holds(o.the_dtype(), n);
   if (is_floating(o.the_dtype())) {
     std::vector<double> v;
     for (const Number& n : numbers) v.push_back(n.real());

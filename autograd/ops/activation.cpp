@@ -10,6 +10,8 @@
 namespace fovea {
 namespace {
 
+constexpr double kSqrtHalf = 0.70710678118654752440, kGeluScale = 0.79788456080286535588 /* sqrt(2/pi) */,
+                 kGeluCubic = 0.044715;
 constexpr double kSeluScale = 1.0507009873554804934, kSeluAlpha = 1.6732632423543772848;
 
 // An activation is value(x, attributes); the gradient of its row is a row of its own, slope(g, x, attributes), so that
@@ -61,6 +63,24 @@ void define_activation_ops() {
       [](T g, T x, None) {
         Tensor s = sigmoid(x);
         return g * s * (x * (1 - s) + 1);
+      });
+  activation<op::gelu, op::gelu_backward>(
+      "x Phi(x)",
+      [](T x, const GeluAttrs& a) {
+        if (a.approximate == Gelu::none) return x * 0.5 * (erf(x * kSqrtHalf) + 1);
+        // 1/2 (1 + tanh u) = sigmoid(2u), exact in both tails
+        return x * sigmoid((x + square(x) * x * kGeluCubic) * (2 * kGeluScale));
+      },
+      [](T g, T x, const GeluAttrs& a) {
+        if (a.approximate == Gelu::none) {
+          Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
+          return g * (cdf + x * pdf);
+        }
+        // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows.
+        Tensor z = minimum(maximum(x, -16.0), 16.0);
+        Tensor s = sigmoid((z + square(z) * z * kGeluCubic) * (2 * kGeluScale));
+        Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
+        return g * (s + z * s * (1.0 - s) * slope);
       });
   activation<op::mish, op::mish_backward>(
       "x tanh(softplus(x))", [](T x, None) { return x * tanh(log_one_plus_exp(x)); },
@@ -143,6 +163,7 @@ Tensor softplus(const Operand& x, double beta, double threshold) {
 Tensor leaky_relu(const Operand& x, double negative_slope) {
   return detail::apply_to_one<op::leaky_relu>(x, {negative_slope});
 }
+Tensor gelu(const Operand& x, GeluOptions o) { return detail::apply_to_one<op::gelu>(x, {o.approximate}); }
 Tensor elu(const Operand& x, double alpha) { return detail::apply_to_one<op::elu>(x, {alpha}); }
 
 }  // namespace fovea

@@ -13,9 +13,6 @@
 namespace fovea {
 namespace {
 
-constexpr double kSqrtHalf = 0.70710678118654752440, kGeluScale = 0.79788456080286535588 /* sqrt(2/pi) */,
-                 kGeluCubic = 0.044715;
-
 void rule(op::Id id, const char* doc, void (*backward)(Backward&)) {
   define(id, {.doc = doc, .gradient = Gradient::backward, .backward = backward});
 }
@@ -62,29 +59,6 @@ template <op::Id backward> void by_result(Backward& b) {
 }
 void result_rule(op::Id id, void (*compose)(Compose&)) {
   define(id, {.doc = "g times the slope, from the result", .compose = compose, .gradient = Gradient::derived});
-}
-
-void gelu_compose(Compose& c) {
-  const Tensor& x = c.x(0);
-  if (c.attrs<GeluAttrs>().approximate == Gelu::none) c.out[0] = x * 0.5 * (erf(x * kSqrtHalf) + 1);
-  else
-    c.out[0] = x * sigmoid((x + square(x) * x * kGeluCubic) *
-                           (2 * kGeluScale));  // 1/2 (1 + tanh u) = sigmoid(2u), exact in both tails
-}
-
-// g times d gelu / dx.
-void gelu_backward_compose(Compose& c) {
-  const Tensor &g = c.x(0), &x = c.x(1);
-  if (c.attrs<GeluAttrs>().approximate == Gelu::none) {
-    Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
-    c.out[0] = g * (cdf + x * pdf);
-  } else {
-    // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows.
-    Tensor z = minimum(maximum(x, -16.0), 16.0);
-    Tensor s = sigmoid((z + square(z) * z * kGeluCubic) * (2 * kGeluScale));
-    Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
-    c.out[0] = g * (s + z * s * (1.0 - s) * slope);
-  }
 }
 
 void check_device(const ToDeviceAttrs& a) {
@@ -156,8 +130,10 @@ void define_elementwise_ops() {
       Tensor e = b.x(1);
       b.add(0, where(eq(e, 0), 0.0, b.g() * e * pow(x, e - 1)));
     }
-    if (b.needs(1))
-      b.add(1, where(eq(x, 0), 0.0, b.g() * b.y() * log(where(eq(x, 0), 1.0, x))));  // a^b log a, and 0 at a = 0
+    if (b.needs(1)) {  // a^b log a, and its limit 0 at a = 0 where a^b is finite there
+      Tensor zero = logical_and(eq(x, 0), isfinite(b.y()));
+      b.add(1, where(zero, 0.0, b.g() * b.y() * log(where(zero, 1.0, x))));
+    }
   });
   rule(op::maximum, "the larger, NaN if either is", [](Backward& b) { extremum_backward(b, true); });
   rule(op::minimum, "the smaller, NaN if either is", [](Backward& b) { extremum_backward(b, false); });
@@ -270,15 +246,9 @@ void define_elementwise_ops() {
                          .backward = [](Backward& b) { b.add(0, to_device(b.g(), b.device(0))); }});
   rule(op::contiguous, "a dense copy", [](Backward& b) { b.add(0, b.g()); });
 
-  define(op::gelu,
-         {.doc = "x Phi(x)", .compose = gelu_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
-            Tensor g = b.g(), x = b.x(0);
-            b.add(0, apply<op::gelu_backward, 2>({&g, &x}, b.attrs<GeluAttrs>(), std::source_location::current()));
-          }});
   result_rule(op::tanh_backward, [](Compose& c) { c.out[0] = c.x(0) * (1.0 - square(c.x(1))); });
   result_rule(op::sigmoid_backward, [](Compose& c) { c.out[0] = c.x(0) * c.x(1) * (1.0 - c.x(1)); });
   result_rule(op::relu_backward, [](Compose& c) { c.out[0] = where(c.x(1) > 0, c.x(0), 0.0); });
-  define(op::gelu_backward, {.doc = "g gelu'(x)", .compose = gelu_backward_compose, .gradient = Gradient::derived});
 }
 
 Tensor where(const Operand& condition, const Operand& a, const Operand& b) try {
@@ -316,21 +286,29 @@ Tensor to_device(const Operand& x, Device d) {
 
 Tensor lerp(const Operand& a, const Operand& b, const Operand& weight) {
   const Tensor &x = detail::tensor_of(a, "lerp"), &y = detail::tensor_of(b, "lerp");
-  Tensor w = weight.is_number() ? weight.number_beside(x.dtype(), x.device()) : weight.tensor();
+  const DType t = is_floating(x.dtype()) ? acc_dtype(x.dtype()) : x.dtype();
+  Tensor w = weight.is_number() ? weight.number_beside(t, x.device()) : weight.tensor();
   return apply<op::lerp, 3>({&x, &y, &w}, {}, a.where());
 }
 
 Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, Number value) {
-  const Tensor* in[3];
-  bool row = true;  // floating tensors; whole numbers keep their dtype as the operators do
-  for (int i = 0; const Operand* o : {&x, &a, &b}) {
-    in[i] = o->is_number() ? nullptr : o->pointer();
-    row = row && in[i] && in[i]->defined() && is_floating(in[i]->dtype());
-    i++;
+  const Operand* given[3] = {&x, &a, &b};
+  const Tensor* in[3] = {x.pointer(), a.pointer(), b.pointer()};
+  Device d = default_device();
+  for (const Tensor* t : in)
+    if (t && t->defined()) d = t->device();
+  Tensor number[3];
+  DType t = boolean;  // of the three; numbers are made for themselves first, then beside it
+  for (int pass = 0; pass < 2; pass++) {
+    for (int i = 0; i < 3; i++)
+      if (given[i]->is_number()) in[i] = &(number[i] = given[i]->number_beside(t, d));
+    t = result_type(in, 3);
+    if (is_floating(t)) t = acc_dtype(t);
   }
-  if (row) return apply<op::addcmul, 3>({in[0], in[1], in[2]}, {value.real()}, x.where());
+  if (is_floating(t)) return apply<op::addcmul, 3>({in[0], in[1], in[2]}, {value.real()}, x.where());
   CallScope call("addcmul", x.where());
-  return x + (value.real() == 1 ? a * b : a * b * value);
+  Tensor product = in[1]->to(t) * in[2]->to(t);
+  return in[0]->to(t) + (value.real() == 1 ? product : product * value);
 }
 
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max) {
@@ -410,7 +388,5 @@ Tensor round(const Operand& x, RoundOptions o) {
     return where(isfinite(scaled), round(scaled) / ten, w.detach()).to(t.dtype());
   });
 }
-
-Tensor gelu(const Operand& x, GeluOptions o) { return detail::apply_to_one<op::gelu>(x, {o.approximate}); }
 
 }  // namespace fovea

@@ -157,7 +157,7 @@ Tensor pair_terms(const PairLossAttrs& a, const Tensor& x, const Tensor& t) {
   if (a.kind == PairLoss::absolute) return abs(d);
   // One formula for all parts, without a branch that overflows, and smooth at 0.
   Tensor near = maximum(minimum(d, a.delta), -a.delta);
-  return near * (d - near * 0.5) * a.scale;
+  return near * a.scale * (d - near * 0.5);
 }
 // The derivative of the terms by x.
 Tensor pair_slopes(const PairLossAttrs& a, const Tensor& x, const Tensor& t) {
@@ -212,18 +212,22 @@ void pair_loss_backward(Backward& b) {
   if (b.needs(1)) b.add(1, linear ? (detail::wide(x) * -of_each(g, a, x.numel())).to(x.dtype()) : -dx);
 }
 
-// input and target broadcast together. Whole numbers and numbers beside tensors take the formula.
-Tensor pair_loss(const char* name, const Operand& input, const Operand& target, const PairLossAttrs& a) {
+// input and target broadcast together, and then promote. Whole numbers and numbers beside tensors take the formula.
+Tensor pair_loss(const char* name, const Operand& input, const Operand& target, PairLossAttrs a) {
+  auto fit_scale = [&a](DType t) {  // 1 / beta beyond the dtype: no difference is that near
+    if (!std::isfinite(nearest(acc_dtype(t), a.scale))) a.kind = PairLoss::absolute;
+  };
   if (!input.is_number() && !target.is_number()) {
     const Tensor &x = detail::tensor_of(input, name), &t = detail::tensor_of(target, name);
-    const Tensor* both[2] = {&x, &t};
-    if (const DType own = result_type(both, 2); is_floating(own)) {
+    if (const DType own = promote(x.dtype(), t.dtype()); is_floating(own)) {
+      fit_scale(own);
       const Shape shape = broadcast(x.shape(), t.shape());
       Tensor u = expand(x.to(own), shape), v = expand(t.to(own), shape);
       return apply<op::pair_loss, 2>({&u, &v}, a, input.where());
     }
   }
   Tensor d = sub(input, target);
+  fit_scale(d.dtype());
   return reduced(pair_terms(a, d, zeros({}, {.dtype = d.dtype(), .like = d})), a.reduction);
 }
 
@@ -343,8 +347,7 @@ Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim, Cosi
   return detail::called("cosine_similarity", x1.where(), [&] {
     const Tensor &a = detail::tensor_of(x1, "cosine_similarity"), &b = detail::tensor_of(x2, "cosine_similarity");
     if (!(o.eps > 0)) throw ValueError("eps is " + std::to_string(o.eps) + " (expected more than 0)");
-    const Tensor* both[2] = {&a, &b};
-    const DType own = result_type(both, 2), t = acc_dtype(own);
+    const DType own = promote(a.dtype(), b.dtype()), t = acc_dtype(own);
     if (!is_floating(own))
       throw DTypeError(std::string("x1 and x2 are ") + name_of(own) + " (expected a floating dtype)");
     Shape shape = broadcast(a.shape(), b.shape());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "autograd/ops/checks.h"
@@ -73,6 +74,14 @@ struct Plan {
   Tensor bits(const Shape& shape) const { return bits_of(draw, shape); }
   Tensor done(const Tensor& x) const { return requires_grad ? x.requires_grad_() : x; }
 };
+
+// The largest number of the dtype that is less than v.
+double below(DType t, double v) {
+  double y = nearest(t, v);
+  for (double step = std::max(std::abs(v) * 0x1p-60, std::numeric_limits<double>::denorm_min()); y >= v; step *= 2)
+    y = nearest(t, v - step);
+  return y;
+}
 
 Tensor uniform_numbers(const Plan& p, const Shape& shape) { return uniform_from(p.bits(shape), p.dtype); }
 
@@ -214,10 +223,16 @@ Tensor uniform(const Shape& shape, double low, double high, const RandomOptions&
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("uniform");
-  if (!(low <= high) || !std::isfinite(high - low))
+  bool fits = low <= high;
+  for (double v : {low, high, high - low}) fits &= std::isfinite(nearest(p.dtype, v));
+  if (!fits)
     throw ValueError("uniform: low " + std::to_string(low) + ", high " + std::to_string(high) +
-                     " (expected finite numbers, low <= high)");
-  return p.done(uniform_numbers(p, shape) * (high - low) + low);
+                     " (expected low <= high, and both and high - low finite in " + name_of(p.dtype) + ")");
+  Tensor u = uniform_numbers(p, shape);
+  if (low == 0 && high == 1) return p.done(u);
+  // Neither sum nor rounding may reach the upper bound.
+  const double most = std::max(below(p.dtype, high), nearest(p.dtype, low));
+  return p.done(clamp(detail::wide(u) * (high - low) + low, {}, most).to(p.dtype));
 } catch (Error& e) {
   detail::locate(e, "uniform", where);
   throw;

@@ -255,7 +255,10 @@ Tensor mean(const Operand& x, const Shape& dim, SumOptions o) {
   if (o.dtype && !is_floating(*o.dtype))
     detail::fail<DTypeError>("mean", x.where(),
                              std::string("dtype is ") + name_of(*o.dtype) + " (expected a floating one)");
-  if (!o.dtype && !x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype())) o.dtype = f32;
+  if (!x.is_number() && x.tensor().defined() && !is_floating(x.tensor().dtype()))
+    return detail::called("mean", x.where(), [&] {
+      return reduce_op<op::mean>(x.tensor().to(f64), dim, {o.keepdim}).to(o.dtype.value_or(f32));
+    });
   return reduce_op<op::mean>("mean", x, dim, o);
 }
 Tensor prod(const Operand& x, const Shape& dim, SumOptions o) { return reduce_op<op::prod>("prod", x, dim, o); }

@@ -11,6 +11,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
+#include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
@@ -140,6 +141,70 @@ TEST_CASE("a number keeps its size and digits beside u8, f16 and bf16 where the 
   }
 }
 
+TEST_CASE("a 0-dim tensor keeps its size and digits beside f16 and bf16 where it scales them, as a number does") {
+  for (DType wide : {f32, f64}) {
+    Tensor h({1e-3, 2.0}, {.dtype = f16, .requires_grad = true});
+    Tensor s = full({}, 65536.0, {.dtype = wide, .requires_grad = true});
+    for (const Tensor& y : {h * s, s * h}) {
+      CHECK(y.dtype() == f16);
+      CHECK(y.to_vector<float>() == std::vector<float>{65.5625f, INFINITY});
+    }
+    CHECK((Tensor({3, 100}, {.dtype = f16}) / s).to_vector<float>() == std::vector<float>{0x1.8p-15f, 0x1.9p-10f});
+    sum((h * s)[0]).backward();
+    CHECK(s.grad().dtype() == wide);
+    CHECK(h.grad().dtype() == f16);
+    CHECK(s.grad().item<float>() == h[0].item<float>());
+  }
+  CHECK((Tensor({0.5}, {.dtype = f16}) * full({}, 100000)).item() == 49984);
+  for (DType t : {f16, bf16}) {
+    Tensor x = arange(1, 400, {.dtype = t}) / 32, tenth = full({}, 0.1);
+    const std::vector<float> digits = floor_divide(x.to(f32), 0.1).to(t).to_vector<float>();
+    const std::vector<float> cut = trunc(x.to(f32) / 0.1).to(t).to_vector<float>();
+    CHECK(floor_divide(x, 0.1).to_vector<float>() == digits);
+    CHECK(floor_divide(x, tenth).to_vector<float>() == digits);
+    CHECK(div(x, tenth, {.rounding_mode = Rounding::floor}).to_vector<float>() == digits);
+    CHECK(div(x, tenth, {.rounding_mode = Rounding::trunc}).to_vector<float>() == cut);
+    CHECK((x + tenth).to_vector<float>() == (x + tenth.to(t)).to_vector<float>());  // but not where it is added
+  }
+}
+
+TEST_CASE("lerp's weight and addcmul's factors keep their digits beside halves") {
+  Tensor a({1000}, {.dtype = bf16}), b({0}, {.dtype = bf16}), c({10000}, {.dtype = f16}), d({0}, {.dtype = f16});
+  CHECK(lerp(a, b, 0.999).dtype() == bf16);
+  CHECK(lerp(a, b, 0.999).item() == 1);
+  CHECK(lerp(a, b, full({}, 0.999)).item() == 1);
+  CHECK(lerp(c, d, 0.99999).item<float>() == lerp(c.to(f32), d.to(f32), 0.99999).to(f16).item<float>());
+  CHECK(addcmul(d, Tensor({1e-3}, {.dtype = f16}), 65536).item() == 65.5625);
+}
+
+TEST_CASE("addcmul promotes its three operands together") {
+  auto of = [](double v, DType t, const Shape& shape) { return full(shape, v, {.dtype = t}); };
+  auto is = [](const Tensor& y, DType t, double v) {
+    INFO(y.to_string());
+    CHECK(y.dtype() == t);
+    CHECK(max(y).item() == v);
+  };
+  is(addcmul(of(1, f64, {}), of(1, i8, {2}), of(1, f16, {})), f64, 2);
+  is(addcmul(of(1, f16, {1}), of(1, i32, {1}), of(1, bf16, {})), f16, 2);
+  is(addcmul(of(1, i8, {1}), of(1, boolean, {1}), of(1, boolean, {1}), 2), i8, 3);
+  is(addcmul(of(0, f64, {1}), of(3, i8, {1}), of(0.1, f32, {1})), f64, 3 * double(0.1f));
+  is(addcmul(of(0, f64, {1}), of(3, f64, {1}), 0.1), f64, 3 * 0.1);
+  is(addcmul(of(1, f32, {1}), 2, 3, 0.5), f32, 4);
+  is(addcmul(of(1, i64, {1}), 2, 3, 2), i64, 13);
+}
+
+TEST_CASE("losses of two dtypes promote after their shapes broadcast") {
+  const std::pair<DType, DType> kinds[] = {{f32, f64}, {f64, f32}, {f32, f16}, {f16, bf16}};
+  for (auto [x, t] : kinds)
+    for (const Shape& shape : {Shape{}, Shape{1}})
+      for (const Shape& other : {Shape{}, Shape{1}}) {
+        Tensor a = ones(shape, {.dtype = x}), b = ones(other, {.dtype = t});
+        for (const Tensor& y :
+             {mse_loss(a, b), l1_loss(a, b), huber_loss(a, b), smooth_l1_loss(a, b), cosine_similarity(a, b, 0)})
+          CHECK(y.dtype() == promote(x, t));
+      }
+}
+
 TEST_CASE("a number that the dtype has not is refused where it would be written") {
   Tensor u = Tensor::of<uint8_t>({1, 2}), h = full({2}, 1, {.dtype = f16}), m = Tensor::of({true, false});
   auto refused = [](const std::string& number, auto&& f) {
@@ -153,6 +218,9 @@ TEST_CASE("a number that the dtype has not is refused where it would be written"
   refused("1.84467441e+19", [&] { full({1}, UINT64_MAX, {.dtype = i64}); });
   refused("1e+300", [&] { full({1}, 1e300, {.dtype = f32}); });
   refused("nan", [&] { full({1}, NAN, {.dtype = i32}); });
+  refused("1e+10", [&] { Tensor({1e10}, {.dtype = i32}); });
+  refused("300", [&] { Tensor({{1, 2}, {3, 300}}, {.dtype = u8}); });
+  refused("1e+39", [&] { Tensor({1e39}); });
   refused("300", [&] { masked_fill(u, m, 300); });
   refused("70000", [&] { masked_fill(h, m, 70000); });
   refused("300", [&] { where(m, u, 300); });
@@ -183,4 +251,6 @@ TEST_CASE("whole numbers stay exact") {
   Tensor odd = Tensor::of(std::vector<int64_t>{16777217}, {1, 1}), one = Tensor::of(std::vector<int64_t>{1}, {1, 1});
   CHECK(addmm(odd, odd, one, {.alpha = 2}).item<int64_t>() == 3 * 16777217);
   CHECK(addcmul(odd, odd, one, 2).item<int64_t>() == 3 * 16777217);
+  CHECK(mean(Tensor::of({16777217, -16777216})).item() == 0.5);
+  CHECK(mean(Tensor::of({16777217, -16777216}), {0}, {.dtype = f64}).item() == 0.5);
 }

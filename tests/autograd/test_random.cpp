@@ -170,12 +170,27 @@ TEST_CASE("a generator's state is two numbers: put back, it draws the same") {
   CHECK(rand({4}).to_vector<float>() != a);
 }
 
+TEST_CASE("uniform numbers never reach the upper bound, whatever the dtype rounds") {
+  const std::pair<double, double> ranges[] = {{100, 101}, {-1, 0}, {0, 0.3}, {-2048, -2047}, {1, 1 + 0x1p-20}, {3, 3}};
+  for (DType t : {bf16, f16, f32, f64})
+    for (auto [low, high] : ranges) {
+      INFO(std::string(name_of(t)), " ", low, " ", high);
+      Tensor x = uniform({20000}, low, high, {.dtype = t}).to(f64);
+      CHECK(amin(x).item() >= low);
+      CHECK(
+          (low == high ? amax(x).item() == low : amax(x).item() < high || full({}, low, {.dtype = t}).item() >= high));
+    }
+}
+
 TEST_CASE("what no generator can draw is refused") {
   CHECK_THROWS_AS(rand({2}, {.dtype = i64}), DTypeError);
   CHECK_THROWS_AS(randint(3, 3, {2}), ValueError);
   CHECK_THROWS_AS(normal(0, -1, {2}), ValueError);
   CHECK_THROWS_AS(uniform({2}, 1, 0), ValueError);
   CHECK_THROWS_AS(uniform({2}, 0, INFINITY), ValueError);
+  CHECK_THROWS_AS(uniform({2}, -3e38, 3e38), ValueError);
+  CHECK_THROWS_AS(uniform({2}, 0, 1e39), ValueError);
+  CHECK_THROWS_AS(uniform({2}, -60000, 60000, {.dtype = f16}), ValueError);
   CHECK_THROWS_AS(randperm(-1), ValueError);
   CHECK_THROWS_AS(bernoulli(Tensor({0.5, 1.5})), ValueError);
   CHECK_THROWS_AS(bernoulli(Tensor({NAN})), ValueError);

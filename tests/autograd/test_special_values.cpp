@@ -9,6 +9,7 @@
 #include "autograd/apply.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/loss.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
 
@@ -160,4 +161,26 @@ TEST_CASE("pitfall 47: sort puts NaN last in both directions and keeps equal one
     CHECK(argsort(x, 0).to_vector<int>() == std::vector<int>{4, 0, 2, 6, 3, 7, 1, 5});
     CHECK(argsort(x, 0, {.descending = true}).to_vector<int>() == std::vector<int>{7, 3, 0, 2, 6, 4, 1, 5});
   }
+}
+
+TEST_CASE("the slope of 0^b by b is its limit: -inf below 0, then 0") {
+  Tensor a({0, 0, 0, 0}), b = Tensor({-1, 0, 2, NAN}, {.requires_grad = true});
+  sum(pow(a, b)).backward();
+  const std::vector<float> g = b.grad().to_vector<float>();
+  CHECK(g[0] == -INFINITY);
+  CHECK((g[1] == 0 && g[2] == 0));
+  CHECK(std::isnan(g[3]));
+}
+
+TEST_CASE("smooth_l1_loss with the least of betas is l1_loss") {
+  for (DType t : {f32, f64, bf16})
+    for (double beta : {0x1p-126, 1e-42, 1e-300, 1e-310}) {
+      Tensor x = Tensor({2, -3, 1, 1e-5}, {.dtype = t, .requires_grad = true});
+      Tensor y = smooth_l1_loss(x, Tensor({1, 1, 1, 0}, {.dtype = t}), {Reduction::none, beta});
+      sum(y).backward();
+      INFO(std::string(name_of(t)), " ", beta, " ", y.to_string(), " ", x.grad().to_string());
+      CHECK(y.to_vector<float>() == abs(x.detach() - Tensor({1, 1, 1, 0}, {.dtype = t})).to_vector<float>());
+      CHECK(x.grad().to_vector<float>() == std::vector<float>{1, -1, 0, 1});
+    }
+  CHECK(smooth_l1_loss(Tensor({2}), 1, {.beta = 1e-300}).item() == 1);
 }
