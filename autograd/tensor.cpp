@@ -25,12 +25,14 @@ void check_differentiable(const Tensor& t, const char* what) {
 }
 
 // Fills `a`, where it is one number on the host without a kernel.
-void write_number(Array& a, double v) {
+void write_number(Array& a, Number v) {
   const View& to = a.view();
   const bool here = to.numel == 1 && on_host(to.device) && to.data;
-  if (here && to.dtype == f32) *to.as<float>() = float(v);
-  else if (here && to.dtype == f64) *to.as<double>() = v;
-  else fill(a, v);
+  if (here && to.dtype == f32) *to.as<float>() = float(v.real());
+  else if (here && to.dtype == f64) *to.as<double>() = v.real();
+  else if (here && to.dtype == i64) *to.as<int64_t>() = v.integer();
+  else if (is_floating(to.dtype)) fill(a, v.real());
+  else fill_integer(a, v.integer());
 }
 
 Tensor cotangent_for(const Tensor& out, const Tensor& given, const char* what, const Where& w) {
@@ -303,8 +305,7 @@ Tensor Operand::number_beside(DType other, Device device) const {
   if (number_.kind() == Number::floating && !is_floating(other)) t = f32;
   if (number_.kind() == Number::whole && other == boolean) t = i64;
   Array a = Array::empty(state(), Meta(t, device, {}));
-  if (is_floating(t)) write_number(a, number_.real());
-  else fill_integer(a, number_.integer());
+  write_number(a, number_);
   a.body()->weak = true;
   return Tensor(std::move(a));
 }

@@ -60,10 +60,10 @@ struct Targets {
   Targets(const Tensor& target, const Tensor& weights, DType t, const CrossEntropyAttrs& a) {
     valid = ne(target, a.ignore_index);
     index = where(valid, target, 0);
-    weight = weights.defined() ? gather(weights.to(t), 0, index) : ones(target.shape(), {.dtype = t, .like = target});
-    weight = where(valid, weight, 0.0);
+    weight = weights.defined() ? where(valid, gather(weights.to(t), 0, index), 0.0) : cast(valid, t);
+    if (a.reduction != Reduction::mean) return;
     // Nothing is divided by zero where no target counts; weights that add up to zero are the caller's.
-    if (a.reduction == Reduction::mean) divisor = where(any(valid), sum(weight), 1.0);
+    divisor = weights.defined() ? where(any(valid), sum(weight), 1.0) : clamp(sum(weight), 1);
   }
 };
 
@@ -306,8 +306,9 @@ Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOption
     CrossEntropyAttrs a{o.ignore_index, o.reduction, 0};
     check_classes(logs.array().view(), flat.array().view(), o.weight.defined() ? &o.weight.array().view() : nullptr, a);
     Targets t(flat, o.weight, logs.dtype(), a);
-    Tensor losses = -squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1) * t.weight;
-    Tensor loss = reduce_rows(where(t.valid, losses, 0.0), t, o.reduction);
+    Tensor chosen = squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1);
+    chosen = where(t.valid, chosen, 0.0);
+    Tensor loss = -reduce_rows(o.weight.defined() ? chosen * t.weight : chosen, t, o.reduction);
     return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
   });
 }
