@@ -57,10 +57,11 @@ struct Plan {
       if (!drop[d]) k++;
       if (x.shape[d] == 1) continue;
       if (x.strides[d] <= 0) return;
-      axes[n++] = {x.shape[d], x.strides[d], to, drop[d]};
+      int at = n++;  // from the smallest step in x to the largest
+      for (; at > 0 && axes[at - 1].x > x.strides[d]; at--) axes[at] = axes[at - 1];
+      axes[at] = {x.shape[d], x.strides[d], to, drop[d]};
     }
-    // From the smallest step in x to the largest; neighbours that lie one behind the other become one.
-    std::stable_sort(axes, axes + n, [](const Axis& a, const Axis& b) { return a.x < b.x; });
+    // Neighbours that lie one behind the other become one.
     int merged = 0;
     for (int i = 0; i < n; i++) {
       Axis* last = merged ? &axes[merged - 1] : nullptr;
