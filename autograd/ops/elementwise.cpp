@@ -286,7 +286,9 @@ Tensor to_device(const Operand& x, Device d) {
 
 Tensor lerp(const Operand& a, const Operand& b, const Operand& weight) {
   const Tensor &x = detail::tensor_of(a, "lerp"), &y = detail::tensor_of(b, "lerp");
-  const DType t = is_floating(x.dtype()) ? acc_dtype(x.dtype()) : x.dtype();
+  DType t = x.dtype();
+  if (weight.is_number() && is_floating(t) && nearest(t, weight.number().real()) != weight.number().real())
+    t = acc_dtype(t);  // it keeps its digits
   Tensor w = weight.is_number() ? weight.number_beside(t, x.device()) : weight.tensor();
   return apply<op::lerp, 3>({&x, &y, &w}, {}, a.where());
 }

@@ -1,6 +1,6 @@
 // Slots iota, copy, cat, fill, tril and triu: rows by memcpy, transposes tile by tile, with threads.
-// Of the casts those that models have, dense to dense: between f32 and halves, i64, i32 and booleans. The rest is the
-// reference's.
+// Of the casts those that models have, dense to dense: between f32 and halves, whole numbers, booleans and f64. The
+// rest is the reference's.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -161,7 +161,9 @@ template <class A, class B> bool cast_pair(const View& x, const View& y) {
 bool cast_dense(const View& x, const View& y) {
   return cast_pair<float, BFloat16>(x, y) || cast_pair<float, Float16>(x, y) || cast_pair<float, int64_t>(x, y) ||
          cast_pair<float, int32_t>(x, y) || cast_pair<float, bool>(x, y) || cast_pair<int64_t, int32_t>(x, y) ||
-         cast_pair<int64_t, bool>(x, y);
+         cast_pair<int64_t, bool>(x, y) || cast_pair<double, float>(x, y) || cast_pair<double, int64_t>(x, y) ||
+         cast_pair<double, int32_t>(x, y) || cast_pair<double, uint8_t>(x, y) || cast_pair<float, uint8_t>(x, y) ||
+         cast_pair<int64_t, uint8_t>(x, y);
 }
 
 }  // namespace
