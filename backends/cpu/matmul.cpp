@@ -41,8 +41,13 @@ template <class T> struct Batch {
   // Deterministic: our own kernel only, whose bits are the same for any number of threads.
   void run(void* scratch, bool deterministic) const {
     if (count == 0) return;
+    if (goes_to_onednn(deterministic)) {
+      if constexpr (!std::is_same_v<T, double>)
+        for (int64_t i = 0; i < count; i++) onednn::gemm(at(i), scratch);
+      return;
+    }
     if (!by_item()) {
-      for (int64_t i = 0; i < count; i++) whole(at(i), scratch, deterministic);
+      for (int64_t i = 0; i < count; i++) gemm(at(i), scratch);
       return;
     }
     int64_t bytes = slot_bytes(), n = slots(), work = count * g.m * g.n * g.k;
@@ -54,10 +59,9 @@ template <class T> struct Batch {
     parallel_for(0, n, std::max<int64_t>(n * kAlone / (work + 1), 1), items);
   }
 
-  static void whole(const Gemm<T>& g, void* scratch, bool deterministic) {
-    if constexpr (std::is_same_v<T, float>)
-      if (!deterministic && onednn::is_wanted(g)) return void(onednn::gemm(g));
-    gemm(g, scratch);
+  bool goes_to_onednn(bool deterministic) const {
+    if constexpr (!std::is_same_v<T, double>) return count > 0 && !by_item() && !deterministic && onednn::is_wanted(g);
+    return false;
   }
 
   static constexpr int64_t kMaxSlots = 64;  // pieces of a batch, whatever the threads: each has scratch of its own
@@ -134,11 +138,15 @@ Status outer_product(const Call& c) {
   return binary(product, {});
 }
 
-template <class T> int64_t scratch_of(const Batch<T>& p) { return p.count == 0 ? 0 : p.slots() * p.slot_bytes(); }
+template <class T> int64_t scratch_of(const Batch<T>& p, const Call& c) {
+  if constexpr (std::is_same_v<T, float>)
+    if (p.goes_to_onednn(c.deterministic)) return onednn::scratch(p.g);
+  return p.count == 0 ? 0 : p.slots() * p.slot_bytes();
+}
 
 // Products of bf16 that go as they are to oneDNN, which sums in f32; the others are computed in f32.
 bool is_native(const Batch<BFloat16>& p, const Call& c) {
-  return c.y().dtype == bf16 && !c.deterministic && p.count > 0 && !p.by_item() && onednn::is_wanted(p.g);
+  return c.y().dtype == bf16 && p.goes_to_onednn(c.deterministic);
 }
 
 Status matmul_wide(const Call& c, const NoAttrs&) {
@@ -146,24 +154,25 @@ Status matmul_wide(const Call& c, const NoAttrs&) {
   return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 int64_t matmul_wide_scratch(const Call& c, const void*) {
-  return c.x(0).dtype == f64 ? scratch_of(matmul_of<double>(c)) : scratch_of(matmul_of<float>(c));
+  return c.x(0).dtype == f64 ? scratch_of(matmul_of<double>(c), c) : scratch_of(matmul_of<float>(c), c);
 }
 
 Status linear_wide(const Call& c, const NoAttrs&) {
   return by_type(c.x(0).dtype, [&]<class T>() { return linear_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 int64_t linear_wide_scratch(const Call& c, const void*) {
-  return c.x(0).dtype == f64 ? scratch_of(linear_of<double>(c)) : scratch_of(linear_of<float>(c));
+  return c.x(0).dtype == f64 ? scratch_of(linear_of<double>(c), c) : scratch_of(linear_of<float>(c), c);
 }
 
 template <auto of, auto wide> Status product(const Call& c, const NoAttrs& a) {
   const Batch<BFloat16> p = of(c);
   if (!is_native(p, c)) return in_f32<wide>(c, a);
-  for (int64_t i = 0; i < p.count; i++) onednn::gemm(p.at(i));
+  for (int64_t i = 0; i < p.count; i++) onednn::gemm(p.at(i), c.scratch);
   return {};
 }
 template <auto of, auto wide_scratch> int64_t product_scratch(const Call& c, const void* a) {
-  return is_native(of(c), c) ? 0 : scratch_in_f32<wide_scratch>(c, a);
+  const Batch<BFloat16> p = of(c);
+  return is_native(p, c) ? onednn::scratch(p.g) : scratch_in_f32<wide_scratch>(c, a);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <unordered_map>
+#include <vector>
 
 #include "core/parallel.h"
 
@@ -44,35 +46,43 @@ bool multiplies_bf16() {
   return it_does && isa() == Isa::avx512;
 }
 
+constexpr int64_t kMost = 1 << 24;  // its 32-bit sums of sizes overflow somewhere above, and divide by zero
+
 // A dense side of every matrix, no gaps that overlap: what its descriptors can say.
 template <class T> bool takes(const Gemm<T>& g) {
   auto matrix = [](int64_t rows, int64_t columns, int64_t row, int64_t column) {
     return (column == 1 && row >= columns) || (row == 1 && column >= rows);
   };
   if (!std::is_same_v<T, float> && !multiplies_bf16()) return false;
+  for (int64_t size : {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row})
+    if (size > kMost) return false;
   return g.m > 0 && g.n > 0 && g.k > 0 && matrix(g.m, g.k, g.a_row, g.a_col) && matrix(g.k, g.n, g.b_row, g.b_col) &&
          g.c_col == 1 && g.c_row >= g.n;
 }
+
+constexpr int64_t kUnit = 16;  // rows or columns that are not cut
 
 const dnnl::engine& engine() {
   static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
   return e;
 }
 
-struct Plan {
-  Key key{};
+// One part of a product, with what oneDNN needs to compute it.
+struct Part {
   dnnl::matmul::primitive_desc desc;
   dnnl::matmul primitive;
-  memory a, b, c, bias;
-  std::unordered_map<int, memory> arguments;  // share the handles of the four
+  dnnl::stream stream{engine()};
+  memory a, b, c, bias, scratch;
+  std::unordered_map<int, memory> arguments;  // share the handles of the five
 
-  explicit Plan(const Key& k) : key(k) {
+  explicit Part(const Key& k) {
     auto matrix = [&](int64_t rows, int64_t columns, int64_t row, int64_t column) {
       return memory::desc({rows, columns}, k.kept, {row, column});
     };
     memory::desc da = matrix(k.m, k.k, k.a_row, k.a_col), db = matrix(k.k, k.n, k.b_row, k.b_col),
                  dc = matrix(k.m, k.n, k.c_row, 1), dbias = matrix(1, k.n, k.n, 1);
     dnnl::primitive_attr attr;
+    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // else each thread asks the system for its own, at any time
     if (k.add) {
       dnnl::post_ops post;
       post.append_sum(1);
@@ -82,28 +92,22 @@ struct Plan {
                   : dnnl::matmul::primitive_desc({da, db, dc}, attr, engine());
     primitive = dnnl::matmul(desc);
     a = memory(da, engine(), nullptr), b = memory(db, engine(), nullptr), c = memory(dc, engine(), nullptr);
-    arguments = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+    scratch = memory(desc.scratchpad_desc(), engine(), nullptr);
+    arguments = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}, {DNNL_ARG_SCRATCHPAD, scratch}};
     if (k.bias) bias = memory(dbias, engine(), nullptr), arguments.emplace(DNNL_ARG_BIAS, bias);
   }
-};
 
-// One thread's plans: a small hash table, a newcomer takes the place of whoever is there.
-struct Plans {
-  static constexpr size_t kPlaces = 256;
-  std::unique_ptr<Plan> places[kPlaces];
-  dnnl::stream stream{engine()};
+  int64_t scratch_bytes() const { return (int64_t(desc.scratchpad_desc().get_size()) + 63) / 64 * 64; }
 
-  Plan& of(const Key& k) {
-    std::unique_ptr<Plan>& place = places[k.hash() % kPlaces];
-    if (!place || !(place->key == k)) place = std::make_unique<Plan>(k);
-    return *place;
+  template <class T> void run(const Gemm<T>& g, char* work) {
+    scratch.set_data_handle(work);
+    a.set_data_handle(const_cast<T*>(g.a));
+    b.set_data_handle(const_cast<T*>(g.b));
+    c.set_data_handle(g.c);
+    if (g.bias) bias.set_data_handle(const_cast<T*>(g.bias));
+    primitive.execute(stream, arguments);
   }
 };
-Plans& plans() {
-  static thread_local std::unique_ptr<Plans> mine;
-  if (!mine) mine = std::make_unique<Plans>();
-  return *mine;
-}
 
 // oneDNN asks OpenMP how many threads there are, and shall find the one that calls it.
 struct Alone {
@@ -114,18 +118,62 @@ struct Alone {
 #endif
 };
 
-std::atomic<Use> wanted = Use::where_faster;
-
-template <class T> void alone(const Gemm<T>& g) {
-  Alone scope;
-  Plans& all = plans();
-  Plan& p = all.of(key_of(g));
-  p.a.set_data_handle(const_cast<T*>(g.a));
-  p.b.set_data_handle(const_cast<T*>(g.b));
-  p.c.set_data_handle(g.c);
-  if (g.bias) p.bias.set_data_handle(const_cast<T*>(g.bias));
-  p.primitive.execute(all.stream, p.arguments);
+// The bits of an element depend on the part that it is in, so who computes a part is decided at run time, but not where
+// the parts are cut.
+template <class T> int64_t parts_of(const Gemm<T>& g) {
+  constexpr int64_t kAlone = 300'000;  // multiply-adds that are not worth a thread
+  const int64_t units = (std::max(g.m, g.n) + kUnit - 1) / kUnit;
+  return std::clamp<int64_t>(g.m * g.n * g.k / kAlone, 1, std::min<int64_t>(thread_count(), units));
 }
+// Part i of the product, of `parts` along its longer side.
+template <class T> Gemm<T> part_of(const Gemm<T>& g, int64_t i, int64_t parts) {
+  const int64_t size = std::max(g.m, g.n), units = (size + kUnit - 1) / kUnit;
+  const int64_t first = units * i / parts * kUnit, count = std::min(units * (i + 1) / parts * kUnit, size) - first;
+  Gemm<T> part = g;
+  if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
+  else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
+  return part;
+}
+
+// A product's parts. They are made by the thread that asks for the product, so a later call allocates nothing, whoever
+// computes them.
+struct Plan {
+  Key key;
+  std::vector<Part> parts;
+  int64_t scratch_bytes = 0;  // of each part
+
+  template <class T> Plan(const Gemm<T>& g, const Key& k, int64_t n) : key(k) {
+    Alone scope;
+    parts.reserve(size_t(n));
+    for (int64_t i = 0; i < n; i++) {
+      parts.emplace_back(key_of(part_of(g, i, n)));
+      scratch_bytes = std::max(scratch_bytes, parts.back().scratch_bytes());
+    }
+  }
+};
+
+// The calling thread's plan for so many parts (0: as it is), in one of a few places of a hash table; a newcomer takes a
+// free one or the place of the first.
+template <class T> Plan& plan_of(const Gemm<T>& g, int64_t parts = 0) {
+  constexpr size_t kPlaces = 256, kNear = 8;
+  static thread_local std::vector<std::unique_ptr<Plan>> places(kPlaces);
+  const Key k = key_of(g);
+  const size_t home = k.hash() % kPlaces;
+  std::unique_ptr<Plan>* free = nullptr;
+  for (size_t i = 0; i < kNear; i++) {
+    std::unique_ptr<Plan>& place = places[(home + i) % kPlaces];
+    if (!place) {
+      if (!free) free = &place;
+    } else if (place->key == k && (parts == 0 || int64_t(place->parts.size()) == parts)) {
+      return *place;
+    }
+  }
+  std::unique_ptr<Plan>& place = free ? *free : places[home];
+  place = std::make_unique<Plan>(g, k, parts ? parts : parts_of(g));
+  return *place;
+}
+
+std::atomic<Use> wanted = Use::where_faster;
 
 }  // namespace
 
@@ -140,29 +188,27 @@ template <class T> bool is_wanted(const Gemm<T>& g) {
   return !std::is_same_v<T, float> || !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
 }
 
-template <class T> bool gemm(const Gemm<T>& g) {
+template <class T> int64_t scratch(const Gemm<T>& g) {
+  if (!takes(g)) return 0;
+  const Plan& plan = plan_of(g, parts_of(g));
+  return plan.scratch_bytes * int64_t(plan.parts.size());
+}
+
+template <class T> bool gemm(const Gemm<T>& g, void* scratch) {
   if (!takes(g)) return false;
-  // The bits of an element depend on the part that it is in, so who computes a part is decided at run time, but not
-  // where the parts are cut.
-  constexpr int64_t kUnit = 16, kAlone = 300'000;  // rows or columns; multiply-adds that are not worth a thread
-  const int64_t size = std::max(g.m, g.n), units = (size + kUnit - 1) / kUnit, work = size * g.k * std::min(g.m, g.n);
-  const int64_t parts = std::clamp<int64_t>(work / kAlone, 1, std::min<int64_t>(thread_count(), units));
+  Plan& plan = plan_of(g);  // that of scratch(), whatever the thread count is now
+  const int64_t parts = int64_t(plan.parts.size());
   parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t first = units * i / parts * kUnit, count = std::min(units * (i + 1) / parts * kUnit, size) - first;
-      Gemm<T> part = g;
-      if (g.m >= g.n) part.m = count, part.a += first * g.a_row, part.c += first * g.c_row;
-      else part.n = count, part.b += first * g.b_col, part.c += first, part.bias += g.bias ? first : 0;
-      alone(part);
-    }
+    Alone scope;
+    for (int64_t i = begin; i < end; i++)
+      plan.parts[size_t(i)].run(part_of(g, i, parts), static_cast<char*>(scratch) + i * plan.scratch_bytes);
   });
   return true;
 }
 
 template <class T> const char* implementation(const Gemm<T>& g) {
   if (!takes(g)) return nullptr;
-  Alone scope;
-  return plans().of(key_of(g)).desc.impl_info_str();
+  return plan_of(g).parts[0].desc.impl_info_str();
 }
 
 const char* version() {
@@ -176,15 +222,18 @@ const char* version() {
 #else
 void use(Use) {}
 template <class T> bool is_wanted(const Gemm<T>&) { return false; }
-template <class T> bool gemm(const Gemm<T>&) { return false; }
+template <class T> int64_t scratch(const Gemm<T>&) { return 0; }
+template <class T> bool gemm(const Gemm<T>&, void*) { return false; }
 template <class T> const char* implementation(const Gemm<T>&) { return nullptr; }
 const char* version() { return ""; }
 #endif
 
 template bool is_wanted(const Gemm<float>&);
 template bool is_wanted(const Gemm<BFloat16>&);
-template bool gemm(const Gemm<float>&);
-template bool gemm(const Gemm<BFloat16>&);
+template int64_t scratch(const Gemm<float>&);
+template int64_t scratch(const Gemm<BFloat16>&);
+template bool gemm(const Gemm<float>&, void*);
+template bool gemm(const Gemm<BFloat16>&, void*);
 template const char* implementation(const Gemm<float>&);
 template const char* implementation(const Gemm<BFloat16>&);
 

@@ -180,7 +180,9 @@ TEST_CASE_TEMPLATE("products by oneDNN agree with sums in higher precision", T, 
     Gemm<T> g = p.g;
     g.c = result.data();
     const char* name = cpu::onednn::implementation(g);
-    CHECK(cpu::onednn::gemm(g) == (name != nullptr));
+    cpu_test::Scratch scratch(cpu::onednn::scratch(g));
+    CHECK(cpu::onednn::gemm(g, scratch.data()) == (name != nullptr));
+    CHECK(!scratch.broken());
     if (!name) {
       CHECK(same_bits(result, p.before));
       continue;
@@ -192,6 +194,20 @@ TEST_CASE_TEMPLATE("products by oneDNN agree with sums in higher precision", T, 
   const bool here =
       std::is_same_v<T, float> || (__builtin_cpu_supports("avx512bf16") && cpu::isa() == cpu::Isa::avx512);
   CHECK((taken > 500) == (here && std::string(cpu::onednn::version()) != ""));
+}
+
+TEST_CASE("scratch of products beyond any memory is computed, not trapped") {
+  const int64_t sizes[] = {1, 17, 1 << 12, (1 << 20) - 3, 1 << 24, int64_t(1) << 31, int64_t(1) << 40};
+  for (int64_t m : sizes)
+    for (int64_t n : sizes)
+      for (int64_t k : sizes)
+        for (bool flat : {false, true}) {  // all rows are one
+          Gemm<float> g{m, n, k};
+          g.a_row = flat ? 0 : k, g.b_row = flat ? 0 : n, g.c_row = n;
+          CHECK(cpu::onednn::scratch(g) >= 0);
+          g.b_row = 1, g.b_col = k;
+          CHECK(cpu::onednn::scratch(g) >= 0);
+        }
 }
 
 TEST_CASE("deterministic products have the same bits for any number of threads") {

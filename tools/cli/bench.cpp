@@ -159,8 +159,9 @@ template <class T> void gemm_of(const Bench& bench, const std::string& shape) tr
       const char* theirs = cpu::onednn::implementation(g);
       if (!theirs) continue;
       row.implementation = std::string("onednn ") + theirs;
+      scratch.resize(std::max(scratch.size(), size_t(cpu::onednn::scratch(g))));
       bench.run(row, [&] {
-        for (int i = 0; i < per; i++) cpu::onednn::gemm(g);
+        for (int i = 0; i < per; i++) cpu::onednn::gemm(g, scratch.data());
       });
     }
   }
