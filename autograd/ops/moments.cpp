@@ -22,35 +22,67 @@ double degrees_of_freedom(const Shape& x, const VarAttrs& a) {
   return std::max(0.0, double(detail::reduced_count(x, a.dim)) - a.correction);
 }
 
-void infer_var_mean(Infer& c) {
+void infer_moments(Infer& c) {
   const auto& a = c.attrs<VarAttrs>();
   detail::check_floating(c.x(0), "x");
   if (a.correction != a.correction) throw ValueError("correction is NaN (expected a number)");
   for (int k = 0; k < 2; k++) c.set(k, c.x(0).dtype, detail::reduced_shape(shape_of(c.x(0)), a.dim, a.keepdim));
 }
 
+void put_moments(Compose& c, const VarAttrs& a, const Tensor& spread, const Tensor& center) {
+  Shape shape = detail::reduced_shape(c.x(0).shape(), a.dim, a.keepdim);
+  c.out[0] = view(spread.to(c.x(0).dtype()), shape);
+  c.out[1] = view(center.to(c.x(0).dtype()), shape);
+}
 void var_mean_compose(Compose& c) {
   const auto& a = c.attrs<VarAttrs>();
   Tensor x = wide(c.x(0)), center = mean(x, a.dim, {.keepdim = true});
-  Tensor v = sum(square(x - center), a.dim, {.keepdim = true}) / degrees_of_freedom(x.shape(), a);
-  Shape shape = detail::reduced_shape(x.shape(), a.dim, a.keepdim);
-  c.out[0] = view(v.to(c.x(0).dtype()), shape);
-  c.out[1] = view(center.to(c.x(0).dtype()), shape);
+  Tensor squares = sum(square(x - center), a.dim, {.keepdim = true});
+  put_moments(c, a, squares / degrees_of_freedom(x.shape(), a), center);
+}
+// What is left of the mean, which was rounded, is taken off too: equal numbers have no deviation.
+Tensor deviations(const Tensor& x, const Tensor& center, const Shape& dim) {
+  Tensor d = x - center;
+  return d - mean(d, dim, {.keepdim = true});
+}
+// By the norm of the deviations, which neither overflows nor vanishes where their squares do.
+void std_mean_compose(Compose& c) {
+  const auto& a = c.attrs<VarAttrs>();
+  Tensor x = wide(c.x(0)), center = mean(x, a.dim, {.keepdim = true});
+  Tensor size = vector_norm(deviations(x, center, a.dim), 2, a.dim, {.keepdim = true});
+  put_moments(c, a, size / std::sqrt(degrees_of_freedom(x.shape(), a)), center);
 }
 
-void var_mean_backward(Backward& b) {
-  const auto& a = b.attrs<VarAttrs>();
+void add_moments(Backward& b, const Shape& dim, Tensor dx) {
   Shape shape = b.shape(0);
-  Tensor x = wide(b.x(0)), dx;
-  if (b.g(0).defined()) {
-    Tensor scale = spread(b.g(0), shape, a.dim) * (2 / degrees_of_freedom(shape, a));
-    dx = scale * (x - mean(x, a.dim, {.keepdim = true}));
-  }
   if (b.g(1).defined()) {
-    Tensor even = spread(b.g(1), shape, a.dim) * (1.0 / double(detail::reduced_count(shape, a.dim)));
+    Tensor even = spread(b.g(1), shape, dim) * (1.0 / double(detail::reduced_count(shape, dim)));
     dx = dx.defined() ? dx + even : expand(even, shape);
   }
   b.add(0, dx.to(b.dtype(0)));
+}
+void var_mean_backward(Backward& b) {
+  const auto& a = b.attrs<VarAttrs>();
+  Shape shape = b.shape(0);
+  Tensor dx;
+  if (b.g(0).defined()) {
+    Tensor x = wide(b.x(0)), scale = spread(b.g(0), shape, a.dim) * (2 / degrees_of_freedom(shape, a));
+    dx = scale * (x - mean(x, a.dim, {.keepdim = true}));
+  }
+  add_moments(b, a.dim, dx);
+}
+// In units of the norm of the deviations; where it is 0, so is the gradient.
+void std_mean_backward(Backward& b) {
+  const auto& a = b.attrs<VarAttrs>();
+  Shape shape = b.shape(0);
+  Tensor dx;
+  if (b.g(0).defined()) {
+    Tensor x = wide(b.x(0)), d = deviations(x, mean(x, a.dim, {.keepdim = true}), a.dim);
+    Tensor size = vector_norm(d, 2, a.dim, {.keepdim = true}), none = eq(size, 0);
+    Tensor scale = where(none, 0.0, spread(b.g(0), shape, a.dim)) / std::sqrt(degrees_of_freedom(shape, a));
+    dx = scale * (d / where(none, 1.0, size));
+  }
+  add_moments(b, a.dim, dx);
 }
 
 void infer_vector_norm(Infer& c) {
@@ -113,33 +145,28 @@ void vector_norm_backward(Backward& b) {
   b.add(0, dx.to(b.dtype(0)));
 }
 
-std::pair<Tensor, Tensor> var_and_mean(const Operand& x, const Shape& dim, VarOptions o, const char* name) {
+template <op::Id id>
+std::pair<Tensor, Tensor> moments(const Operand& x, const Shape& dim, VarOptions o, const char* name) {
   const Tensor* in[1] = {&detail::tensor_of(x, name)};
   VarAttrs a{dim, o.correction, o.keepdim};
   Tensor out[2];
-  detail::apply_any(state(), op::var_mean, in, 1, &a, x.where(), out);
+  detail::apply_any(state(), id, in, 1, &a, x.where(), out);
   return {out[0], out[1]};
-}
-
-// The root of the variance, taken before it is rounded: in f16 the variance of thousands overflows, their deviation
-// does not.
-std::pair<Tensor, Tensor> std_and_mean(const Operand& x, const Shape& dim, VarOptions o, const char* name) {
-  return detail::called(name, x.where(), [&]() -> std::pair<Tensor, Tensor> {
-    const Tensor& t = detail::tensor_of(x, name);
-    auto [v, m] = var_and_mean(wide(t), dim, o, name);
-    Tensor none = eq(v, 0);
-    return {where(none, 0.0, sqrt(where(none, 1.0, v))).to(t.dtype()), m.to(t.dtype())};
-  });
 }
 
 }  // namespace
 
 void define_moment_ops() {
   define(op::var_mean, {.doc = "variance and mean over axes",
-                        .infer = infer_var_mean,
+                        .infer = infer_moments,
                         .compose = var_mean_compose,
                         .gradient = Gradient::backward,
                         .backward = var_mean_backward});
+  define(op::std_mean, {.doc = "standard deviation and mean over axes",
+                        .infer = infer_moments,
+                        .compose = std_mean_compose,
+                        .gradient = Gradient::backward,
+                        .backward = std_mean_backward});
   define(op::vector_norm, {.doc = "(sum |x|^ord)^(1/ord) over axes",
                            .infer = infer_vector_norm,
                            .compose = vector_norm_compose,
@@ -148,14 +175,16 @@ void define_moment_ops() {
 }
 
 Tensor var(const Operand& x, const Shape& dim, VarOptions o) {
-  return detail::called("var", x.where(), [&] { return var_and_mean(x, dim, o, "var").first; });
+  return detail::called("var", x.where(), [&] { return moments<op::var_mean>(x, dim, o, "var").first; });
+}
+Tensor std(const Operand& x, const Shape& dim, VarOptions o) {
+  return detail::called("std", x.where(), [&] { return moments<op::std_mean>(x, dim, o, "std").first; });
 }
 std::pair<Tensor, Tensor> var_mean(const Operand& x, const Shape& dim, VarOptions o) {
-  return var_and_mean(x, dim, o, "var_mean");
+  return moments<op::var_mean>(x, dim, o, "var_mean");
 }
-Tensor std(const Operand& x, const Shape& dim, VarOptions o) { return std_and_mean(x, dim, o, "std").first; }
 std::pair<Tensor, Tensor> std_mean(const Operand& x, const Shape& dim, VarOptions o) {
-  return std_and_mean(x, dim, o, "std_mean");
+  return moments<op::std_mean>(x, dim, o, "std_mean");
 }
 
 Tensor vector_norm(const Operand& x, double ord, const Shape& dim, SumOptions o) {

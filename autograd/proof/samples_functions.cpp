@@ -90,12 +90,6 @@ void statistics(Samples& s) {
   s.add("std", {reals({3, 5})}, deviation).sums(5).conditioned(2);
   s.add("std", {reals({0, 3})}, deviation).named("of no rows");
   s.add("std", {exactly({2, 2}, {1, 1, 1, kNan})}, deviation).named("special").up_to(0, kForwardOnly);
-  s.add("std_mean", {reals({2, 3, 4})},
-        [](In x) -> Out {
-          return std_mean(x[0], {0, -1}, {.correction = 0, .keepdim = true});
-        })
-      .sums(8)
-      .conditioned(2);
   auto unit = [](In x) -> Out { return {normalize(x[0], 2, -1)}; };
   s.add("normalize", {nonzero({3, 5})}, unit).sums(5).conditioned(2);
   s.add("normalize", {exactly({2, 3}, {0, 0, 0, 1, 2, 2})}, unit).named("of 0").up_to(0, "the slope is 1 / eps");

@@ -33,24 +33,40 @@ template <op::Id id> void scan(Samples& s, const char* name) {
   s.add<id>({reals({2, 0})}, {-1}).named("empty");
 }
 
-void moments(Samples& s) {
+template <op::Id id> void moments(Samples& s) {
   for (double correction : {1.0, 0.0, 0.5}) {
-    s.add<op::var_mean>({reals({3, 5})}, {{1}, correction}).named("rows").sums(5).conditioned(2);
-    s.add<op::var_mean>({reals({2, 3, 4})}, {{0, -1}, correction, true})
-        .named("outer and inner, kept")
-        .sums(8)
-        .conditioned(2);
+    s.add<id>({reals({3, 5})}, {{1}, correction}).named("rows").sums(5).conditioned(2);
+    s.add<id>({reals({2, 3, 4})}, {{0, -1}, correction, true}).named("outer and inner, kept").sums(8).conditioned(2);
   }
-  s.add<op::var_mean>({reals({4})}, {}).named("all").sums(4).conditioned(2);
-  s.add<op::var_mean>({reals({0, 3})}, {{1}}).named("of no rows");
-  s.add<op::var_mean>({reals({1, 1})}, {{1}, 0}).named("single");
-  s.add<op::var_mean>({exactly({4}, {1000, 1001, 1002, 1004})}, {})
+  s.add<id>({reals({4})}, {}).named("all").sums(4).conditioned(2);
+  s.add<id>({reals({0, 3})}, {{1}}).named("of no rows");
+  s.add<id>({exactly({4}, {1000, 1001, 1002, 1004})}, {})
       .named("mean far from 0")
       .conditioned(1000)
       .only(dtypes(f32, f64), "halves cannot hold these numbers apart");
-  s.add<op::var_mean>({exactly({3, 2}, {1, 2, kNan, 1, kInf, 1})}, {{1}}).named("special").up_to(0, kForwardOnly);
-  s.add<op::var_mean>({reals({2, 0})}, {{1}}).named("of nothing").up_to(0, "NaN");
-  s.add<op::var_mean>({reals({})}, {}).named("0-dim: no freedom left").up_to(0, "0 / 0");
+  s.add<id>({exactly({3, 2}, {1, 2, kNan, 1, kInf, 1})}, {{1}}).named("special").up_to(0, kForwardOnly);
+  s.add<id>({reals({2, 0})}, {{1}}).named("of nothing").up_to(0, "NaN");
+  s.add<id>({reals({})}, {}).named("0-dim: no freedom left").up_to(0, "0 / 0");
+}
+
+void norms_and_moments(Samples& s) {
+  moments<op::var_mean>(s);
+  moments<op::std_mean>(s);
+  s.add<op::var_mean>({reals({1, 1})}, {{1}, 0}).named("single");
+  s.add<op::std_mean>({exactly({2, 2}, {1, 1, 3, 3})}, {{1}, 0}).named("no spread").up_to(0, "a norm at 0");
+  for (int64_t dim : {0, 1})
+    s.add<op::std_mean>({exactly({3, 3}, {1e25, 2e25, 4e25, 3e25, -1e25, 2e25, 5e25, 7e25, 1e26})}, {{dim}})
+        .named("squares that overflow")
+        .sums(3)
+        .conditioned(4)
+        .up_to(1, "squares of them overflow")
+        .only(dtypes(f32, f64, bf16), "f16 has no such numbers");
+  s.add<op::std_mean>({exactly({4}, {1e-30, 2e-30, 4e-30, -3e-30})}, {})
+      .named("squares that vanish")
+      .sums(4)
+      .conditioned(2)
+      .up_to(0, "differences do not see steps so small")
+      .only(dtypes(f32, f64, bf16), "f16 has no such numbers");
   for (double ord : {2.0, 1.0, 0.0, 3.0, 1.5, 0.5, -1.0, kInf, -kInf}) {
     s.add<op::vector_norm>({apart({3, 5})}, {ord, {1}}).named("rows").sums(5).conditioned(8);
     s.add<op::vector_norm>({apart({2, 3, 2})}, {ord, {0, -1}, true})
@@ -134,7 +150,7 @@ void detail::reduce_samples(Samples& s) {
   s.add<op::logcumsumexp>({exactly({2, 4}, {-kInf, -kInf, 1, kInf, 1, kNan, 2, 3})}, {1})
       .named("special")
       .up_to(0, kForwardOnly);
-  moments(s);
+  norms_and_moments(s);
   s.add<op::cumsum>({integers({5}, -9, 9, i32)}, {0}).named("integers");
 }
 

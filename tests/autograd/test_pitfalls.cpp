@@ -55,6 +55,8 @@ TEST_CASE(
       {"vector_norm, inf", [](const Tensor& x) { return vector_norm(x, INFINITY, 1); }},
       {"vector_norm, down", [](const Tensor& x) { return vector_norm(x, 2, 0); }},
       {"normalize", [](const Tensor& x) { return normalize(x); }},
+      {"std", [](const Tensor& x) { return fovea::std(x, 1); }},
+      {"std, down", [](const Tensor& x) { return fovea::std(x, 0); }},
   };
   for (const char* d : kDevices)
     for (double scale : {1e-30, 1e-19, 1e-10, 1.0, 1e10, 1e19, 1e30})
