@@ -67,8 +67,8 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
                      " groups (expected weight [O, C / groups, ...] and groups that divide O)");
   if (b.defined()) detail::check_shape(b.array().view(), "bias", {O});
   std::vector<Axis> a;
-  int64_t elements = 1, places = N;
-  Shape out{O, N};
+  int64_t elements = 1;
+  Shape out{O, N}, windows{N};
   for (int i = 0; i < axes; i++) {
     Axis& d = a.emplace_back(
         Axis{x.size(2 + i), w.size(2 + i), at(o.stride, i, "stride", axes), at(o.dilation, i, "dilation", axes), 0, 0});
@@ -86,12 +86,13 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
                        " of " + to_string(x.shape()) + " with padding " + std::to_string(d.before) +
                        " (expected a window that fits)");
     d.count();
-    elements *= d.kernel, places *= d.windows;
+    elements *= d.kernel;
     if (elements > kMostKernel)
       throw ShapeError("weight is " + to_string(w.shape()) + " (expected a window of at most " +
                        std::to_string(kMostKernel) + " places)");
-    out.push_back(d.windows);
+    out.push_back(d.windows), windows.push_back(d.windows);
   }
+  const int64_t places = numel(windows);
   std::vector<int64_t> zeros;
   for (int i = axes - 1; i >= 0; i--) zeros.insert(zeros.end(), {a[size_t(i)].before, a[size_t(i)].after});
   x = pad(x, zeros);
