@@ -25,8 +25,10 @@ decltype(auto) call_spread(F& f, const std::vector<Tensor>& x, std::index_sequen
 }
 // What f returns, given its arguments as a list.
 template <class F> decltype(auto) call_with(F& f, const std::vector<Tensor>& x) {
-  if constexpr (std::is_invocable_v<F&, const std::vector<Tensor>&>) return f(x);
-  else return call_spread(f, x, std::make_index_sequence<1>());
+  // A list is asked for last: `[](auto x) {...}` means one tensor.
+  if constexpr (std::is_invocable_v<F&, const Tensor&>) return call_spread(f, x, std::make_index_sequence<1>());
+  else if constexpr (std::is_invocable_v<F&, const std::vector<Tensor>&>) return f(x);
+  else return call_spread(f, x, std::make_index_sequence<2>());
 }
 template <class F> using ResultOf = std::remove_cvref_t<decltype(call_with(std::declval<F&>(), {}))>;
 

@@ -1,6 +1,5 @@
 // Written numbers beside a dtype, the dtype of several operands, and tensors made of numbers.
 #include <cmath>
-#include <cstdio>
 
 #include "autograd/ops/checks.h"
 #include "core/dispatch.h"
@@ -11,12 +10,7 @@ using Where = std::source_location;
 
 namespace {
 
-std::string text_of(Number n) {
-  if (n.kind() != Number::floating) return std::to_string(n.integer());
-  char text[32];
-  std::snprintf(text, sizeof text, "%.9g", n.real());
-  return text;
-}
+std::string written(Number n) { return n.kind() == Number::floating ? text_of(n.real()) : std::to_string(n.integer()); }
 
 // Like a tensor without data, one without data.
 Array room(const Shape& shape, DType t, const TensorOptions& o) {
@@ -73,7 +67,7 @@ bool holds(DType t, const Number& n) {
 
 void check_holds(DType t, const Number& n) {
   if (holds(t, n)) return;
-  throw ValueError(text_of(n) + " is no number of " + name_of(t) + ". Clamp it, or choose a wider dtype");
+  throw ValueError(written(n) + " is no number of " + name_of(t) + ". Clamp it, or choose a wider dtype");
 }
 
 DType result_type(const Tensor* const* in, int n) {
@@ -122,7 +116,7 @@ Tensor arange(Number start, Number end, Number step, const TensorOptions& o, Whe
   bool whole = start.kind() != Number::floating && end.kind() != Number::floating && step.kind() != Number::floating;
   double n = std::ceil((end.real() - start.real()) / step.real());
   if (step.real() == 0 || !(n >= 0) || n > 0x1p62)
-    throw ValueError("arange: " + text_of(start) + " to " + text_of(end) + " by " + text_of(step) +
+    throw ValueError("arange: " + written(start) + " to " + written(end) + " by " + written(step) +
                      " (expected a step towards the end, and at most 2^62 of them)");
   auto length = int64_t(n);
   if (whole) {  // exact beyond 2^53 too

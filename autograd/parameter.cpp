@@ -27,6 +27,10 @@ void Parameter::freeze(bool frozen) {
   set(value_);
 }
 
+Operand::Operand(Where w) : where_(w) {
+  static const Tensor none;
+  tensor_ = &none;
+}
 Operand::Operand(const Parameter& p, Where w) : tensor_(&p.value()), where_(w) {}
 Operand::Operand(const Ref<Parameter>& p, Where w) : tensor_(&p->value()), where_(w) {}
 

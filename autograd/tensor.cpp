@@ -125,8 +125,7 @@ Tensor::Tensor(std::initializer_list<Nested> values, const TensorOptions& o, Whe
   throw;
 }
 
-Tensor Tensor::of(const std::vector<bool>& values) { return of(values, {int64_t(values.size())}); }
-Tensor Tensor::of(const std::vector<bool>& values, const Shape& shape, Where w) {
+Tensor Tensor::of_truths(const std::vector<bool>& values, const Shape& shape, const Where& w) {
   std::vector<uint8_t> bytes(values.begin(), values.end());
   return of(bytes, shape, {.dtype = boolean}, w);
 }
@@ -226,6 +225,8 @@ bool Tensor::item_as_bool(const Where& w) const {
 
 std::string Tensor::to_string() const { return defined() ? format_array(array_) : "tensor(undefined)"; }
 std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << t.to_string(); }
+std::ostream& operator<<(std::ostream& out, DType t) { return out << name_of(t); }
+std::ostream& detail::write(std::ostream& out, const Shape& s) { return out << fovea::to_string(s); }
 
 Tensor Tensor::requires_grad_(bool on, Where w) const {
   if (!on) return detach();

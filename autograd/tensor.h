@@ -1,6 +1,7 @@
 // Tensor, Operand and what one does with a single tensor: making, reading, gradients. The ops are in autograd/ops; some
 // of them are methods too.
 #pragma once
+#include <concepts>
 #include <functional>
 #include <initializer_list>
 #include <iosfwd>
@@ -59,8 +60,14 @@ class Tensor : public TensorBase {
   template <class T> static Tensor of(std::initializer_list<T> values, const Shape& shape, Where w = Where::current()) {
     return of(std::span(values), shape, w);
   }
-  static Tensor of(const std::vector<bool>& values);
-  static Tensor of(const std::vector<bool>& values, const Shape& shape, Where w = Where::current());
+  // Templates, so that no list of numbers becomes truths.
+  template <std::same_as<std::vector<bool>> B> static Tensor of(const B& values, Where w = Where::current()) {
+    return of_truths(values, {int64_t(values.size())}, w);
+  }
+  template <std::same_as<std::vector<bool>> B>
+  static Tensor of(const B& values, const Shape& shape, Where w = Where::current()) {
+    return of_truths(values, shape, w);
+  }
   // Memory of the caller, not copied. `owner` (a shared_ptr to it, say; no bare pointer) is kept for as long as a
   // tensor over it lives. ValueError for null and for what is not aligned for T.
   template <class T, class Owner>
@@ -136,6 +143,7 @@ class Tensor : public TensorBase {
     return array_;
   }
   [[noreturn]] static void undefined(const Where& w);
+  static Tensor of_truths(const std::vector<bool>& values, const Shape& shape, const Where& w);
   const void* readable(DType t, const Where& w) const;
   double item_as_real(const Where& w) const;
   int64_t item_as_integer(int64_t low, int64_t high, const Where& w) const;
@@ -145,6 +153,13 @@ class Tensor : public TensorBase {
 };
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t);  // to_string()
+std::ostream& operator<<(std::ostream& out, DType t);
+namespace detail {
+std::ostream& write(std::ostream& out, const Shape& s);
+}
+template <std::same_as<Shape> S> std::ostream& operator<<(std::ostream& out, const S& s) {
+  return detail::write(out, s);
+}
 
 class Index {
  public:
@@ -186,6 +201,7 @@ template <class T> class Ref;
 class Operand {
  public:
   using Where = std::source_location;
+  Operand(Where w = Where::current());  // {}: an input that is absent
   Operand(const Tensor& t, Where w = Where::current()) : tensor_(&t), where_(w) {}
   Operand(const Parameter& p, Where w = Where::current());
   Operand(const Ref<Parameter>& p, Where w = Where::current());

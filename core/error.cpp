@@ -1,5 +1,6 @@
 #include "core/error.h"
 
+#include <charconv>
 #include <cstdio>
 #include <string_view>
 
@@ -9,6 +10,11 @@ std::string describe(std::source_location where) {
   std::string_view file = where.file_name();
   if (auto slash = file.rfind('/'); slash != file.npos) file.remove_prefix(slash + 1);
   return std::string(file) + ":" + std::to_string(where.line());
+}
+
+std::string text_of(double v) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, v).ptr);
 }
 
 void Error::locate(const char* op, std::source_location where, const std::string& module_path) {

@@ -39,6 +39,9 @@ struct MemoryError : Error { using Error::Error; };       // out of memory on a 
 // Prints one line to stderr and returns 1: for `main() try {...} catch (const Error& e) { return report(e); }`.
 int report(const std::exception& e);
 
+// The shortest form that reads back as the same number.
+std::string text_of(double v);
+
 // The user's line as `model.cpp:41` (file name only).
 std::string describe(std::source_location where);
 

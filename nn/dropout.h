@@ -9,7 +9,7 @@ namespace fovea::nn {
 class Dropout final : public Layer<Dropout> {
  public:
   Dropout(Parent parent, double p) : Module(std::move(parent)), p_(p) {
-    if (!(p >= 0 && p < 1)) refuse<ValueError>("p is " + std::to_string(p) + " (expected 0 <= p < 1)");
+    if (!(p >= 0 && p < 1)) refuse<ValueError>("p is " + text_of(p) + " (expected 0 <= p < 1)");
   }
   Dropout(Owner owner, const char* name, double p) : Dropout(Parent{owner, name}, p) {}
   Tensor forward(const Tensor& x) {

@@ -7,7 +7,7 @@ namespace fovea::nn {
 int64_t FeedForward::hidden_size(const Options& o) const {
   double hidden = std::round(double(o.dim) * o.multiplier);
   if (o.dim < 1 || !(hidden >= 1 && hidden < 1e12))
-    refuse<ValueError>("dim " + std::to_string(o.dim) + " times multiplier " + std::to_string(o.multiplier) +
+    refuse<ValueError>("dim " + std::to_string(o.dim) + " times multiplier " + text_of(o.multiplier) +
                        " (expected both above 0)");
   return int64_t(hidden);
 }

@@ -19,8 +19,8 @@ using std::source_location;
 
 bool readable(const Tensor& t) { return on_host(t.device()) && !t.array().is_shape_only(); }
 
-// True where an index is negative. IndexError naming the first outside of [low, high). Devices with memory of their own
-// leave that to gather.
+// True where an index is negative. IndexError naming the first outside of [low, high). On devices with memory of their
+// own that is left to the caller.
 bool check_range(const Tensor& index, int64_t low, int64_t high, const std::string& of) {
   if (!readable(index)) return true;
   if (index.numel() == 0) return false;
@@ -28,8 +28,9 @@ bool check_range(const Tensor& index, int64_t low, int64_t high, const std::stri
   if (least >= low && most < high) return least < 0;
   for (int64_t i : index.to_vector<int64_t>())
     if (i < low || i >= high)
-      throw IndexError("index " + std::to_string(i) + " leaves " + of + " (expected " + std::to_string(low) + " to " +
-                       std::to_string(high - 1) + ")");
+      throw IndexError("index " + std::to_string(i) + " leaves " + of +
+                       (low < high ? " (expected " + std::to_string(low) + " to " + std::to_string(high - 1) + ")"
+                                   : " (there is no place in it)"));
   return true;
 }
 
@@ -38,7 +39,9 @@ Tensor wrapped(const Tensor& given, const Shape& x, int d) {
   const int64_t n = x.rank ? x[d] : 1;
   Tensor index = given.to(i64);
   const bool negative = check_range(index, -n, n, "axis " + std::to_string(d) + " of " + to_string(x));
-  return negative ? where(index < 0, index + n, index) : index;
+  if (negative) index = where(index < 0, index + n, index);
+  if (!readable(index)) detail::check_within(index, n);
+  return index;
 }
 
 void check_mask(const Tensor& mask) { detail::check_dtype(mask.array().view(), "mask", boolean); }
@@ -162,7 +165,8 @@ Tensor index(const Operand& x, const std::vector<Index>& indices) {
     std::vector<Tensor> tensors;
     int axis = 0;
     for (const Index& i : indices) {
-      if (i.kind() == Index::tensor) {
+      const bool one = i.kind() == Index::tensor && i.places().dim() == 0 && i.places().dtype() != boolean;
+      if (i.kind() == Index::tensor && !one) {
         tensors.push_back(i.places());
         axis += i.places().dtype() == boolean ? i.places().dim() : 1;
         continue;
@@ -170,7 +174,10 @@ Tensor index(const Operand& x, const std::vector<Index>& indices) {
       if (axis >= rest.dim())
         throw IndexError("too many indices for x " + to_string(tensor_of(x, "index").shape()) + " (index " +
                          std::to_string(&i - indices.data()) + " has no axis left)");
-      if (i.kind() == Index::number) {
+      if (one) {  // a number that a tensor holds
+        detail::check_index(i.places().array().view(), "an index");
+        rest = squeeze(index_select(rest, axis, wrapped(i.places(), rest.shape(), axis)), axis);
+      } else if (i.kind() == Index::number) {
         rest = select(rest, axis, i.place());
       } else {
         const Slice& s = i.slice();
@@ -277,6 +284,7 @@ Tensor one_hot(const Operand& ids, Integer num_classes) {
     if (n == -1) {
       if (i.numel() == 0) throw ValueError("no ids to tell num_classes from: " + to_string(i.shape()));
       n = amax(i).item<int64_t>();
+      if (n < 0) throw IndexError("the largest id is " + std::to_string(n) + " (expected 0 or more)");
       if (n++ == INT64_MAX) throw ShapeError("the largest id is " + std::to_string(INT64_MAX) + " (expected less)");
     }
     check_range(i, 0, n, std::to_string(n) + " classes");

@@ -98,7 +98,6 @@ std::string on_axis(int64_t before, int64_t behind, int d, const Tensor& x) {
 
 Tensor cut(const Tensor& x, int d, int64_t before, int64_t behind) {  // negative numbers only count
   const int64_t start = std::max<int64_t>(-before, 0), n = x.size(d) - start - std::max<int64_t>(-behind, 0);
-  if (n < 0) throw ShapeError("pad cuts off more than there is: " + on_axis(before, behind, d, x));
   return narrow(x, d, start, n);
 }
 
@@ -120,6 +119,8 @@ Tensor padded(Tensor x, int d, int64_t before, int64_t behind, const PadOptions&
   constexpr int64_t kMost = int64_t(1) << 62;
   if (std::max(before, behind) > kMost || std::min(before, behind) < -kMost)
     throw ShapeError("pad is out of range: " + on_axis(before, behind, d, x));
+  if (x.size(d) + std::min<int64_t>(before, 0) < -std::min<int64_t>(behind, 0))
+    throw ShapeError("pad cuts off more than there is: " + on_axis(before, behind, d, x));
   // Mirrors show what is cut off, too.
   const bool late = o.mode == PadMode::reflect;
   if (!late) x = cut(x, d, before, behind);
@@ -291,12 +292,16 @@ Tensor unflatten(const Operand& x, Integer dim, const Shape& sizes) {
     for (int64_t s : sizes)
       if (s == -1) unknown++;
       else if (__builtin_mul_overflow(known, s, &known)) known = 0;
-    Shape shape;
-    for (int i = 0; i < t.dim(); i++) {
+    Shape inner = sizes, shape;
+    for (int k = 0; k < sizes.rank; k++)
+      if (sizes[k] == -1 && unknown == 1 && known > 0) inner[k] = t.size(d) / known;
+    if (numel(inner) != t.size(d))
+      throw ShapeError("sizes " + to_string(sizes) + " for axis " + std::to_string(d) + " of " + to_string(t.shape()) +
+                       " (expected sizes whose product is " + std::to_string(t.size(d)) + ")");
+    for (int i = 0; i < t.dim(); i++)
       if (i != d) shape.push_back(t.size(i));
-      for (int k = 0; i == d && k < sizes.rank; k++)
-        shape.push_back(sizes[k] == -1 && unknown == 1 && known > 0 ? t.size(d) / known : sizes[k]);
-    }
+      else
+        for (int64_t n : inner) shape.push_back(n);
     return reshape(t, shape);
   });
 }
@@ -315,7 +320,7 @@ Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o) {
       throw ShapeError(std::to_string(pad.size()) + " numbers for x " + to_string(y.shape()) +
                        " (expected two for each of at most " + std::to_string(y.dim()) + " axes)");
     if (o.mode != PadMode::constant && o.value.real() != 0)
-      throw ValueError("value is " + std::to_string(o.value.real()) + ", which only the mode constant takes");
+      throw ValueError("value is " + text_of(o.value.real()) + ", which only the mode constant takes");
     for (size_t i = 0; i < pad.size() / 2; i++)
       if (pad[2 * i] != 0 || pad[2 * i + 1] != 0) y = padded(y, y.dim() - 1 - int(i), pad[2 * i], pad[2 * i + 1], o);
     return y;

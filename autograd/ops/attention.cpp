@@ -82,7 +82,7 @@ void check_mask(const AttentionAttrs& a, const View* documents, const View* k_le
   at_least("sinks", a.sinks, 0);
   at_least("global", a.global, 0);
   if (!std::isfinite(q.dtype == f64 ? a.scale : double(float(a.scale))))
-    throw ValueError("scale is " + std::to_string(a.scale) + " (expected a finite number)");
+    throw ValueError("scale is " + text_of(a.scale) + " (expected a finite number)");
   if (documents) {
     detail::check_dtype(*documents, "documents", i32);
     if (documents->rank != 2 || documents->shape[1] != 4)
@@ -346,7 +346,7 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
       throw ShapeError("query has " + std::to_string(q.size(1)) + " heads and key has " + std::to_string(k.size(1)) +
                        " (expected as many, or enable_gqa)");
     if (!(o.dropout_p >= 0 && o.dropout_p <= 1))
-      throw ValueError("dropout_p is " + std::to_string(o.dropout_p) + " (expected 0 to 1)");
+      throw ValueError("dropout_p is " + text_of(o.dropout_p) + " (expected 0 to 1)");
     if (o.is_causal && o.attn_mask.defined()) throw ValueError("attn_mask and is_causal exclude each other");
     Tensor y, given = o.attn_mask;
     if (given.defined()) {

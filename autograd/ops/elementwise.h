@@ -92,6 +92,12 @@ inline Tensor operator<(const Operand& a, const Operand& b) { return apply_binar
 inline Tensor operator<=(const Operand& a, const Operand& b) { return apply_binary(op::le, a, b); }
 inline Tensor operator>(const Operand& a, const Operand& b) { return apply_binary(op::gt, a, b); }
 inline Tensor operator>=(const Operand& a, const Operand& b) { return apply_binary(op::ge, a, b); }
+// Of truths and integers, bit by bit.
+inline Tensor operator&(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_and, a, b); }
+inline Tensor operator|(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_or, a, b); }
+inline Tensor operator^(const Operand& a, const Operand& b) { return apply_binary(op::bitwise_xor, a, b); }
+inline Tensor operator~(const Operand& a) { return apply_unary(op::bitwise_not, a); }
+inline Tensor operator!(const Tensor& a) { return apply_unary(op::logical_not, a); }
 inline Tensor operator-(const Operand& a) { return apply_unary(op::neg, a); }
 // x += y means x = x + y: the name moves on, the old tensor stays as it was.
 inline Tensor& operator+=(Tensor& a, const Operand& b) { return a = apply_binary(op::add, a, b); }

@@ -118,7 +118,7 @@ void embedding_compose(Compose& c) {
   Shape s = ids.shape();
   s.push_back(weight.size(1));
   int64_t n = ids.numel();
-  if (weight.size(1) > 1) gather(narrow(weight, 1, 0, 1), 0, reshape(ids, {n, 1}));  // a bad id is named by its place
+  if (weight.size(1) != 1) detail::check_within(ids, weight.size(0));  // a bad id is named by its place
   c.out[0] = view(gather(weight, 0, along(reshape(ids, {n}), weight.shape(), 0)), s);
 }
 
@@ -158,7 +158,6 @@ void infer_sort(Infer& c) {
   if (a.k < -1 || a.k > n)
     throw ValueError("k is " + std::to_string(a.k) + " (expected 0 to " + std::to_string(n) + ", axis " +
                      std::to_string(d) + " of " + to_string(s) + ")");
-  if (s.rank == 0 && a.k == 0) throw ShapeError("a 0-dim tensor has one value only (expected k = 1)");
   if (s.rank && a.k >= 0) s[d] = a.k;
   c.set(0, c.x(0).dtype, s);
   c.set(1, i64, s);
@@ -244,8 +243,19 @@ void define_index_ops() {
           .gradient = Gradient::not_differentiable});
 }
 
+void detail::check_within(const Tensor& places, int64_t n) {
+  const TensorOptions bytes{.dtype = u8, .like = places.detach()};
+  gather(expand(zeros({}, bytes), n), 0, reshape(places.detach(), -1));
+}
+
 Tensor gather(const Operand& x, Integer dim, const Operand& index) {
-  return apply<op::gather, 2>({&detail::tensor_of(x, "gather"), &detail::tensor_of(index, "gather")}, {dim}, x.where());
+  const Tensor &t = detail::tensor_of(x, "gather"), &at = detail::tensor_of(index, "gather");
+  if (t.dim() + at.dim() == 1)
+    return detail::called("gather", x.where(), [&] {
+      wrap_dim(dim, 1);
+      return reshape(gather(reshape(t, -1), 0, reshape(at, -1)), at.shape());
+    });
+  return apply<op::gather, 2>({&t, &at}, {dim}, x.where());
 }
 
 Tensor scatter(const Operand& x, Integer dim, const Operand& index, const Operand& src) {
@@ -258,10 +268,12 @@ Tensor scatter_add(const Operand& x, Integer dim, const Operand& index, const Op
 Tensor index_select(const Operand& x, Integer dim, const Operand& index) {
   return detail::called("index_select", x.where(), [&]() -> Tensor {
     const Tensor &t = detail::tensor_of(x, "index_select"), &at = detail::tensor_of(index, "index_select");
-    if (t.dim() == 0 || at.dim() > 1)
-      throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) +
-                       " (expected at least one axis, and an index [n])");
-    int d = wrap_dim(dim, t.dim());
+    if (at.dim() > 1 || (t.dim() == 0 && at.numel() != 1))
+      throw ShapeError("x " + to_string(t.shape()) + ", index " + to_string(at.shape()) + " (expected an index " +
+                       (t.dim() == 0 ? "of one place)" : "[n])"));
+    const int d = wrap_dim(dim, t.dim());
+    if (t.dim() == 0) return reshape(gather(reshape(t, 1), 0, reshape(at, 1)), t.shape());
+    if (t.numel() == 0) detail::check_index(at.array().view(), "index"), detail::check_within(at, t.size(d));
     Shape shape = t.shape();
     int64_t outer = 1;
     for (int i = 0; i < d; i++) outer *= shape[i];

@@ -9,12 +9,13 @@
 namespace fovea {
 
 // y[i][j] = x[index[i][j]][j] for dim 0, and so on; y has index's shape, which may be smaller than x's on other axes.
+// A 0-dim x or index counts as [1] beside one axis.
 Tensor gather(const Operand& x, Integer dim, const Operand& index);
 // x with y[index[i][j]][j] = src[i][j] for dim 0, and so on; src is a tensor at least as large as index, or a number.
 // Of several written to one place the last in index order wins, and it alone gets a gradient.
 Tensor scatter(const Operand& x, Integer dim, const Operand& index, const Operand& src);
 Tensor scatter_add(const Operand& x, Integer dim, const Operand& index, const Operand& src);
-// The slices of x at index [n] or [].
+// The slices of x at index [n] or []; of a 0-dim x itself, at an index of one place.
 Tensor index_select(const Operand& x, Integer dim, const Operand& index);
 
 struct EmbeddingOptions {
@@ -35,5 +36,11 @@ struct TopkOptions {
   bool largest = true;
 };
 std::pair<Tensor, Tensor> topk(const Operand& x, Integer k, Integer dim = -1, TopkOptions o = {});
+
+namespace detail {
+// IndexError, at once or where the device tells it later, unless all places are within an axis of n. For what would not
+// show a wrong one: places in arrays without elements, or places that are combined with others.
+void check_within(const Tensor& places, int64_t n);
+}  // namespace detail
 
 }  // namespace fovea

@@ -28,7 +28,7 @@ void check_classes(const View& x, const View& target, const View* weight, const 
     detail::check_dtype(*weight, "weight", x.dtype);
   }
   if (!(a.label_smoothing >= 0 && a.label_smoothing <= 1))
-    throw ValueError("label_smoothing is " + std::to_string(a.label_smoothing) + " (expected 0 to 1)");
+    throw ValueError("label_smoothing is " + text_of(a.label_smoothing) + " (expected 0 to 1)");
 }
 
 // exp(x - lse) needs lse to more digits than f32 has where logits are large.
@@ -173,7 +173,7 @@ void check_pair(const View& x, const View& t, const PairLossAttrs& a) {
   detail::check_shape(t, "target", shape_of(x));
   detail::check_dtype(t, "target", x.dtype);
   if (a.kind == PairLoss::huber && !(a.delta > 0))
-    throw ValueError("delta is " + std::to_string(a.delta) + " (expected more than 0)");
+    throw ValueError("delta is " + text_of(a.delta) + " (expected more than 0)");
 }
 Shape loss_shape(const View& x, Reduction r) { return r == Reduction::none ? shape_of(x) : Shape(); }
 
@@ -235,7 +235,7 @@ Tensor pair_loss(const char* name, const Operand& input, const Operand& target, 
 Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntropyOptions& o) {
   check_target(target, x.shape(), x);
   if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
-    throw ValueError("label_smoothing is " + std::to_string(o.label_smoothing) + " (expected 0 to 1)");
+    throw ValueError("label_smoothing is " + text_of(o.label_smoothing) + " (expected 0 to 1)");
   int axis = x.dim() == 1 ? 0 : 1;
   Tensor t = target;
   if (o.label_smoothing > 0) t = t * (1 - o.label_smoothing) + o.label_smoothing / double(x.size(axis));
@@ -347,7 +347,7 @@ Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
 Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim, CosineSimilarityOptions o) {
   return detail::called("cosine_similarity", x1.where(), [&] {
     const Tensor &a = detail::tensor_of(x1, "cosine_similarity"), &b = detail::tensor_of(x2, "cosine_similarity");
-    if (!(o.eps > 0)) throw ValueError("eps is " + std::to_string(o.eps) + " (expected more than 0)");
+    if (!(o.eps > 0)) throw ValueError("eps is " + text_of(o.eps) + " (expected more than 0)");
     const DType own = promote(a.dtype(), b.dtype()), t = acc_dtype(own);
     if (!is_floating(own))
       throw DTypeError(std::string("x1 and x2 are ") + name_of(own) + " (expected a floating dtype)");
@@ -362,14 +362,14 @@ Tensor cosine_similarity(const Operand& x1, const Operand& x2, Integer dim, Cosi
 
 Tensor huber_loss(const Operand& input, const Operand& target, HuberLossOptions o) {
   return detail::called("huber_loss", input.where(), [&]() -> Tensor {
-    if (!(o.delta > 0)) throw ValueError("delta is " + std::to_string(o.delta) + " (expected more than 0)");
+    if (!(o.delta > 0)) throw ValueError("delta is " + text_of(o.delta) + " (expected more than 0)");
     return pair_loss("huber_loss", input, target, {PairLoss::huber, o.reduction, o.delta, 1});
   });
 }
 
 Tensor smooth_l1_loss(const Operand& input, const Operand& target, SmoothL1LossOptions o) {
   return detail::called("smooth_l1_loss", input.where(), [&]() -> Tensor {
-    if (!(o.beta >= 0)) throw ValueError("beta is " + std::to_string(o.beta) + " (expected 0 or more)");
+    if (!(o.beta >= 0)) throw ValueError("beta is " + text_of(o.beta) + " (expected 0 or more)");
     if (o.beta == 0) return l1_loss(input, target, {o.reduction});
     return pair_loss("smooth_l1_loss", input, target, {PairLoss::huber, o.reduction, o.beta, 1 / o.beta});
   });

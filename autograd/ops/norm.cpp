@@ -331,7 +331,7 @@ int check_norm(const char* op, const Operand& x, const Shape& normalized_shape, 
     detail::fail<ShapeError>(op, x.where(),
                              "x " + to_string(t.shape()) + " does not end in normalized_shape " +
                                  to_string(normalized_shape) + " (expected the sizes of x's last axes)");
-  if (!(eps >= 0)) detail::fail<ValueError>(op, x.where(), "eps is " + std::to_string(eps) + " (expected 0 or more)");
+  if (!(eps >= 0)) detail::fail<ValueError>(op, x.where(), "eps is " + text_of(eps) + " (expected 0 or more)");
   return n;
 }
 
@@ -356,7 +356,7 @@ Tensor group_norm(const Operand& input, Integer num_groups, const Operand& weigh
                   GroupNormOptions o) {
   const Tensor& x = detail::tensor_of(input, "group_norm");
   if (!(o.eps >= 0))
-    detail::fail<ValueError>("group_norm", input.where(), "eps is " + std::to_string(o.eps) + " (expected 0 or more)");
+    detail::fail<ValueError>("group_norm", input.where(), "eps is " + text_of(o.eps) + " (expected 0 or more)");
   return apply<op::group_norm, 3>(
       {&x, detail::optional_of(weight, "group_norm"), detail::optional_of(bias, "group_norm")}, {num_groups, o.eps},
       input.where());

@@ -25,7 +25,7 @@ void infer_rope(Infer& c) {
     throw ShapeError("dims is " + std::to_string(a.dims) + ", x is " + to_string(shape_of(x)) +
                      " (expected an even number of at most the last axis's size)");
   if (!(a.base > 0) || !std::isfinite(a.scale))
-    throw ValueError("base is " + std::to_string(a.base) + ", scale " + std::to_string(a.scale) +
+    throw ValueError("base is " + text_of(a.base) + ", scale " + text_of(a.scale) +
                      " (expected base above 0 and a finite scale)");
   Shape expected{x.shape[t]};
   if (positions.rank == 2 && t > 0) expected = {x.shape[0], x.shape[t]};

@@ -135,7 +135,7 @@ std::string first_not(const Tensor& good, const Tensor& x) {
   if (!on_host(x.device()) || x.array().is_shape_only() || all(good).item<bool>()) return "";
   int64_t flat = argmin(cast(good, u8)).item<int64_t>();
   Shape at = x.shape();
-  const std::string value = std::to_string(select(reshape(x, {-1}), 0, flat).item());
+  const std::string value = text_of(select(reshape(x, {-1}), 0, flat).item());
   for (int d = at.rank - 1; d >= 0; d--) {
     const int64_t n = at[d];
     at[d] = flat % n, flat /= n;
@@ -146,7 +146,7 @@ std::string first_not(const Tensor& good, const Tensor& x) {
 void infer_dropout(Infer& c) {
   double p = c.attrs<DropoutAttrs>().p;
   detail::check_floating(c.x(0), "x");
-  if (!(p >= 0 && p <= 1)) throw ValueError("p is " + std::to_string(p) + " (expected 0 to 1)");
+  if (!(p >= 0 && p <= 1)) throw ValueError("p is " + text_of(p) + " (expected 0 to 1)");
   detail::check_dtype(c.x(1), "the draw", i64);
   detail::check_shape(c.x(1), "the draw", {2});
   c.like(0, c.x(0));
@@ -226,7 +226,7 @@ Tensor uniform(const Shape& shape, double low, double high, const RandomOptions&
   bool fits = low <= high;
   for (double v : {low, high, high - low}) fits &= std::isfinite(nearest(p.dtype, v));
   if (!fits)
-    throw ValueError("uniform: low " + std::to_string(low) + ", high " + std::to_string(high) +
+    throw ValueError("uniform: low " + text_of(low) + ", high " + text_of(high) +
                      " (expected low <= high, and both and high - low finite in " + name_of(p.dtype) + ")");
   Tensor u = uniform_numbers(p, shape);
   if (low == 0 && high == 1) return p.done(u);
@@ -254,7 +254,7 @@ Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& 
   NoGrad guard;
   Plan p(o, f32);
   p.check_floating("normal");
-  if (!(std >= 0)) throw ValueError("normal: std " + std::to_string(std) + " (expected 0 or more)");
+  if (!(std >= 0)) throw ValueError("normal: std " + text_of(std) + " (expected 0 or more)");
   return p.done(normal_numbers(p, shape) * std + mean);
 } catch (Error& e) {
   detail::locate(e, "normal", where);
@@ -371,8 +371,7 @@ Tensor categorical(const Operand& logits, Generator* generator) {
 
 Tensor dropout(const Operand& x, double p, DropoutOptions o) {
   const Tensor& t = detail::tensor_of(x, "dropout");
-  if (!(p >= 0 && p <= 1))
-    detail::fail<ValueError>("dropout", x.where(), "p is " + std::to_string(p) + " (expected 0 to 1)");
+  if (!(p >= 0 && p <= 1)) detail::fail<ValueError>("dropout", x.where(), "p is " + text_of(p) + " (expected 0 to 1)");
   if (!o.training || p == 0) return t;
   Tensor draw = (o.generator ? *o.generator : default_generator()).draw(t.device());
   return apply<op::dropout, 2>({&t, &draw}, {p}, x.where());

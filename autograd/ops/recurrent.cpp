@@ -117,7 +117,7 @@ LstmOutput layers(Kind kind, const char* op, const Operand& input, const Tensor&
     const int64_t directions = o.bidirectional ? 2 : 1, each = o.has_biases ? 4 : 2;
     if (o.num_layers < 1) throw ValueError("num_layers is " + std::to_string(o.num_layers) + " (expected 1 or more)");
     if (!(o.dropout >= 0 && o.dropout <= 1))
-      throw ValueError("dropout is " + std::to_string(o.dropout) + " (expected 0 to 1)");
+      throw ValueError("dropout is " + text_of(o.dropout) + " (expected 0 to 1)");
     if (o.num_layers > int64_t(params.size()) || int64_t(params.size()) != o.num_layers * directions * each)
       throw ValueError(std::to_string(params.size()) + " params (expected " + std::to_string(each) + " for each of " +
                        std::to_string(o.num_layers) + " layers and " + std::to_string(directions) + " directions)");

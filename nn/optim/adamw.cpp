@@ -12,8 +12,7 @@ namespace fovea::optim {
 namespace {
 
 void require(bool ok, const char* what, double value, const char* expected) {
-  if (!ok)
-    throw ValueError(std::string("adamw: ") + what + " is " + std::to_string(value) + " (expected " + expected + ")");
+  if (!ok) throw ValueError(std::string("adamw: ") + what + " is " + text_of(value) + " (expected " + expected + ")");
 }
 
 // The definition of the row `adamw`, for backends without a kernel. Scalars in f64, the rest in the moments' dtype.

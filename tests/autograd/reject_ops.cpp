@@ -1,10 +1,14 @@
 // Misuse of ops and tensors that must not compile; tools/dev/must_not_compile.py reads the cases.
+#include <ostream>
+
+#include "autograd/checkpoint.h"
 #include "autograd/op_def.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
+#include "autograd/transforms.h"
 using namespace fovea;
 
 // accept: a rule is a plain function, operands are tensors and numbers
@@ -31,6 +35,32 @@ Tensor sizes(const Tensor& x, size_t n, int k) {
   return sum(x, 1, {.keepdim = true}) + mean(x, 0) + amax(x, -1) + logsumexp(x, k) + sum(x, {}) + sum(x, {0, 1}) +
          x.view(-1) + x.reshape(6) + x.view({2, 3}) + x.expand(3) + x.permute(0) + layer_norm(x, 3) + view(x, n) +
          any(x, 0) + made + of + as + with + sum(x, zero) + sum(x, x.dim() - 1);
+}
+
+// accept: an absent bias or weight as {}, operators of truths, shapes and dtypes written to a stream
+Tensor absent(const Tensor& x, const Tensor& w, std::ostream& out) {
+  out << x.shape() << x.dtype();
+  const Tensor m = x > 0, n = !m & ~(w > 0) | (m ^ m) | m & 1;
+  return layer_norm(x, {3}, {}, {}) + layer_norm(x, 3, {}, {}, {.eps = 1}) + where(n, x, w);
+}
+
+// accept: a function of one tensor without its type
+Tensor slopes(const Tensor& x) {
+  return jacobian([](auto y) { return y * y.unsqueeze(0); }, x) + checkpoint([](auto y) { return y * 2; }, x) +
+         checkpoint([](auto y, auto z) { return y * z; }, {x, x}) +
+         checkpoint([](const std::vector<Tensor>& y) { return y[0]; }, {x, x});
+}
+
+// reject: whole numbers of two types, which made truths once: no matching function
+Tensor mixed() { return Tensor::of({0L, 1}); }
+
+// reject: the same with a shape: no matching function
+Tensor mixed_sizes() { return Tensor::of({size_t(1), size_t(0), 1}, {3}); }
+
+// accept: truths, and whole numbers of one type
+Tensor listed(const std::vector<bool>& v) {
+  return Tensor::of(v) + Tensor::of(v, {2}) + Tensor::of({true, false}) + Tensor::of({0L, 1L}) +
+         Tensor::of<int64_t>({0L, 1}) + Tensor::of({1, 0}, {2});
 }
 
 // reject: a fraction as an axis: from expression of type 'double'

@@ -10,6 +10,7 @@
 #include "autograd/ops/advanced_index.h"
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/moments.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/scan.h"
@@ -135,7 +136,7 @@ TEST_CASE("tensors as indices pick and put as in NumPy") {
 
 TEST_CASE("x[...] takes numbers, ranges, places and truths together, as PyTorch does") {
   const Tensor x = arange(6.0).reshape({2, 3}), cube = arange(24.0).reshape({2, 3, 4}), m = x > 3;
-  const Tensor yes = Tensor::of({true}, {}), no = Tensor::of({false}, {});
+  const Tensor yes = Tensor::of({true}, {}), no = Tensor::of({false}, {}), one = Tensor::of<int64_t>({1}, {});
   check({
       {"numbers", cube[{1, -1}], "[4] 20 21 22 23"},
       {"a number and a range", cube[{0, Slice{1, 3}, 2}], "[2] 6 10"},
@@ -150,6 +151,9 @@ TEST_CASE("x[...] takes numbers, ranges, places and truths together, as PyTorch 
       {"a mask and a range", cube[{Slice{1, 2}, Slice{}, Tensor::of({true, false, false, true})}],
        "[1,3,2] 12 15 16 19 20 23"},
       {"places alone", x[ints({1, 1})], "[2,3] 3 4 5 3 4 5"},
+      {"a number in a tensor is a number", cube[{one, {}, ints({1})}], "[3,1] 13 17 21"},
+      {"and alone", x[one], "[3] 3 4 5"},
+      {"and counts from the end", cube[{Slice{}, Tensor::of<int64_t>({-1}, {}), 0}], "[2] 8 20"},
       {"nothing", x[{}], "[2,3] 0 1 2 3 4 5"},
       {"true", x[{1, yes}], "[1,3] 3 4 5"},
       {"false", x[{Slice{1, 2}, no}], "[1,0,3]"},
@@ -202,6 +206,21 @@ TEST_CASE("dtypes, rounding modes, decimals and makers beside a tensor are PyTor
   CHECK(zeros_like(x, {.requires_grad = true}).requires_grad());
   CHECK(clone(x).data<float>() != x.data<float>());
   CHECK(empty_like(u).shape() == u.shape());
+}
+
+TEST_CASE("a number counts as a line of one where PyTorch says so") {
+  const Tensor five = Tensor::of({5.0f}, {}), line = Tensor({5, 6}), one = Tensor::of<int64_t>({1}, {});
+  check({
+      {"gather of a number", gather(five, 0, ints({0, 0})), "[2] 5 5"},
+      {"gather nothing of it", gather(five, -1, ints({})), "[0]"},
+      {"gather at a number", gather(line, 0, one), "[] 6"},
+      {"index_select of a number", index_select(five, 0, ints({0})), "[] 5"},
+      {"topk", topk(five, 0).first, "[] 5"},
+      {"its place", topk(five, 0).second, "[] 0"},
+  });
+  Tensor x = Tensor::of({5.0f}, {}).requires_grad_();
+  sum(gather(x, 0, ints({0, 0}))).backward();
+  CHECK(x.grad().item() == 2);
 }
 
 TEST_CASE("what they refuse, by name, numbers and line") {
@@ -260,7 +279,27 @@ TEST_CASE("what they refuse, by name, numbers and line") {
       {[] {
          unflatten(x, 1, {3, -1});
        },
-       "unflatten: cannot see [3,4] (12 elements) as [3,3,1]"},
+       "unflatten: sizes [3,-1] for axis 1 of [3,4] (expected sizes whose product is 4)"},
+      {[] {
+         unflatten(zeros({0, 3}), 1, {6, 1});
+       },
+       "unflatten: sizes [6,1] for axis 1 of [0,3] (expected sizes whose product is 3)"},
+      {[] {
+         index_select(zeros({0, 1}), 1, ints({5}));
+       },
+       "index_select: index 5 at position 0 is out of range"},
+      {[] { index_select(zeros({}), 0, ints({1})); }, "index_select: index 1 at position 0 is out of range"},
+      {[] { index_select(zeros({}), 0, ints({})); }, "index_select: x [], index [0] (expected an index of one place)"},
+      {[] {
+         embedding(ints({1, 2}), zeros({2, 0}, {.dtype = i64}));
+       },
+       "embedding: index 2 at position 1 is out of range"},
+      {[] { gather(zeros({}), 0, ints({1})); }, "gather: index 1 at position 0 is out of range"},
+      {[] { gather(zeros({}), 1, ints({0})); }, "gather: axis out of range: 1"},
+      {[] {
+         pad(zeros({1, 2}), {-3, 1}, {.mode = PadMode::reflect});
+       },
+       "pad: pad cuts off more than there is: -3, 1 on axis 1 of [1,2]"},
       {[] { linspace(0, 1, -1); }, "linspace: steps is -1"},
       {[] { eye(-1); }, "eye: -1 rows"},
       {[] {
@@ -302,6 +341,11 @@ TEST_CASE("what they refuse, by name, numbers and line") {
        },
        "index_add: index 3 at position 0 is out of range"},
       {[] { one_hot(ints({-1}), 2); }, "one_hot: index -1 leaves 2 classes"},
+      {[] { one_hot(ints({-1})); }, "one_hot: the largest id is -1 (expected 0 or more)"},
+      {[] {
+         index(zeros({0, 3}), {ints({0})});
+       },
+       "index: index 0 leaves axis 0 of [0,3] (there is no place in it)"},
       {[] { flip(Tensor(), 0); }, "flip: expected a defined tensor"},
   };
   for (const auto& c : cases) {

@@ -118,7 +118,7 @@ TEST_CASE("the function is the one that was called") {
   Tensor q = grid({1, 2, 3, 4});
   MISTAKE("scaled_dot_product_attention: attn_mask is [7,7] (expected a shape that broadcasts to [1,2,3,3])" AT,
           scaled_dot_product_attention(q, q, q, {.attn_mask = grid({7, 7})}));
-  MISTAKE("layer_norm: eps is -1.000000 (expected 0 or more)" AT, layer_norm(v, {3}, Tensor(), Tensor(), {.eps = -1}));
+  MISTAKE("layer_norm: eps is -1 (expected 0 or more)" AT, layer_norm(v, {3}, Tensor(), Tensor(), {.eps = -1}));
 }
 
 TEST_CASE("numbers where tensors are expected") {
@@ -148,7 +148,10 @@ TEST_CASE("indices and values out of their range") {
   MISTAKE("cross_entropy: index 3 at position 0 is out of range (expected 0 to 2)" AT,
           cross_entropy(grid({1, 3}), three));
   MISTAKE("select: index 2 leaves axis 0 of [2,3]" AT, select(v, 0, 2));
-  MISTAKE("dropout: p is 1.500000 (expected 0 to 1)" AT, dropout(v, 1.5));
+  MISTAKE("dropout: p is 1.5 (expected 0 to 1)" AT, dropout(v, 1.5));
+  MISTAKE("dropout: p is 1.0000001 (expected 0 to 1)" AT, dropout(v, 1.0000001));
+  MISTAKE("uniform: low -1e+308, high 1e+308 (expected low <= high, and both and high - low finite in f32)" AT,
+          uniform(3, -1e308, 1e308));
   MISTAKE("item: tensor [2,3] has 6 elements (expected 1)" AT, v.item());
   MISTAKE("topk: k is 4 (expected 0 to 3, axis 1 of [2,3])" AT, topk(v, 4));
 }
@@ -209,10 +212,10 @@ TEST_CASE("modules of sizes that make none") {
   MISTAKE("uniform: [1099511627776,1024] i64 takes more than 2^44 bytes" AT " (linear)",
           nn::Linear(P(), 1024, 1ll << 40));
   MISTAKE("layer_norm: weight has shape [0] (expected sizes of at least 1)" AT " (layer_norm)", nn::LayerNorm(P(), 0));
-  MISTAKE("dropout: p is 1.000000 (expected 0 <= p < 1)" AT " (dropout)", nn::Dropout(P(), 1));
+  MISTAKE("dropout: p is 1 (expected 0 <= p < 1)" AT " (dropout)", nn::Dropout(P(), 1));
   MISTAKE("self_attention: 4 heads with 3 kv_heads (expected kv_heads that divide heads)" AT " (self_attention)",
           nn::SelfAttention(P(), {.dim = 8, .heads = 4, .kv_heads = 3}));
-  MISTAKE("feed_forward: dim 0 times multiplier 4.000000 (expected both above 0)" AT " (feed_forward)",
+  MISTAKE("feed_forward: dim 0 times multiplier 4 (expected both above 0)" AT " (feed_forward)",
           nn::FeedForward(P(), {.dim = 0}));
   MISTAKE("list: -1 members (expected 0 to 100000)" AT " (many)", nn::List<nn::Dropout>(nullptr, "many", -1, 0.5));
   MISTAKE("gpt: model.heads is 3, which does not divide model.dim 8" AT " (gpt)",
@@ -239,7 +242,7 @@ TEST_CASE("modules, optimizers, checkpoints") {
           net.find_parameter("out.wieght"));
   MISTAKE("module: one_linear has no parameter 'xyz'" AT, net.find_parameter("xyz"));
   MISTAKE("module: one_linear has no member 'outt' (it has: out)" AT, net.find("outt"));
-  MISTAKE("adamw: lr is -1.000000 (expected 0 or more)" AT, optim::AdamW(net, {.lr = -1}));
+  MISTAKE("adamw: lr is -1 (expected 0 or more)" AT, optim::AdamW(net, {.lr = -1}));
   Gpt gpt({.layers = 1, .dim = 8, .heads = 2, .context = 4, .vocab = 5});
   MISTAKE("gpt: position 9 is beyond the model's context of 4" AT " (gpt)", gpt(zeros({1, 9}, {.dtype = i64})));
   MISTAKE("gpt: ids [9] (expected [B, T])" AT " (gpt)", gpt(zeros({9}, {.dtype = i64})));

@@ -6,9 +6,11 @@
 #include <string>
 
 #include <doctest/doctest.h>
+#include "autograd/ops/advanced_index.h"
 #include "autograd/proof/properties.h"
 #include "core/device.h"
 #include "core/host_backend.h"
+#include "tests/helpers.h"
 
 using namespace fovea;
 using namespace fovea::proof;
@@ -84,6 +86,14 @@ TEST_CASE("a write behind an array is seen") {
 #endif
   (void)Array::empty({3}, u8, device("banded"));
   b.broken = broken;
+}
+TEST_CASE("places of several axes are each within their own, on memory that is not the host's too") {
+  banded();
+  const Tensor x = zeros({2, 3}, {.device = device("banded")});
+  auto at = [&](int64_t i) { return Tensor::of(std::vector<int64_t>{i}).to(x.device()); };
+  CHECK(index(x, {at(1), at(-3)}).to_vector<float>() == std::vector<float>{0});
+  const std::string text = error_of([&] { index(x, {at(0), at(5)}).to_vector<float>(); });  // 5 is x[1, 2]
+  CHECK(has(text, "index 5 at position 0 is out of range (expected 0 to 2)"));
 }
 TEST_CASE("no kernel writes outside of its arrays and its scratch, f32") { check_bounds(f32); }
 TEST_SUITE("slow") {
