@@ -41,11 +41,8 @@ template <class T> struct Batch {
   // Deterministic: our own kernel only, whose bits are the same for any number of threads.
   void run(void* scratch, bool deterministic) const {
     if (count == 0) return;
-    if (goes_to_onednn(deterministic)) {
-      if constexpr (!std::is_same_v<T, double>)
-        for (int64_t i = 0; i < count; i++) onednn::gemm(at(i), scratch);
-      return;
-    }
+    if constexpr (std::is_same_v<T, float>)
+      if (goes_to_onednn(deterministic)) return by_onednn(scratch);
     if (!by_item()) {
       for (int64_t i = 0; i < count; i++) gemm(at(i), scratch);
       return;
@@ -60,8 +57,10 @@ template <class T> struct Batch {
   }
 
   bool goes_to_onednn(bool deterministic) const {
-    if constexpr (!std::is_same_v<T, double>) return count > 0 && !by_item() && !deterministic && onednn::is_wanted(g);
-    return false;
+    return count > 0 && !by_item() && !deterministic && onednn::is_wanted(g);
+  }
+  void by_onednn(void* scratch) const {
+    for (int64_t i = 0; i < count; i++) onednn::gemm(at(i), scratch);
   }
 
   static constexpr int64_t kMaxSlots = 64;  // pieces of a batch, whatever the threads: each has scratch of its own
@@ -144,9 +143,9 @@ template <class T> int64_t scratch_of(const Batch<T>& p, const Call& c) {
   return p.count == 0 ? 0 : p.slots() * p.slot_bytes();
 }
 
-// Products of bf16 that go as they are to oneDNN, which sums in f32; the others are computed in f32.
-bool is_native(const Batch<BFloat16>& p, const Call& c) {
-  return c.y().dtype == bf16 && p.goes_to_onednn(c.deterministic);
+// Whether a product of bf16 goes as it is to oneDNN, which sums in f32; the others are computed in f32.
+template <auto of> bool is_native(const Call& c) {
+  return c.y().dtype == bf16 && of(c).goes_to_onednn(c.deterministic);
 }
 
 Status matmul_wide(const Call& c, const NoAttrs&) {
@@ -165,14 +164,12 @@ int64_t linear_wide_scratch(const Call& c, const void*) {
 }
 
 template <auto of, auto wide> Status product(const Call& c, const NoAttrs& a) {
-  const Batch<BFloat16> p = of(c);
-  if (!is_native(p, c)) return in_f32<wide>(c, a);
-  for (int64_t i = 0; i < p.count; i++) onednn::gemm(p.at(i), c.scratch);
+  if (!is_native<of>(c)) return in_f32<wide>(c, a);
+  of(c).by_onednn(c.scratch);
   return {};
 }
 template <auto of, auto wide_scratch> int64_t product_scratch(const Call& c, const void* a) {
-  const Batch<BFloat16> p = of(c);
-  return is_native(p, c) ? onednn::scratch(p.g) : scratch_in_f32<wide_scratch>(c, a);
+  return is_native<of>(c) ? onednn::scratch(of(c).g) : scratch_in_f32<wide_scratch>(c, a);
 }
 
 }  // namespace
