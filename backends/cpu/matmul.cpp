@@ -120,6 +120,8 @@ template <class F> Status by_type(DType t, F&& f) {
   return {Status::unsupported, "no matrix product for this dtype"};
 }
 
+constexpr int64_t kOuter = 1 << 14;  // products of a column and a row that are bound by memory
+
 // A column times a row: numbers repeated along one axis each, multiplied.
 Status outer_product(const Call& c) {
   View sides[2] = {c.x(0), c.x(1)};
@@ -149,7 +151,7 @@ template <auto of> bool is_native(const Call& c) {
 }
 
 Status matmul_wide(const Call& c, const NoAttrs&) {
-  if (c.x(0).shape[c.x(0).rank - 1] == 1 && !c.add && c.y().numel > 0) return outer_product(c);
+  if (c.x(0).shape[c.x(0).rank - 1] == 1 && !c.add && c.y().numel >= kOuter) return outer_product(c);
   return by_type(c.x(0).dtype, [&]<class T>() { return matmul_of<T>(c).run(c.scratch, c.deterministic), Status{}; });
 }
 int64_t matmul_wide_scratch(const Call& c, const void*) {

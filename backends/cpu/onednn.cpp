@@ -181,9 +181,11 @@ void use(Use u) { wanted.store(u, std::memory_order_relaxed); }
 
 // Where it is at least level with ours (tools/notes/matmul.md).
 template <class T> bool is_wanted(const Gemm<T>& g) {
-  if (!takes(g)) return false;
-  if (Use u = wanted.load(std::memory_order_relaxed); u != Use::where_faster) return u == Use::always;
-  if (isa() != Isa::avx512 || g.m * g.n == 1 || double(g.m) * double(g.n) * double(g.k) < 1e6) return false;
+  const Use u = wanted.load(std::memory_order_relaxed);
+  if (u == Use::never) return false;
+  if (u == Use::always) return takes(g);
+  if (isa() != Isa::avx512 || double(g.m) * double(g.n) * double(g.k) < 1e6 || g.m * g.n == 1 || !takes(g))
+    return false;
   const bool across = g.a_row == 1 && g.a_col != 1;  // k runs across the rows of A: its lines evict each other
   return !std::is_same_v<T, float> || !across || g.n >= g.m || g.a_col * int64_t(sizeof(float)) % 2048 != 0;
 }
