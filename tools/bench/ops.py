@@ -102,11 +102,13 @@ def main():
             save_in = {f'in.{i}': t.detach().contiguous() for i, t in enumerate(x)}
             cotangents = [torch.ones_like(t) for t in shown if t.is_floating_point()] if grad else []
             save_file(save_in | {f'cot.{i}': t for i, t in enumerate(cotangents)}, f'{d}/in')
-            command = [a.program, 'op', name, '--in', f'{d}/in', '--out', f'{d}/out', '--attrs', json.dumps(attrs),
+            command = [a.program, 'op', name, *(['--in', f'{d}/in'] if x else []), '--out', f'{d}/out', '--attrs', json.dumps(attrs),
                        '--time', str(a.calls), '--threads', '2', '--json'] + ['--grad'] * grad
             label = name + (' ' + ' '.join(f'{k}={v}' for k, v in attrs.items()) if attrs else '')
-            kind = {dtype: '', torch.int64: ' i64', torch.bool: ' bool'}.get(x[0].dtype, ' ' + str(x[0].dtype)[6:])
-            label += kind + (f' {list(x[0].shape)}' if x[0].shape != usual else '') + ' fwd+bwd' * grad
+            if x:
+                label += {dtype: '', torch.int64: ' i64', torch.bool: ' bool'}.get(x[0].dtype, ' ' + str(x[0].dtype)[6:])
+                label += f' {list(x[0].shape)}' if x[0].shape != usual else ''
+            label += ' fwd+bwd' * grad
             ours, theirs, ratios, same = [], [], [], True
             for _ in range(a.rounds):
                 done = subprocess.run(command, capture_output=True, text=True)
