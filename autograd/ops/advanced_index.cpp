@@ -285,7 +285,8 @@ Tensor one_hot(const Operand& ids, Integer num_classes) {
       if (i.numel() == 0) throw ValueError("no ids to tell num_classes from: " + to_string(i.shape()));
       n = amax(i).item<int64_t>();
       if (n < 0) throw IndexError("the largest id is " + std::to_string(n) + " (expected 0 or more)");
-      if (n++ == INT64_MAX) throw ShapeError("the largest id is " + std::to_string(INT64_MAX) + " (expected less)");
+      if (n == INT64_MAX) throw ShapeError("the largest id is " + std::to_string(INT64_MAX) + " (expected less)");
+      n++;
     }
     check_range(i, 0, n, std::to_string(n) + " classes");
     Tensor none, at = unsqueeze(i, -1), one = expand(full({}, 1, {.dtype = i64, .device = i.device()}), at.shape());
