@@ -155,7 +155,7 @@ TEST_CASE(
     // Of cubes, so that the cotangents depend on x too.
     auto product = [&](const char* d, DType t) {
       Tensor weight = w.to(device(d)).to(t);
-      TensorFunction f = [&](const std::vector<Tensor>& in) {
+      auto f = [&](const std::vector<Tensor>& in) {
         Tensor y = r.f({in[0], weight});
         return std::vector<Tensor>{sum(y * square(y))};
       };
