@@ -61,7 +61,8 @@ void extremum_backward(Backward& b) {
 // The product of what comes before each element on the last axis.
 Tensor product_before(const Tensor& x) {
   Tensor one = ones_like(narrow(x, -1, 0, 1));
-  return x.size(-1) > 1 ? cat({one, cumprod(narrow(x, -1, 0, x.size(-1) - 1), -1)}, -1) : one;
+  if (x.size(-1) <= 1) return one;  // not ?:, in which GCC 12 destroys the list twice when cumprod throws
+  return cat({one, cumprod(narrow(x, -1, 0, x.size(-1) - 1), -1)}, -1);
 }
 
 // Inputs g, x; g times the product of the others, for every element.
