@@ -16,7 +16,8 @@ void Laid::add(const SliceAttrs& slice, Array g) {
   SliceAttrs s = slice;
   if (s.length == 0) return;
   if (s.length == 1) s.step = 1;
-  if (s.step < 0) {  // the same places, counted up
+  if (s.step < 0) {                                  // the same places, counted up
+    whole_.slice(s.dim, s.start, s.length, s.step);  // refuses what leaves the axis
     g = g.slice(s.dim, s.length - 1, s.length, -1);
     s.start += (s.length - 1) * s.step, s.step = -s.step;
   }

@@ -39,12 +39,12 @@ Tensor uniform_from(const Tensor& bits, DType t) {
   return cast(shift_right(bits, 64 - n), t) * std::ldexp(1.0, -n);
 }
 
-// What the options come to: dtype, device, and the draw.
 RandomOptions beside(const Tensor& x, RandomOptions o) {
   o.like = x;
   return o;
 }
 
+// What the options come to: dtype, device, and the draw.
 struct Plan {
   DType dtype;
   Device device;

@@ -331,8 +331,7 @@ template <auto member> Status of_three(const Call& c, double value) {
     run3<float, S>(c.x(0), c.x(1), c.x(2), c.y(), kCheap, kernel);
   });
 }
-}  // namespace
-namespace {
+
 // Of whole numbers, in two steps on pieces that stay in the nearest cache.
 template <class T> Status whole_between(const Call& c) {
   const auto most = kernels<T>(Binary::maximum).binary[int(Binary::maximum)];

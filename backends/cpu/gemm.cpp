@@ -29,7 +29,7 @@ constexpr int64_t kGroup = 4;          // panels that are packed together: they 
 
 // How a product is cut; depends on shapes and strides only, never on threads.
 struct Plan {
-  enum Way { nothing, dots, in_place, packed } way;
+  enum Way { nothing, one_dot, dots, in_place, packed } way;
   int64_t columns, panels;  // width of a panel; panels in a packed block
   int64_t deep, piece;      // k of a block, k of a pass
   bool copy_strips;         // A lies so that its lines evict each other from the first cache
@@ -41,6 +41,7 @@ struct Plan {
 template <class T> Plan plan(const Gemm<T>& g, const GemmKernels<T>& kernels) {
   Plan p{Plan::packed, kernels.columns, 0, 0, 0, false};
   if (g.m == 0 || g.n == 0) p.way = Plan::nothing;
+  else if (g.a_col == 1 && g.b_row == 1 && g.m * g.n == 1 && g.k > kDotPiece) p.way = Plan::one_dot;
   else if (g.a_col == 1 && g.b_row == 1 && g.m <= (g.k < kLong ? kDotRows : 2 * kernels.rows)) p.way = Plan::dots;
   else if (g.b_col == 1 && g.m <= 2 * kernels.rows) p.way = Plan::in_place;
   p.deep = std::min(std::max<int64_t>(g.k, 1), kDeep);
@@ -219,8 +220,7 @@ template <class T> void one_dot(const Gemm<T>& g, const GemmKernels<T>& kernels,
 template <class T> void run_gemm(const Gemm<T>& g, const GemmKernels<T>& kernels, void* scratch) {
   Plan p = plan(g, kernels);
   if (p.way == Plan::nothing) return;
-  if (p.way == Plan::dots && g.m * g.n == 1 && g.k > kDotPiece)
-    return one_dot(g, kernels, static_cast<double*>(scratch));
+  if (p.way == Plan::one_dot) return one_dot(g, kernels, static_cast<double*>(scratch));
   if (p.way == Plan::dots) {
     const int64_t tasks = (g.n + 3) / 4;
     auto f = [&](int64_t b, int64_t e) { kernels.dots(g, 4 * b, std::min(4 * e, g.n)); };
@@ -266,8 +266,8 @@ template <class T> int64_t gemm_scratch(const Gemm<T>& g) {
   Gemm<T> o = oriented(g);
   const GemmKernels<T>& kernels = gemm_kernels<T>(isa());
   Plan p = plan(o, kernels);
-  if (p.way == Plan::nothing) return 0;
-  if (p.way == Plan::dots) return o.m * o.n == 1 && o.k > kDotPiece ? dot_pieces(o.k) * int64_t(sizeof(double)) : 0;
+  if (p.way == Plan::nothing || p.way == Plan::dots) return 0;
+  if (p.way == Plan::one_dot) return dot_pieces(o.k) * int64_t(sizeof(double));
   const bool whole = o.n % p.columns == 0 || o.n % p.columns == kernels.narrow;
   const int64_t panels = p.way == Plan::packed ? p.panels : whole ? 0 : 1;
   return panels == 0 ? 0 : p.flag_bytes() + panels * p.columns * p.deep * int64_t(sizeof(T));

@@ -120,7 +120,7 @@ template <class F> Status by_type(DType t, F&& f) {
   return {Status::unsupported, "no matrix product for this dtype"};
 }
 
-constexpr int64_t kOuter = 1 << 14;  // products of a column and a row that are bound by memory
+constexpr int64_t kOuter = 1 << 14;  // elements of a column times a row from which on memory is what it waits for
 
 // A column times a row: numbers repeated along one axis each, multiplied.
 Status outer_product(const Call& c) {
