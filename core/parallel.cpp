@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -45,6 +46,41 @@ template <class F> bool spin(F&& done) {
   }
   return done();
 }
+
+// Where a sleeping worker wakes up: not on the CPU that wakes it, which has its own share to do. Left alone, Linux
+// takes an idle CPU of a virtual machine for a busy one and puts the worker behind its waker, for milliseconds. Where
+// it may run is narrowed while it sleeps, and is as before when it has woken up.
+class Bed {
+ public:
+  template <class F> void sleep(F&& until_woken) {
+    sleeper_ = gettid();
+    state_.store(State::asleep, std::memory_order_release);
+    until_woken();
+    State s = State::asleep;
+    if (state_.compare_exchange_strong(s, State::awake, std::memory_order_acquire)) return;
+    while ((s = state_.load(std::memory_order_acquire)) == State::claimed) pause();
+    if (s == State::moved) sched_setaffinity(0, sizeof allowed_, &allowed_);
+    state_.store(State::awake, std::memory_order_relaxed);
+  }
+  // Before the sleeper is woken; `cpu` is the caller's. Once a sleep: it may have been woken and be late.
+  void move_from(int cpu) {
+    State s = state_.load(std::memory_order_relaxed);
+    if (s != State::asleep || !state_.compare_exchange_strong(s, State::claimed, std::memory_order_acquire)) return;
+    bool moved = cpu >= 0 && cpu < CPU_SETSIZE && sched_getaffinity(sleeper_, sizeof allowed_, &allowed_) == 0;
+    if (moved) {
+      cpu_set_t others = allowed_;
+      CPU_CLR(size_t(cpu), &others);
+      moved = CPU_COUNT(&others) > 0 && sched_setaffinity(sleeper_, sizeof others, &others) == 0;
+    }
+    state_.store(moved ? State::moved : State::awake, std::memory_order_release);
+  }
+
+ private:
+  enum class State { awake, asleep, claimed, moved };
+  std::atomic<State> state_{State::awake};
+  pid_t sleeper_ = 0;
+  cpu_set_t allowed_;  // of the sleeper, before it was moved
+};
 
 // A call of parallel_for. Its first exception goes to the caller; the others are dropped, as their cause is usually the
 // same.
@@ -95,6 +131,7 @@ class Team {
       share_[i].word.store(Share{round, uint16_t(region.pieces * i / region.threads),
                                  uint16_t(region.pieces * (i + 1) / region.threads)},
                            std::memory_order_release);
+    for (int i = 1, cpu = sched_getcpu(); i < region.threads; i++) share_[i].bed.move_from(cpu);
     round_.store(round);
     round_.notify_all();
     work_on(round, 0, region.threads);
@@ -121,6 +158,7 @@ class Team {
   };
   struct alignas(64) Line {
     std::atomic<Share> word{Share{}};
+    Bed bed;  // of the thread whose share it is first
   };
 
   bool grow(int workers) {
@@ -137,7 +175,7 @@ class Team {
     touch_stack();
     for (;;) {
       if (!spin([&] { return round_.load(std::memory_order_acquire) != seen; }))
-        round_.wait(seen, std::memory_order_acquire);
+        share_[me].bed.sleep([&] { round_.wait(seen, std::memory_order_acquire); });
       seen = round_.load(std::memory_order_acquire);
       work_on(seen, me, threads_.load(std::memory_order_relaxed));
     }

@@ -1,6 +1,7 @@
 // parallel_for: every index once, exceptions carried out, nested calls inline.
 #include <doctest/doctest.h>
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,31 @@ TEST_CASE("what a thread has not begun is done by others, and nobody waits for a
   for (size_t i = 0; i < sizeof stack; i += 512) stack[i] = 1;
   getrusage(RUSAGE_THREAD, &after);
   return after.ru_minflt - before.ru_minflt;
+}
+
+TEST_CASE("a worker that slept wakes up on another CPU than its waker's, and may run where it might before") {
+  cpu_set_t allowed, of_worker;
+  REQUIRE(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  if (CPU_COUNT(&allowed) < 2) return;
+  Threads scope(2);
+  const std::thread::id me = std::this_thread::get_id();
+  int apart = 0;
+  constexpr int kRounds = 20;
+  for (int round = 0; round < kRounds; round++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    std::atomic<int> here{-1}, there{-1};
+    parallel_for(0, 2, 1, [&](int64_t, int64_t) {
+      const bool mine = std::this_thread::get_id() == me;
+      if (!mine) sched_getaffinity(0, sizeof of_worker, &of_worker);
+      (mine ? here : there) = sched_getcpu();
+      const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+      while ((here < 0 || there < 0) && std::chrono::steady_clock::now() < late) {
+      }
+    });
+    apart += here != there;
+    CHECK(CPU_EQUAL(&allowed, &of_worker));
+  }
+  CHECK(apart > kRounds / 2);
 }
 
 TEST_CASE("a worker's stack is there before its first piece") {

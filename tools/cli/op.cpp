@@ -69,14 +69,18 @@ std::vector<Tensor> gradients(const Case& c, const std::vector<Tensor>& y, const
   return g;
 }
 
-// Median seconds of n calls of f, behind two that warm up.
+// Median seconds of n calls of f, behind two or a millisecond that warm up: until then, threads are waking.
 template <class F> double median_seconds(int64_t n, const F& f) {
   using Clock = std::chrono::steady_clock;
+  const auto warm = Clock::now() + std::chrono::milliseconds(1);
+  f();
+  do f();
+  while (Clock::now() < warm);
   std::vector<double> s;
-  for (int64_t i = -2; i < n; i++) {
+  for (int64_t i = 0; i < n; i++) {
     auto begin = Clock::now();
     f();
-    if (i >= 0) s.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+    s.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
   }
   std::nth_element(s.begin(), s.begin() + n / 2, s.end());
   return s[size_t(n / 2)];
