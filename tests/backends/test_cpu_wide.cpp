@@ -26,8 +26,26 @@ TEST_CASE("f64 functions are within 2 ulp, and NaN where they should be") {
     Tensor (*mine)(const Operand&);
     F f;
   };
-  const Wide all[] = {{"exp", exp, std::exp}, {"log", log, std::log}, {"tanh", tanh, std::tanh},
-                      {"erf", erf, std::erf}, {"sin", sin, std::sin}, {"cos", cos, std::cos}};
+  const Wide all[] = {{"exp", exp, std::exp},
+                      {"log", log, std::log},
+                      {"tanh", tanh, std::tanh},
+                      {"erf", erf, std::erf},
+                      {"sin", sin, std::sin},
+                      {"cos", cos, std::cos},
+                      {"tan", tan, std::tan},
+                      {"asin", asin, std::asin},
+                      {"acos", acos, std::acos},
+                      {"atan", atan, std::atan},
+                      {"sinh", sinh, std::sinh},
+                      {"cosh", cosh, std::cosh},
+                      {"expm1", expm1, std::expm1},
+                      {"log1p", log1p, std::log1p},
+                      {"log2", log2, std::log2},
+                      {"log10", log10, std::log10},
+                      {"sigmoid", sigmoid, [](long double v) {
+                         const long double e = std::exp(-std::abs(v));
+                         return (v < 0 ? e : 1) / (1 + e);
+                       }}};
   std::vector<double> x = {-0.24787044650628345, 0.625, 0.0, -0.0, INFINITY, -INFINITY, NAN, 5e-324, 709.7, -745.0};
   for (uint64_t i = 0; i < 20000; i++) {
     x.push_back(4 * number(i, 5));
