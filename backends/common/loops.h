@@ -2,6 +2,8 @@
 // every view are merged, so most calls end up as one row. The order is always row-major: a counter kept by the caller
 // is the element's flat index.
 #pragma once
+#include <algorithm>
+
 #include "core/backend.h"
 
 namespace fovea {
@@ -52,7 +54,8 @@ template <int N> class Loops {
   // Innermost axis first.
   void plan(int rank, const int64_t* shape, const int64_t* const (&strides)[N]) {
     rank_ = 0;
-    rows_ = 1;
+    rows_ = std::find(shape, shape + rank, 0) == shape + rank;
+    if (rows_ == 0) rank = 0;  // the product of the other axes need not be a number
     for (int d = rank - 1; d >= 0; d--) {
       if (shape[d] == 1) continue;
       bool merge = rank_ > 0;
@@ -65,11 +68,10 @@ template <int N> class Loops {
       size_[rank_++] = shape[d];
     }
     if (rank_ == 0) {
-      rank_ = 1, size_[0] = 1;
+      rank_ = 1, size_[0] = rows_;
       for (int k = 0; k < N; k++) stride_[k][0] = 1;
     }
     for (int d = 1; d < rank_; d++) rows_ *= size_[d];
-    if (size_[0] == 0) rows_ = 0;
   }
 
   int rank_ = 0;  // after merging, at least 1
