@@ -268,7 +268,7 @@ struct OpRow {
   X(cumprod,        DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::prod), .needs = {in(0)}}) \
   X(logcumsumexp,   DimAttrs,       {}) \
   X(var_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0)}}) \
-  X(std_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0)}}) \
+  X(std_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0) | out(0) | out(1)}}) \
   X(vector_norm,    VectorNormAttrs, {.needs = {in(0) | out()}}) \
   X(argmax,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::max), .result = Result::index}) \
   X(argmin,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::min), .result = Result::index}) \

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
@@ -71,15 +72,19 @@ void var_mean_backward(Backward& b) {
   }
   add_moments(b, a.dim, dx);
 }
-// In units of the norm of the deviations; where it is 0, so is the gradient.
+// In units of the deviation itself, which is computed anew where the result was rounded to a half; where it is 0, so is
+// the gradient.
 void std_mean_backward(Backward& b) {
   const auto& a = b.attrs<VarAttrs>();
   Shape shape = b.shape(0);
   Tensor dx;
   if (b.g(0).defined()) {
-    Tensor x = wide(b.x(0)), d = deviations(x, mean(x, a.dim, {.keepdim = true}), a.dim);
-    Tensor size = vector_norm(d, 2, a.dim, {.keepdim = true}), none = eq(size, 0);
-    Tensor scale = where(none, 0.0, spread(b.g(0), shape, a.dim)) / std::sqrt(degrees_of_freedom(shape, a));
+    Tensor x = wide(b.x(0)), size = b.y(0), center = b.y(1);
+    if (x.dtype() != b.dtype(0)) std::tie(size, center) = std_mean(x, a.dim, {a.correction, a.keepdim});
+    Tensor d = deviations(x, spread(center, shape, a.dim), a.dim);
+    size = spread(size, shape, a.dim);
+    Tensor none = eq(size, 0);
+    Tensor scale = where(none, 0.0, spread(b.g(0), shape, a.dim)) / degrees_of_freedom(shape, a);
     dx = scale * (d / where(none, 1.0, size));
   }
   add_moments(b, a.dim, dx);

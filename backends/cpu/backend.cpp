@@ -63,6 +63,8 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts, cpu::vector_norm_scratch>(
         table, {.dtypes = kReal});
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
+    cpu::set_with_halves<op::var_mean, cpu::var_mean, cpu::moments_accept, cpu::moments_scratch>(table, dense);
+    cpu::set_with_halves<op::std_mean, cpu::std_mean, cpu::moments_accept, cpu::moments_scratch>(table, dense);
     cpu::set_with_halves<op::prod_backward, cpu::prod_backward, cpu::prod_backward_accepts>(table, dense);
     cpu::set_with_halves<op::pair_loss, cpu::pair_loss, cpu::pair_loss_accepts, cpu::pair_loss_scratch>(table, dense);
     cpu::set_with_halves<op::pair_loss_backward, cpu::pair_loss_backward, cpu::pair_loss_backward_accepts>(table,

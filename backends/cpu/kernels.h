@@ -71,6 +71,10 @@ int64_t rms_norm_backward_scratch(const Call& c, const void* attrs);
 Status vector_norm(const Call& c, const VectorNormAttrs& a);
 bool vector_norm_accepts(const Call& c, const void* attrs);
 int64_t vector_norm_scratch(const Call& c, const void*);
+Status var_mean(const Call& c, const VarAttrs& a);
+Status std_mean(const Call& c, const VarAttrs& a);
+bool moments_accept(const Call& c, const void* attrs);
+int64_t moments_scratch(const Call& c, const void*);
 Status group_norm(const Call& c, const GroupNormAttrs& a);
 bool group_norm_accepts(const Call& c, const void* attrs);
 Status group_norm_backward(const Call& c, const GroupNormAttrs& a);  // g, x, weight, mean, rstd

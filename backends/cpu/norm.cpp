@@ -1,12 +1,13 @@
-// Slots layer_norm, rms_norm, group_norm and their gradients, vector_norm over the last axes. The gradients of weight
-// and bias are sums over rows: each piece of rows (how many depends on the shape alone) has its own, and they are added
-// in order, so threads do not change a bit.
+// Slots layer_norm, rms_norm, group_norm and their gradients, vector_norm, var_mean and std_mean over the last axes.
+// The gradients of weight and bias are sums over rows: each piece of rows (how many depends on the shape alone) has its
+// own, and they are added in order, so threads do not change a bit.
 #include "backends/cpu/norm.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/reduce.h"
 #include "backends/cpu/rows.h"
 
 #define FOVEA_FAMILY "backends/cpu/norm_kernels.inc"
@@ -205,6 +206,15 @@ Status rms_norm_backward(const Call& c, const LayerNormAttrs& a) {
   return {};
 }
 
+// How many of the last axes `dim` names; -1 where it names another.
+int last_axes(const Shape& dim, int rank) {
+  uint32_t axes = 0;
+  for (int64_t d : dim) axes |= 1u << (d < 0 ? d + rank : d);
+  for (int k = 0; k < dim.rank; k++)
+    if (!(axes >> (rank - 1 - k) & 1)) return -1;
+  return dim.rank ? dim.rank : rank;
+}
+
 // Few long rows are cut into pieces, the norms of which have a norm. In f32 only, since squares are added in f64.
 constexpr int64_t kNormPiece = 1 << 14;
 int64_t norm_pieces(const View& x, const View& y) {
@@ -237,11 +247,8 @@ bool vector_norm_accepts(const Call& c, const void* attrs) {
   const auto& a = *static_cast<const VectorNormAttrs*>(attrs);
   const View &x = c.x(0), &y = c.y();
   if (x.rank == 0) return false;
-  bool good = a.ord == 1 || a.ord == 2 || (std::isinf(a.ord) && a.ord > 0);
-  uint32_t axes = 0;
-  for (int64_t d : a.dim) axes |= 1u << (d < 0 ? d + x.rank : d);
-  const int tail = a.dim.rank ? a.dim.rank : x.rank;
-  for (int k = 0; k < a.dim.rank; k++) good = good && (axes >> (x.rank - 1 - k) & 1);
+  const int tail = last_axes(a.dim, x.rank);
+  const bool good = tail > 0 && (a.ord == 1 || a.ord == 2 || (std::isinf(a.ord) && a.ord > 0));
   const bool few = y.numel < 16 && x.numel > 16 * kNormPiece;  // better cut, by the composition
   return good && y.dense && y.dtype == x.dtype && rows_dense(x, tail) && (!few || norm_pieces(x, y) > 1);
 }
@@ -258,6 +265,64 @@ Status vector_norm(const Call& c, const VectorNormAttrs& a) {
   });
   return {};
 }
+
+namespace {
+
+// Rows of n numbers, each cut into pieces, whose sums of deviations from the row's first number are added up.
+struct MomentRows {
+  static constexpr int64_t kPiece = 1 << 15;
+  int64_t rows, n, pieces;
+  MomentRows(const View& x, const View& y)
+      : rows(y.numel), n(rows ? x.numel / rows : 0), pieces(rows < 64 ? (n + kPiece - 1) / kPiece : 1) {}
+
+  template <class F> void run(const Call& c, const F& finish) const {
+    const DeviationSums sums = deviation_sums(isa());
+    const float* x = c.x(0).as<float>();
+    double* partial = static_cast<double*>(c.scratch);
+    auto shift_of = [&](int64_t row) {
+      const float first = x[row * n];
+      return std::isfinite(first) ? double(first) : 0;
+    };
+    parallel_for(0, rows * pieces, std::max<int64_t>(kRowGrain / n, 1), [&](int64_t b, int64_t e) {
+      for (int64_t q = b; q < e; q++) {
+        const int64_t row = q / pieces, first = q % pieces * kPiece;
+        double own[2];
+        double* to = pieces == 1 ? own : partial + 2 * q;
+        sums(pieces == 1 ? n : std::min(kPiece, n - first), x + row * n + first, shift_of(row), to);
+        if (pieces == 1) finish(row, shift_of(row), to);
+      }
+    });
+    for (int64_t row = 0; pieces > 1 && row < rows; row++, partial += 2 * pieces) {
+      for (int64_t q = 1; q < pieces; q++) partial[0] += partial[2 * q], partial[1] += partial[2 * q + 1];
+      finish(row, shift_of(row), partial);
+    }
+  }
+};
+
+template <bool root> Status moments(const Call& c, const VarAttrs& a) {
+  const MomentRows all(c.x(0), c.y());
+  const double n = double(all.n), freedom = std::max(0.0, n - a.correction);
+  all.run(c, [&](int64_t row, double shift, const double* sums) {
+    const double rest = sums[1] - sums[0] * sums[0] / n, variance = (rest < 0 ? 0 : rest) / freedom;
+    c.y(0).as<float>()[row] = float(root ? std::sqrt(variance) : variance);
+    c.y(1).as<float>()[row] = float(shift + sums[0] / n);
+  });
+  return {};
+}
+
+}  // namespace
+
+bool moments_accept(const Call& c, const void* attrs) {
+  const View& x = c.x(0);
+  return all_dense(c, attrs) && x.numel > 0 && x.rank > 0 &&
+         last_axes(static_cast<const VarAttrs*>(attrs)->dim, x.rank) > 0;
+}
+int64_t moments_scratch(const Call& c, const void*) {
+  const MomentRows all(c.x(0), c.y());
+  return all.pieces == 1 ? 0 : all.rows * all.pieces * 2 * int64_t(sizeof(double));
+}
+Status var_mean(const Call& c, const VarAttrs& a) { return moments<false>(c, a); }
+Status std_mean(const Call& c, const VarAttrs& a) { return moments<true>(c, a); }
 
 bool group_norm_accepts(const Call& c, const void* attrs) { return c.x(0).numel > 0 && all_dense(c, attrs); }
 Status group_norm(const Call& c, const GroupNormAttrs& a) {

@@ -28,6 +28,11 @@ template <> const ReduceKernels<float>& reduce_kernels(Isa level) {
 // f64 serves checks, not training: one level of it is enough code.
 template <> const ReduceKernels<double>& reduce_kernels(Isa) { return sse2::kReduceTable<double>; }
 
+DeviationSums deviation_sums(Isa level) {
+  static constexpr DeviationSums of[] = {sse2::deviation_sums, avx2::deviation_sums, avx512::deviation_sums};
+  return of[int(level)];
+}
+
 namespace {
 
 constexpr int64_t kLong = 1 << 15;   // elements of a row that are one piece
@@ -155,16 +160,16 @@ template <class T, class Out = T, class A = double> struct Reduction {
   A (*row)(int64_t n, const T* x);
   void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, Out* to);
   A* partial;  // [outputs, pieces], columns last, where there is more than one piece
+  void (*short_rows)(int64_t rows, int64_t k, const T* x, Out* to) = nullptr;
 
   Out finished(A value) const { return Out(mean ? value / A(p.all) : value); }
 
-  // f(y, x, index of the output): every range once, in any order.
-  template <class F> void each_row(const View& x, const View& y, const F& f) const {
-    Loops<2> outer = p.outer();
+  // f(y, x, n, index of the first output): n ranges a step of `outer` apart; every range once, in any order.
+  template <class F> void each_rows(const View& x, const View& y, const Loops<2>& outer, const F& f) const {
     int64_t inner = outer.inner(), rows = outer.rows(), each = p.all * std::max<int64_t>(p.columns, 1);
     auto cut = [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
-      for (int64_t i = begin; i < end; i++)
-        f(y.as<Out>() + at[0] + i * outer.step(0), x.as<T>() + at[1] + i * outer.step(1), row * inner + i);
+      f(y.as<Out>() + at[0] + begin * outer.step(0), x.as<T>() + at[1] + begin * outer.step(1), end - begin,
+        row * inner + begin);
     };
     const int64_t zero[2] = {};
     if (rows * inner < thread_count()) {  // whoever is called shares the work out
@@ -179,7 +184,21 @@ template <class T, class Out = T, class A = double> struct Reduction {
     }
   }
 
+  // f(y, x, index of the output)
+  template <class F> void each_row(const View& x, const View& y, const F& f) const {
+    const Loops<2> outer = p.outer();
+    each_rows(x, y, outer, [&](Out* to, const T* from, int64_t n, int64_t k) {
+      for (int64_t i = 0; i < n; i++) f(to + i * outer.step(0), from + i * outer.step(1), k + i);
+    });
+  }
+
   void rows(const View& x, const View& y) const {
+    const Loops<2> outer = p.outer();
+    if (short_rows && p.pieces == 1 && p.count <= kShort && outer.step(0) == 1 && outer.step(1) == p.count)
+      return each_rows(x, y, outer, [&](Out* to, const T* from, int64_t n, int64_t) {
+        short_rows(n, p.count, from, to);
+        for (int64_t i = 0; mean && i < n; i++) to[i] /= Out(p.all);
+      });
     each_row(x, y, [&](Out* to, const T* from, int64_t k) {
       if (p.pieces == 1) return void(*to = finished(row(p.count, from)));
       A* part = partial + k * p.pieces;
@@ -285,7 +304,7 @@ void run(const Call& c, const Plan& p, Fold fold, bool mean) {
   }
   auto by_kernels = [&]<class T>() {
     const ReduceKernels<T>& k = reduce_kernels<T>(isa());
-    Reduction<T>{p, fold, mean, k.row[int(fold)], k.down[int(fold)], partial}.run(x, y);
+    Reduction<T>{p, fold, mean, k.row[int(fold)], k.down[int(fold)], partial, k.short_rows[int(fold)]}.run(x, y);
   };
   if (x.dtype == f32) by_kernels.operator()<float>();
   else if (x.dtype == f64) by_kernels.operator()<double>();

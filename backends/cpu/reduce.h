@@ -10,16 +10,23 @@ namespace fovea::cpu {
 enum class Fold : uint8_t { sum, largest, smallest, product };
 inline constexpr int kFolds = 4;
 
-inline constexpr int64_t kDownColumns = 512, kDownRows = 256;
+inline constexpr int64_t kDownColumns = 512, kDownRows = 256, kShort = 16;
 
 // A NaN among the numbers is the largest and the smallest.
 template <class T> struct ReduceKernels {
   double (*row[kFolds])(int64_t n, const T* x);
+  // to[i] = all x[i * k + j] with j below k folded: rows of few numbers, at most kShort.
+  void (*short_rows[kFolds])(int64_t rows, int64_t k, const T* x, T* to);
   // to[j] = all x[i * stride + j] of `rows` folded, n columns; at most kDownColumns of kDownRows.
   void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, T* to);
   // The row of each column's largest or smallest, of fewer than 2^31.
   void (*places[2])(int64_t rows, int64_t n, const T* x, int64_t stride, int64_t* place);
 };
 template <class T> const ReduceKernels<T>& reduce_kernels(Isa level);
+
+// to[0], to[1]: the sums of x - shift and of its square, in f64. With a shift that is one of the numbers the square
+// of their mean, which is then taken off, is no larger than n times what remains, so one pass keeps its digits.
+using DeviationSums = void (*)(int64_t n, const float* x, double shift, double* to);
+DeviationSums deviation_sums(Isa level);
 
 }  // namespace fovea::cpu

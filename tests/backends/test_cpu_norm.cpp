@@ -204,6 +204,45 @@ TEST_CASE("one id a hundred thousand times counts exactly") {
   CHECK((dw[0] == 0 && dw[1] == 0 && dw[2] == 100000));
 }
 
+TEST_CASE("deviations of huge, tiny and far numbers, of few long rows and many short ones") {
+  for (auto [rows, n] : {std::pair<int64_t, int64_t>{3, 100'001}, {200, 7}, {64, 40'000}})
+    for (auto [unit, far] : {std::pair<float, float>{1, 0}, {1, 1e4f}, {3e38f, 0}, {1e-37f, 0}, {0, 5}}) {
+      std::vector<float> x = numbers<float>(rows * n, 1);  // in [-1, 1]
+      for (float& v : x) v = v * unit + far;
+      x[size_t(n)] = INFINITY;
+      Strided vx(x.data(), f32, {rows, n}, {n, 1});
+      const VarAttrs a{Shape{-1}, 1, false};
+      std::vector<std::vector<float>> results;
+      at_every_isa([&](cpu::Isa level) {
+        for (int threads : {1, 2, 7})
+          with_threads(threads, [&] {
+            Guarded<float> deviation(rows), center(rows);
+            Strided vd(deviation.data(), f32, {rows}, {1}), vc(center.data(), f32, {rows}, {1});
+            const View *in[] = {&vx.view}, *out[] = {&vd.view, &vc.view};
+            Call call{.in = in, .out = out, .inputs = 1, .outputs = 2};
+            CHECK(cpu::moments_accept(call, &a));
+            Scratch scratch(cpu::moments_scratch(call, &a));
+            call.scratch = scratch.data();
+            CHECK(cpu::std_mean(call, a));
+            CHECK(!(deviation.broken() || center.broken() || scratch.broken()));
+            if (level == cpu::best_isa()) results.push_back({deviation.data(), deviation.data() + rows});
+            int wrong = 0;
+            for (int64_t row = 0; row < rows; row++) {
+              double mean = 0, squares = 0;
+              for (int64_t i = 0; i < n; i++) mean += double(x[size_t(row * n + i)]) / double(n);
+              for (int64_t i = 0; i < n; i++) squares += std::pow(double(x[size_t(row * n + i)]) - mean, 2);
+              const double want = std::sqrt(squares / double(n - 1));
+              if (row == 1) wrong += !(std::isnan(deviation[row]) && center[row] == INFINITY);
+              else wrong += !(std::abs(deviation[row] - want) <= 2e-7 * want + 1e-10 * std::abs(mean));
+              if (row != 1) wrong += !(std::abs(center[row] - mean) <= 1e-7 * (want + std::abs(mean)));
+            }
+            CHECK(wrong == 0);
+          });
+      });
+      for (auto& r : results) CHECK(same_bits(r, results[0]));
+    }
+}
+
 TEST_CASE("norms of few long rows, in pieces that threads share out") {
   const int64_t n = 50'001;
   const double infinity = INFINITY;
