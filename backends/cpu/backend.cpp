@@ -35,9 +35,9 @@ class CpuBackend final : public HostBackend {
     table.set<op::addcmul, cpu::addcmul>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::gelu, cpu::gelu>({.dtypes = kFloats});
     table.set<op::gelu_backward, cpu::gelu_backward>({.dtypes = kFloats});
-    cpu::set_with_halves<op::reduce, cpu::reduce, cpu::all_accepted, cpu::reduce_scratch>(
-        table, {.dtypes = kReal | dtypes(i32, i64, boolean)});
-    cpu::set_with_halves<op::sum_to, cpu::sum_to, cpu::sum_to_accepts, cpu::sum_to_scratch>(table, {.dtypes = kReal});
+    table.set<op::reduce, cpu::reduce>({.dtypes = kFloats | dtypes(i32, i64, boolean), .scratch = cpu::reduce_scratch});
+    table.set<op::sum_to, cpu::sum_to>(
+        {.dtypes = kFloats, .accepts = cpu::sum_to_accepts, .scratch = cpu::sum_to_scratch});
     table.set<op::matmul, cpu::matmul>({.dtypes = kFloats, .adds = true, .scratch = cpu::matmul_scratch});
     table.set<op::linear, cpu::linear>(
         {.dtypes = kFloats, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});

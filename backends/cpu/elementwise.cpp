@@ -38,7 +38,7 @@ template <class T> const ElementwiseKernels<T>& kernels(Binary k) {
 }
 
 constexpr int64_t kCheap = 1 << 14, kDear = 1 << 12;  // elements that are worth a thread: memory bound, exp and its kin
-constexpr int64_t kChunk = 256;                       // elements of the buffers for strided rows
+constexpr int64_t kChunk = 1024;                      // elements of the buffers for strided rows and halves
 
 // A row of one operand, kept as S: its first element, as the kernels of T want it. Strided rows, and halves, are copied
 // to `buffer`, n <= kChunk.
@@ -195,6 +195,10 @@ Status unary(const Call& c, const NoAttrs& a) {
   if (c.kind >= kUnaries) return ref::unary(c, a);
   if (x.dtype == boolean && Unary(c.kind) == Unary::logical_not) {
     run1<uint8_t, uint8_t>(x, y, kCheap, kernels<uint8_t>().unary[c.kind]);
+    return {};
+  }
+  if (contains(kHalves, x.dtype) && (Unary(c.kind) == Unary::neg || Unary(c.kind) == Unary::abs)) {
+    run1<uint16_t, uint16_t>(x, y, kCheap, Unary(c.kind) == Unary::neg ? negate_halves : clear_signs);
     return {};
   }
   if (y.dtype == x.dtype && has(x.dtype, one))

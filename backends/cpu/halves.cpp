@@ -1,6 +1,7 @@
 #include "backends/cpu/halves.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "backends/common/loops.h"
 #include "core/parallel.h"
@@ -42,7 +43,26 @@ template <class S, class D> void convert(const View& from, const View& to) {
   });
 }
 
+// y = f(x), bits by bits, eight at a time.
+template <class F> void each_bits(int64_t n, const uint16_t* x, uint16_t* y, F f) {
+  typedef uint16_t Eight __attribute__((vector_size(16)));
+  int64_t i = 0;
+  for (Eight v; i + 8 <= n; i += 8) {
+    std::memcpy(&v, x + i, sizeof v);
+    v = f(v);
+    std::memcpy(y + i, &v, sizeof v);
+  }
+  for (; i < n; i++) y[i] = uint16_t(f(x[i]));
+}
+
 }  // namespace
+
+void negate_halves(int64_t n, const uint16_t* x, uint16_t* y) {
+  each_bits(n, x, y, [](auto v) { return v ^ 0x8000; });
+}
+void clear_signs(int64_t n, const uint16_t* x, uint16_t* y) {
+  each_bits(n, x, y, [](auto v) { return v & 0x7fff; });
+}
 
 const HalfKernels& half_kernels(Isa level) { return *kTables[int(level)]; }
 

@@ -22,6 +22,10 @@ inline void widen(int64_t n, const Float16* x, float* y) { half_kernels(isa()).w
 inline void narrow(int64_t n, const float* x, BFloat16* y) { half_kernels(isa()).narrow_bf16(n, x, y); }
 inline void narrow(int64_t n, const float* x, Float16* y) { half_kernels(isa()).narrow_f16(n, x, y); }
 
+// neg and abs, of both: the sign is a bit.
+void negate_halves(int64_t n, const uint16_t* x, uint16_t* y);
+void clear_signs(int64_t n, const uint16_t* x, uint16_t* y);
+
 constexpr DTypeSet kHalves = dtypes(bf16, f16);
 inline bool has_halves(const Call& c) {
   return contains(kHalves, c.y().dtype) || (c.inputs > 0 && contains(kHalves, c.x(0).dtype));

@@ -56,10 +56,21 @@ template <class T> struct Batch {
     parallel_for(0, n, std::max<int64_t>(n * kAlone / (work + 1), 1), items);
   }
 
+  // Of small products those of bf16, which our kernels would first copy as f32.
   bool goes_to_onednn(bool deterministic) const {
-    return count > 0 && !by_item() && !deterministic && onednn::is_wanted(g);
+    return count > 0 && (!by_item() || std::is_same_v<T, BFloat16>)&&!deterministic && onednn::is_wanted(g);
+  }
+  int64_t onednn_scratch() const {
+    if constexpr (std::is_same_v<T, BFloat16>)
+      if (by_item()) return onednn::scratch_each(g, count);
+    return onednn::scratch(g);
   }
   void by_onednn(void* scratch) const {
+    if constexpr (std::is_same_v<T, BFloat16>)
+      if (by_item()) {
+        auto nth = [](const void* of, int64_t i) { return static_cast<const Batch*>(of)->at(i); };
+        return void(onednn::gemm_each<T>(g, count, nth, this, scratch));
+      }
     for (int64_t i = 0; i < count; i++) onednn::gemm(at(i), scratch);
   }
 
@@ -141,7 +152,7 @@ Status outer_product(const Call& c) {
 
 template <class T> int64_t scratch_of(const Batch<T>& p, const Call& c) {
   if constexpr (std::is_same_v<T, float>)
-    if (p.goes_to_onednn(c.deterministic)) return onednn::scratch(p.g);
+    if (p.goes_to_onednn(c.deterministic)) return p.onednn_scratch();
   return p.count == 0 ? 0 : p.slots() * p.slot_bytes();
 }
 
@@ -171,7 +182,7 @@ template <auto of, auto wide> Status product(const Call& c, const NoAttrs& a) {
   return {};
 }
 template <auto of, auto wide_scratch> int64_t product_scratch(const Call& c, const void* a) {
-  return is_native<of>(c) ? onednn::scratch(of(c).g) : scratch_in_f32<wide_scratch>(c, a);
+  return is_native<of>(c) ? of(c).onednn_scratch() : scratch_in_f32<wide_scratch>(c, a);
 }
 
 }  // namespace

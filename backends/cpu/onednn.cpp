@@ -26,19 +26,20 @@ using dnnl::memory;
 struct Key {
   int64_t m, n, k, a_row, a_col, b_row, b_col, c_row;
   memory::data_type kept;
-  int32_t bias, add;
+  int16_t bias, add;
+  int32_t whole;  // one of many: every part is a product
   bool operator==(const Key&) const = default;
   size_t hash() const {
-    uint64_t h = uint64_t(kept) * 4 + uint64_t(bias) * 2 + uint64_t(add);
+    uint64_t h = uint64_t(kept) * 8 + uint64_t(whole) * 4 + uint64_t(bias) * 2 + uint64_t(add);
     for (int64_t x : {m, n, k, a_row, a_col, b_row, b_col, c_row})
       h = (h ^ uint64_t(x)) * 0x9e3779b97f4a7c15, h ^= h >> 29;
     return size_t(h);
   }
 };
 
-template <class T> Key key_of(const Gemm<T>& g) {
+template <class T> Key key_of(const Gemm<T>& g, bool whole = false) {
   const auto kept = std::is_same_v<T, float> ? memory::data_type::f32 : memory::data_type::bf16;
-  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, kept, g.bias != nullptr, g.add};
+  return {g.m, g.n, g.k, g.a_row, g.a_col, g.b_row, g.b_col, g.c_row, kept, g.bias != nullptr, g.add, whole};
 }
 
 bool multiplies_bf16() {
@@ -146,7 +147,7 @@ struct Plan {
     Alone scope;
     parts.reserve(size_t(n));
     for (int64_t i = 0; i < n; i++) {
-      parts.emplace_back(key_of(part_of(g, i, n)));
+      parts.emplace_back(key_of(k.whole ? g : part_of(g, i, n)));
       scratch_bytes = std::max(scratch_bytes, parts.back().scratch_bytes());
     }
   }
@@ -154,10 +155,10 @@ struct Plan {
 
 // The calling thread's plan for so many parts (0: as it is), in one of a few places of a hash table; a newcomer takes a
 // free one or the place of the first.
-template <class T> Plan& plan_of(const Gemm<T>& g, int64_t parts = 0) {
+template <class T> Plan& plan_of(const Gemm<T>& g, int64_t parts = 0, bool whole = false) {
   constexpr size_t kPlaces = 256, kNear = 8;
   static thread_local std::vector<std::unique_ptr<Plan>> places(kPlaces);
-  const Key k = key_of(g);
+  const Key k = key_of(g, whole);
   const size_t home = k.hash() % kPlaces;
   std::unique_ptr<Plan>* free = nullptr;
   for (size_t i = 0; i < kNear; i++) {
@@ -208,6 +209,27 @@ template <class T> bool gemm(const Gemm<T>& g, void* scratch) {
   return true;
 }
 
+template <class T> int64_t scratch_each(const Gemm<T>& first, int64_t count) {
+  if (!takes(first)) return 0;
+  const Plan& plan = plan_of(first, std::min<int64_t>(count, thread_count()), true);
+  return plan.scratch_bytes * int64_t(plan.parts.size());
+}
+
+template <class T>
+bool gemm_each(const Gemm<T>& first, int64_t count, Gemm<T> (*nth)(const void*, int64_t), const void* of,
+               void* scratch) {
+  if (!takes(first)) return false;
+  Plan& plan = plan_of(first, 0, true);
+  const int64_t parts = int64_t(plan.parts.size());
+  parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    Alone scope;
+    for (int64_t p = begin; p < end; p++)
+      for (int64_t i = count * p / parts; i < count * (p + 1) / parts; i++)
+        plan.parts[size_t(p)].run(nth(of, i), static_cast<char*>(scratch) + p * plan.scratch_bytes);
+  });
+  return true;
+}
+
 template <class T> const char* implementation(const Gemm<T>& g) {
   if (!takes(g)) return nullptr;
   return plan_of(g).parts[0].desc.impl_info_str();
@@ -226,6 +248,10 @@ void use(Use) {}
 template <class T> bool is_wanted(const Gemm<T>&) { return false; }
 template <class T> int64_t scratch(const Gemm<T>&) { return 0; }
 template <class T> bool gemm(const Gemm<T>&, void*) { return false; }
+template <class T> int64_t scratch_each(const Gemm<T>&, int64_t) { return 0; }
+template <class T> bool gemm_each(const Gemm<T>&, int64_t, Gemm<T> (*)(const void*, int64_t), const void*, void*) {
+  return false;
+}
 template <class T> const char* implementation(const Gemm<T>&) { return nullptr; }
 const char* version() { return ""; }
 #endif
@@ -236,6 +262,8 @@ template int64_t scratch(const Gemm<float>&);
 template int64_t scratch(const Gemm<BFloat16>&);
 template bool gemm(const Gemm<float>&, void*);
 template bool gemm(const Gemm<BFloat16>&, void*);
+template int64_t scratch_each(const Gemm<BFloat16>&, int64_t);
+template bool gemm_each(const Gemm<BFloat16>&, int64_t, Gemm<BFloat16> (*)(const void*, int64_t), const void*, void*);
 template const char* implementation(const Gemm<float>&);
 template const char* implementation(const Gemm<BFloat16>&);
 

@@ -16,6 +16,11 @@ template <class T> int64_t scratch(const Gemm<T>& g);
 // f32, and bf16 with sums in f32 where the CPU multiplies it. False: not in this build, not on this CPU, or strides it
 // does not know; nothing was done. The bits may depend on the thread count.
 template <class T> bool gemm(const Gemm<T>& g, void* scratch);
+// Many products of one shape, product i of them nth(of, i), each by one thread: the same bits for any number of them.
+template <class T> int64_t scratch_each(const Gemm<T>& first, int64_t count);
+template <class T>
+bool gemm_each(const Gemm<T>& first, int64_t count, Gemm<T> (*nth)(const void*, int64_t), const void* of,
+               void* scratch);
 // What oneDNN calls the kernel it would run ("gemm:jit"); null where gemm() would return false.
 template <class T> const char* implementation(const Gemm<T>& g);
 // The library's version, "" where it is not in this build.

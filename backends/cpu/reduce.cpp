@@ -11,6 +11,7 @@
 
 #include "backends/common/loops.h"
 #include "backends/cpu/elementwise.h"
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/ref/kernels.h"
 #include "core/parallel.h"
@@ -152,13 +153,37 @@ template <class T, class Out, Fold f> void whole_down(int64_t rows, int64_t n, c
     for (int64_t j = 0; j < n; j++) to[j] = Out(join_whole<f>(int64_t(to[j]), int64_t(x[i * stride + j])));
 }
 
-// Of numbers kept as T; the results of pieces are joined as A.
-template <class T, class Out = T, class A = double> struct Reduction {
+// Halves, by the kernels of f32 on what stays in the nearest cache.
+template <class S, Fold f> double half_row(int64_t n, const S* x) {
+  constexpr int64_t kBlock = 2048;  // of which a row of f32 is summed too
+  alignas(64) float some[kBlock];
+  double total = 0;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t count = std::min(n - i, kBlock);
+    widen(count, x + i, some);
+    const double block = reduce_kernels<float>(isa()).row[int(f)](count, some);
+    total = i == 0 ? block : join(f, total, block);
+  }
+  return total;
+}
+template <class S, Fold f> void half_down(int64_t rows, int64_t n, const S* x, int64_t stride, float* to) {
+  constexpr int64_t kSome = 8;
+  alignas(64) float some[kSome + 1][kDownColumns];  // what there is so far, and more rows
+  for (int64_t i = 0; i < rows; i += kSome) {
+    const int64_t count = std::min(rows - i, kSome);
+    for (int64_t k = 0; k < count; k++) widen(n, x + (i + k) * stride, some[k + 1]);
+    reduce_kernels<float>(isa()).down[int(f)](count + (i > 0), n, some[i == 0], kDownColumns, some[0]);
+  }
+  std::copy_n(some[0], n, to);
+}
+
+// Of numbers kept as T; columns are folded as Sum, the results of pieces are joined as A.
+template <class T, class Out = T, class A = double, class Sum = Out> struct Reduction {
   const Plan& p;
   Fold fold;
   bool mean;
   A (*row)(int64_t n, const T* x);
-  void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, Out* to);
+  void (*down)(int64_t rows, int64_t n, const T* x, int64_t stride, Sum* to);
   A* partial;  // [outputs, pieces], columns last, where there is more than one piece
   void (*short_rows)(int64_t rows, int64_t k, const T* x, Out* to) = nullptr;
 
@@ -194,11 +219,12 @@ template <class T, class Out = T, class A = double> struct Reduction {
 
   void rows(const View& x, const View& y) const {
     const Loops<2> outer = p.outer();
-    if (short_rows && p.pieces == 1 && p.count <= kShort && outer.step(0) == 1 && outer.step(1) == p.count)
-      return each_rows(x, y, outer, [&](Out* to, const T* from, int64_t n, int64_t) {
-        short_rows(n, p.count, from, to);
-        for (int64_t i = 0; mean && i < n; i++) to[i] /= Out(p.all);
-      });
+    if constexpr (std::is_same_v<Sum, Out>)
+      if (short_rows && p.pieces == 1 && p.count <= kShort && outer.step(0) == 1 && outer.step(1) == p.count)
+        return each_rows(x, y, outer, [&](Out* to, const T* from, int64_t n, int64_t) {
+          short_rows(n, p.count, from, to);
+          for (int64_t i = 0; mean && i < n; i++) to[i] /= Out(p.all);
+        });
     each_row(x, y, [&](Out* to, const T* from, int64_t k) {
       if (p.pieces == 1) return void(*to = finished(row(p.count, from)));
       A* part = partial + k * p.pieces;
@@ -227,13 +253,16 @@ template <class T, class Out = T, class A = double> struct Reduction {
           auto [at, height] = p.piece(q);
           const T* x0 = from + at + j;
           if (!part && height <= kDownRows) {
-            down(height, n, x0, p.step, to + j);
-            for (int64_t c = 0; mean && c < n; c++) to[j + c] /= Out(p.all);
+            Sum few[kDownColumns], *sums = few;
+            if constexpr (std::is_same_v<Sum, Out>) sums = to + j;
+            down(height, n, x0, p.step, sums);
+            for (int64_t c = 0; mean && c < n; c++) sums[c] /= Sum(p.all);
+            if constexpr (!std::is_same_v<Sum, Out>) narrow(n, sums, to + j);
             continue;
           }
           A acc[kDownColumns];
           for (int64_t r = 0; r < height; r += kDownRows) {
-            Out some[kDownColumns];
+            Sum some[kDownColumns];
             down(std::min(kDownRows, height - r), n, x0 + r * p.step, p.step, some);
             for (int64_t c = 0; c < n; c++) acc[c] = r == 0 ? A(some[c]) : join(fold, acc[c], A(some[c]));
           }
@@ -306,7 +335,17 @@ void run(const Call& c, const Plan& p, Fold fold, bool mean) {
     const ReduceKernels<T>& k = reduce_kernels<T>(isa());
     Reduction<T>{p, fold, mean, k.row[int(fold)], k.down[int(fold)], partial, k.short_rows[int(fold)]}.run(x, y);
   };
+  auto by_halves = [&]<class S>() {
+    auto go = [&]<Fold f>() {
+      Reduction<S, S, double, float>{p, f, mean, half_row<S, f>, half_down<S, f>, partial}.run(x, y);
+    };
+    if (fold == Fold::sum) go.template operator()<Fold::sum>();
+    else if (fold == Fold::product) go.template operator()<Fold::product>();
+    else fold == Fold::largest ? go.template operator()<Fold::largest>() : go.template operator()<Fold::smallest>();
+  };
   if (x.dtype == f32) by_kernels.operator()<float>();
+  else if (x.dtype == bf16) by_halves.operator()<BFloat16>();
+  else if (x.dtype == f16) by_halves.operator()<Float16>();
   else if (x.dtype == f64) by_kernels.operator()<double>();
   else if (x.dtype == boolean) run_whole<uint8_t, int64_t>(c, p, fold);
   else if (x.dtype == i64) run_whole<int64_t, int64_t>(c, p, fold);
@@ -325,7 +364,7 @@ bool known(const Call& c) {
   Reduce k = Reduce(c.kind);
   if (x.numel == 0 || c.kind > uint8_t(Reduce::all)) return false;
   if (k == Reduce::any || k == Reduce::all) return x.dtype == boolean && y.dtype == boolean;
-  if (x.dtype == f32 || x.dtype == f64) return y.dtype == x.dtype;
+  if (is_floating(x.dtype)) return y.dtype == x.dtype && !is_dual(x.dtype);
   const bool whole = x.dtype == i64 || x.dtype == i32;
   if (k == Reduce::sum) return y.dtype == i64 && (whole || x.dtype == boolean);
   return whole && y.dtype == x.dtype && (k == Reduce::amax || k == Reduce::amin);
@@ -333,24 +372,47 @@ bool known(const Call& c) {
 
 }  // namespace
 
-int64_t reduce_scratch(const Call& c, const void* attrs) {
-  if (!known(c)) return 0;
-  return scratch_of(plan(c, *static_cast<const ReduceAttrs*>(attrs)));
+namespace {
+int64_t reduce_in_place_scratch(const Call& c, const void* attrs) {
+  return known(c) ? scratch_of(plan(c, *static_cast<const ReduceAttrs*>(attrs))) : 0;
 }
-
-Status reduce(const Call& c, const ReduceAttrs& a) {
+Status reduce_in_place(const Call& c, const ReduceAttrs& a) {
   if (!known(c)) return ref::reduce(c, a);
   Plan p = plan(c, a);
   if (!p.ok) return ref::reduce(c, a);
   run(c, p, fold_of(Reduce(c.kind)), Reduce(c.kind) == Reduce::mean);
   return {};
 }
-
-bool sum_to_accepts(const Call& c, const void*) { return c.x(0).numel > 0 && plan_to(c.x(0), c.y()).ok; }
-int64_t sum_to_scratch(const Call& c, const void*) { return scratch_of(plan_to(c.x(0), c.y())); }
-Status sum_to(const Call& c, const ShapeAttrs&) {
+// Halves that lie well need no scratch; others, and short rows, are put in order by in_f32.
+bool reads_halves(const Plan& p) { return p.ok && (p.columns || p.count > kShort); }
+bool is_direct(const Call& c, const ReduceAttrs& a) { return !has_halves(c) || (known(c) && reads_halves(plan(c, a))); }
+bool sums_in_place(const Call& c, const void*) { return c.x(0).numel > 0 && plan_to(c.x(0), c.y()).ok; }
+int64_t sum_in_place_scratch(const Call& c, const void*) { return scratch_of(plan_to(c.x(0), c.y())); }
+Status sum_in_place(const Call& c, const ShapeAttrs&) {
   run(c, plan_to(c.x(0), c.y()), Fold::sum, false);
   return {};
+}
+bool sums_in_f32(const Call& c) {
+  return has_halves(c) && (c.x(0).dtype != c.y().dtype || !reads_halves(plan_to(c.x(0), c.y())));
+}
+}  // namespace
+
+int64_t reduce_scratch(const Call& c, const void* a) {
+  return is_direct(c, *static_cast<const ReduceAttrs*>(a)) ? reduce_in_place_scratch(c, a)
+                                                           : scratch_in_f32<reduce_in_place_scratch>(c, a);
+}
+Status reduce(const Call& c, const ReduceAttrs& a) {
+  return is_direct(c, a) ? reduce_in_place(c, a) : in_f32<reduce_in_place>(c, a);
+}
+
+bool sum_to_accepts(const Call& c, const void* a) {
+  return sums_in_f32(c) ? accepts_in_f32<sums_in_place>(c, a) : sums_in_place(c, a);
+}
+int64_t sum_to_scratch(const Call& c, const void* a) {
+  return sums_in_f32(c) ? scratch_in_f32<sum_in_place_scratch>(c, a) : sum_in_place_scratch(c, a);
+}
+Status sum_to(const Call& c, const ShapeAttrs& a) {
+  return sums_in_f32(c) ? in_f32<sum_in_place>(c, a) : sum_in_place(c, a);
 }
 
 }  // namespace fovea::cpu

@@ -85,3 +85,102 @@ TEST_CASE("a widened product is the product of what the halves are, rounded once
       }
   }
 }
+
+TEST_CASE("a batch of bf16 products is right, with the same bits for any number of threads") {
+  const int64_t count = 17, M = 128, N = 120, K = 72;  // above a million multiply-adds each
+  std::vector<BFloat16> a, b;
+  for (float x : numbers<float>(count * M * K, 1)) a.push_back(x);
+  for (float x : numbers<float>(count * K * N, 2)) b.push_back(x);
+  std::vector<std::vector<uint16_t>> results;
+  for (int threads : {1, 2, 3, 7})
+    with_threads(threads, [&] {
+      Guarded<BFloat16> y(count * M * N, BFloat16(3));
+      Strided va(a.data(), bf16, {count, M, K}, {M * K, 1, M}), vb(b.data(), bf16, {count, K, N}, {K * N, N, 1}),
+          vy(y.data(), bf16, {count, M, N}, {M * N, N, 1});
+      const View *in[] = {&va.view, &vb.view}, *out[] = {&vy.view};
+      Call c{.in = in, .out = out, .inputs = 2, .outputs = 1};
+      Scratch scratch(cpu::matmul_scratch(c, nullptr));
+      c.scratch = scratch.data();
+      CHECK(cpu::matmul(c, {}));
+      CHECK((!scratch.broken() && !y.broken()));
+      int wrong = 0;
+      results.emplace_back();
+      for (int64_t i = 0; i < count * M * N; i++) {
+        results.back().push_back(y[i].bits);
+        if (i % 37) continue;
+        const int64_t item = i / (M * N), row = i / N % M, column = i % N;
+        double sum = 0;
+        for (int64_t k = 0; k < K; k++)
+          sum += double(float(a[size_t(item * M * K + k * M + row)])) *
+                 double(float(b[size_t(item * K * N + k * N + column)]));
+        wrong += !(std::abs(double(float(y[i])) - sum) <= 0x1p-8 * std::abs(sum) + 1e-4);
+      }
+      CHECK(wrong == 0);
+      CHECK(results.back() == results.front());
+    });
+}
+
+namespace {
+struct Folded {
+  std::vector<int64_t> shape, x, y;  // the steps of y are 0 where x is folded
+  Shape dims;
+};
+const std::vector<Folded> kFolded = {
+    {{5, 7000}, {7000, 1}, {1, 0}, {1}}, {{70000}, {1}, {0}, {0}},
+    {{300, 700}, {700, 1}, {0, 1}, {0}}, {{6, 8, 100}, {800, 100, 1}, {100, 0, 1}, {1}},
+    {{2500, 33}, {33, 1}, {0, 1}, {0}},  {{40, 50}, {-50, 2}, {1, 0}, {1}}};
+
+template <class S> void fold_all(const Folded& f, Reduce kind) {
+  std::vector<S> x;
+  for (float v : numbers<float>(140000, 5)) x.push_back(S(kind == Reduce::prod ? 1 + v / 1000 : v));
+  x[3] = kind == Reduce::amin ? S(NAN) : x[3];
+  std::vector<int64_t> kept, strides;
+  for (size_t d = 0; d < f.shape.size(); d++)
+    if (f.y[d] != 0) kept.push_back(f.shape[d]), strides.push_back(f.y[d]);
+  int64_t outputs = 1;
+  for (int64_t n : kept) outputs *= n;
+  const int64_t base = f.x[0] < 0 ? 3000 : 0;
+  Strided vx(x.data() + base, dtype_of<S>(), f.shape, f.x), to(nullptr, dtype_of<S>(), f.shape, f.y);
+  std::vector<double> want(800, kind == Reduce::prod ? 1 : kind == Reduce::amin ? INFINITY : 0);
+  auto from = offsets(vx), at = offsets(to);
+  for (size_t i = 0; i < from.size(); i++) {
+    double &w = want[size_t(at[i])], v = double(float(x[size_t(base + from[i])]));
+    if (kind == Reduce::prod) w *= v;
+    else if (kind == Reduce::amin) w = v != v || v < w ? v : w;
+    else w += kind == Reduce::mean ? v * double(outputs) / double(from.size()) : v;
+  }
+  std::vector<std::vector<uint16_t>> results;
+  for (int threads : {1, 2, 3, 7})
+    with_threads(threads, [&] {
+      Guarded<S> y(800, S(3));
+      Strided vy(y.data(), dtype_of<S>(), kept, strides);
+      const View *in[] = {&vx.view}, *out[] = {&vy.view};
+      Call c{.in = in, .out = out, .inputs = 1, .outputs = 1, .kind = uint8_t(kind)};
+      const ReduceAttrs attrs{f.dims, false};
+      Scratch scratch(cpu::reduce_scratch(c, &attrs));
+      c.scratch = scratch.data();
+      CHECK(cpu::reduce(c, attrs));
+      CHECK((!scratch.broken() && !y.broken()));
+      int wrong = 0;
+      results.emplace_back();
+      for (int64_t i = 0; i < vy.view.numel; i++) {
+        results.back().push_back(y[i].bits);
+        const double got = double(float(y[i])), w = want[size_t(i)];
+        wrong += !(w != w ? got != got : std::abs(got - w) <= 0x1p-8 * std::abs(w) + 1e-3);
+      }
+      CHECK(wrong == 0);
+      CHECK(results.back() == results.front());
+    });
+}
+}  // namespace
+
+TEST_CASE("reductions of halves are right along rows and columns, with the same bits for any number of threads") {
+  at_every_isa([](cpu::Isa) {
+    for (const Folded& f : kFolded)
+      for (Reduce kind : {Reduce::sum, Reduce::mean, Reduce::amin, Reduce::prod}) {
+        INFO("kind ", int(kind), " rank ", f.shape.size(), " first ", f.shape[0]);
+        fold_all<BFloat16>(f, kind);
+        fold_all<Float16>(f, kind);
+      }
+  });
+}
