@@ -1,6 +1,7 @@
 #include "autograd/ops/random.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -85,25 +86,37 @@ double below(DType t, double v) {
 
 Tensor uniform_numbers(const Plan& p, const Shape& shape) { return uniform_from(p.bits(shape), p.dtype); }
 
+// f of pieces of x one after another on the host, where what f makes on its way then stays in the caches.
+template <class F> Tensor by_pieces(const Tensor& x, DType t, const F& f) {
+  constexpr int64_t kPiece = 1 << 16;
+  const int64_t n = x.numel();
+  if (n < 4 * kPiece || !on_host(x.device())) return f(x);
+  Array out = Array::empty(x.shape(), t, x.device()), flat = out.reshape_view({n});
+  Tensor all = reshape(x, -1);
+  for (int64_t i = 0; i < n; i += kPiece) {
+    const int64_t some = std::min(kPiece, n - i);
+    Tensor piece = f(narrow(all, 0, i, some));
+    Array to = flat.narrow(0, i, some);
+    update(state(), op::assign, &piece.array(), 1, &kNoAttrs, &to, 1);
+  }
+  return Tensor(std::move(out));
+}
+
 // sqrt(-2 log u) cos(2 pi v). f32 and below: u from the top 40 bits, so |z| reaches 7.4, v from the low 24. f64: 53
 // bits each, of two words.
 Tensor normal_numbers(const Plan& p, const Shape& shape) {
-  bool wide = p.dtype == f64;
-  DType t = wide ? f64 : f32;
-  Tensor u, v;
-  auto fraction = [&](const Tensor& bits, int n) { return cast(bits, t) * std::ldexp(1.0, -n); };
-  if (wide) {
-    int64_t n = numel(shape);
-    Tensor words = p.bits({2, n});
-    u = fraction(shift_right(select(words, 0, 0), 11) + 1, 53);
-    v = fraction(shift_right(select(words, 0, 1), 11), 53);
-  } else {
-    Tensor words = p.bits(shape);
-    u = fraction(shift_right(words, 24) + 1, 40);
-    v = fraction(bitwise_and(words, (int64_t(1) << 24) - 1), 24);
+  auto fraction = [](const Tensor& bits, DType t, int n, double of = 1) { return cast(bits, t) * std::ldexp(of, -n); };
+  auto normal = [](const Tensor& u, const Tensor& angle) { return sqrt(log(u) * -2.0) * cos(angle); };
+  const double circle = 2 * std::numbers::pi;
+  if (p.dtype == f64) {
+    Tensor words = p.bits({2, numel(shape)});
+    Tensor u = fraction(shift_right(select(words, 0, 0), 11) + 1, f64, 53);
+    return reshape(normal(u, fraction(shift_right(select(words, 0, 1), 11), f64, 53, circle)), shape);
   }
-  Tensor z = sqrt(log(u) * -2.0) * cos(v * (2 * std::numbers::pi));
-  return reshape(z, shape).to(p.dtype);
+  return by_pieces(p.bits(shape), p.dtype, [&](const Tensor& words) {
+    Tensor u = fraction(shift_right(words, 24) + 1, f32, 40);
+    return normal(u, fraction(bitwise_and(words, (int64_t(1) << 24) - 1), f32, 24, circle)).to(p.dtype);
+  });
 }
 
 // The high 64 bits of u n, both unsigned, from products of 32-bit halves.
@@ -115,6 +128,14 @@ Tensor high_product(const Tensor& u, uint64_t n) {
   Tensor middle = u1 * n0 + high(u0 * n0);
   if (n1 == 0) return high(middle);
   return u1 * n1 + high(middle) + high(u0 * n1 + low(middle));
+}
+
+// Of 0, ..., n - 1 one that 64 bits choose: the high word of u n. For small n as many of the top bits of u decide as
+// leave room for the product, which makes another choice once in 2^31 draws at most.
+Tensor choices(const Tensor& u, uint64_t n) {
+  const int width = std::bit_width(n - 1), taken = 63 - width;
+  if (width > 16) return high_product(u, n);
+  return shift_right(shift_right(u, 64 - taken) * int64_t(n), taken);
 }
 
 // Places by odds p [rows, n] in f64: how many running sums a uniform part of the whole has passed. [rows, count]
@@ -269,8 +290,11 @@ Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOption
     throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
                      " (expected low < high)");
   p.check_whole(low), p.check_whole(high - 1);
-  Tensor x = high_product(p.bits(shape), uint64_t(high) - uint64_t(low)) + int64_t(low);
-  return p.done(x.to(p.dtype));
+  Tensor x = by_pieces(p.bits(shape), p.dtype, [&](const Tensor& u) {
+    Tensor from_zero = choices(u, uint64_t(high) - uint64_t(low));
+    return (low == 0 ? from_zero : from_zero + int64_t(low)).to(p.dtype);
+  });
+  return p.done(x);
 } catch (Error& e) {
   detail::locate(e, "randint", where);
   throw;

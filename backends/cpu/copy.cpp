@@ -8,6 +8,7 @@
 
 #include "backends/common/loops.h"
 #include "backends/common/visit.h"
+#include "backends/cpu/elementwise.h"
 #include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/move.h"
@@ -145,6 +146,8 @@ template <class T> bool copy_transposed(const Ordered& o) {
 template <class To, class From> void cast_row(int64_t n, const From* x, To* y) {
   if constexpr (is_half_v<From>) widen(n, x, y);
   else if constexpr (is_half_v<To>) narrow(n, x, y);
+  else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, int64_t>)
+    elementwise_kernels<float>(isa()).to_whole(n, x, y);
   else
     for (int64_t i = 0; i < n; i++) y[i] = convert<To>(x[i]);
 }

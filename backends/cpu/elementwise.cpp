@@ -336,18 +336,10 @@ template <auto member> Status of_three(const Call& c, double value) {
   });
 }
 
-// Of whole numbers, in two steps on pieces that stay in the nearest cache.
 template <class T> Status whole_between(const Call& c) {
-  const auto most = kernels<T>(Binary::maximum).binary[int(Binary::maximum)];
-  const auto least = kernels<T>(Binary::minimum).binary[int(Binary::minimum)];
   run3<T, T>(c.x(0), c.x(1), c.x(2), c.y(), kCheap,
-             [&](int64_t n, const T* x, int64_t sx, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
-               for (int64_t i = 0, some; i < n; i += some) {
-                 some = std::min<int64_t>(n - i, 1024);
-                 most(some, x + i * sx, sx, a + i * sa, sa, y + i);
-                 least(some, y + i, 1, b + i * sb, sb, y + i);
-               }
-             });
+             [k = kernels<T>(Binary::maximum).between](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r,
+                                                       int64_t sr, auto y) { k(n, p, sp, q, sq, r, sr, y, 0); });
   return {};
 }
 }  // namespace

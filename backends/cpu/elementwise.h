@@ -35,6 +35,7 @@ template <class T> struct ElementwiseKernels {
                                             Parameters p);
   void (*gelu[2])(int64_t n, const T* x, T* y);  // by fovea::Gelu
   void (*gelu_backward[2])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx);
+  void (*to_whole)(int64_t n, const T* x, int64_t* y);  // towards zero; 0 for what i64 cannot hold
   void (*select)(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
 };
 template <class T> const ElementwiseKernels<T>& elementwise_kernels(Isa level);
