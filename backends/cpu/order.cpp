@@ -230,6 +230,17 @@ uint64_t wide_key(int64_t x, bool descending) {
 
 constexpr int kBucketBits = 16;
 
+// Most buckets have one or two.
+void sort_bucket(Wide* begin, Wide* end) {
+  if (end - begin > 16) return std::sort(begin, end);
+  for (Wide* i = begin + 1; i < end; i++) {
+    const Wide item = *i;
+    Wide* to = i;
+    for (; to > begin && item < to[-1]; to--) *to = to[-1];
+    *to = item;
+  }
+}
+
 // Once through buckets by the keys' first digits, then each bucket by comparing.
 Wide* sort_wide(Wide* items, Wide* spare, uint32_t* counts, int64_t n) {
   if (n < 256) {
@@ -246,8 +257,7 @@ Wide* sort_wide(Wide* items, Wide* spare, uint32_t* counts, int64_t n) {
   uint32_t begin = 0;
   for (int64_t k = 0; k < buckets; k++) begin += std::exchange(counts[k], begin);
   for (int64_t i = 0; i < n; i++) spare[counts[(items[i].key - low) >> shift]++] = items[i];
-  for (int64_t k = 0, at = 0; k < buckets; at = counts[k++])
-    if (counts[k] - at > 1) std::sort(spare + at, spare + counts[k]);
+  for (int64_t k = 0, at = 0; k < buckets; at = counts[k++]) sort_bucket(spare + at, spare + counts[k]);
   return spare;
 }
 
