@@ -132,7 +132,7 @@ const std::vector<Folded> kFolded = {
 
 template <class S> void fold_all(const Folded& f, Reduce kind) {
   std::vector<S> x;
-  for (float v : numbers<float>(140000, 5)) x.push_back(S(kind == Reduce::prod ? 1 + v / 1000 : v));
+  for (float v : numbers<float>(210000, 5)) x.push_back(S(kind == Reduce::prod ? 1 + v / 1000 : v));
   x[3] = kind == Reduce::amin ? S(NAN) : x[3];
   std::vector<int64_t> kept, strides;
   for (size_t d = 0; d < f.shape.size(); d++)
