@@ -42,10 +42,14 @@ class CpuBackend final : public HostBackend {
     table.set<op::linear, cpu::linear>(
         {.dtypes = kFloats, .adds = true, .accepts = cpu::linear_accepts, .scratch = cpu::linear_scratch});
     const SlotOptions rows{.dtypes = kReal, .layout = Layout::last_dim_dense};
-    cpu::set_with_halves<op::softmax, cpu::softmax, cpu::softmax_accepts>(table, rows);
-    cpu::set_with_halves<op::log_softmax, cpu::log_softmax, cpu::softmax_accepts>(table, rows);
-    cpu::set_with_halves<op::softmax_backward, cpu::softmax_backward, cpu::softmax_accepts>(table, rows);
-    cpu::set_with_halves<op::log_softmax_backward, cpu::log_softmax_backward, cpu::softmax_accepts>(table, rows);
+    const SlotOptions softmaxes{.dtypes = kFloats,
+                                .layout = Layout::last_dim_dense,
+                                .accepts = cpu::softmax_accepts,
+                                .scratch = cpu::softmax_scratch};
+    table.set<op::softmax, cpu::softmax>(softmaxes);
+    table.set<op::log_softmax, cpu::log_softmax>(softmaxes);
+    table.set<op::softmax_backward, cpu::softmax_backward>(softmaxes);
+    table.set<op::log_softmax_backward, cpu::log_softmax_backward>(softmaxes);
     cpu::set_with_halves<op::cross_entropy, cpu::cross_entropy, cpu::all_accepted, cpu::cross_entropy_scratch>(table,
                                                                                                                rows);
     cpu::set_with_halves<op::cross_entropy_backward, cpu::cross_entropy_backward, cpu::cross_entropy_backward_accepts>(

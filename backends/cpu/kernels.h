@@ -43,6 +43,7 @@ bool linear_accepts(const Call& c, const void*);
 int64_t linear_scratch(const Call& c, const void*);
 
 bool last_axis(const Call& c, const void* attrs);
+int64_t softmax_scratch(const Call& c, const void* a);
 bool softmax_accepts(const Call& c, const void* attrs);
 Status softmax(const Call& c, const DimAttrs&);
 Status log_softmax(const Call& c, const DimAttrs&);

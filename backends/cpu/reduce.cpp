@@ -370,9 +370,6 @@ bool known(const Call& c) {
   return whole && y.dtype == x.dtype && (k == Reduce::amax || k == Reduce::amin);
 }
 
-}  // namespace
-
-namespace {
 int64_t reduce_in_place_scratch(const Call& c, const void* attrs) {
   return known(c) ? scratch_of(plan(c, *static_cast<const ReduceAttrs*>(attrs))) : 0;
 }

@@ -71,15 +71,19 @@ inline int64_t row_size(const View& v, int tail) {
 }
 
 // f(at, begin, end, row): of the row whose first elements lie at[k] from the data of view k, those from `begin` to
-// `end`; `row` counts in row-major order. Threads share the elements of all rows, `grain` or more each.
-template <int N, class F> void share_elements(const Loops<N>& loops, int64_t grain, F&& f) {
+// `end`; `row` counts in row-major order. All elements from b to e.
+template <int N, class F> void run_elements(const Loops<N>& loops, int64_t b, int64_t e, F&& f) {
   const int64_t inner = loops.inner();
-  parallel_for(0, loops.rows() * inner, grain, [&](int64_t b, int64_t e) {
-    int64_t row = b / inner;
-    loops.run(row, (e + inner - 1) / inner, [&](const int64_t* at, int64_t n) {
-      f(at, std::max<int64_t>(b - row * inner, 0), std::min(e - row * inner, n), row);
-      row++;
-    });
+  int64_t row = b / inner;
+  loops.run(row, (e + inner - 1) / inner, [&](const int64_t* at, int64_t n) {
+    f(at, std::max<int64_t>(b - row * inner, 0), std::min(e - row * inner, n), row);
+    row++;
+  });
+}
+// Threads share the elements of all rows, `grain` or more each.
+template <int N, class F> void share_elements(const Loops<N>& loops, int64_t grain, F&& f) {
+  parallel_for(0, loops.rows() * loops.inner(), grain, [&](int64_t b, int64_t e) {
+    run_elements(loops, b, e, f);
     stream_fence();
   });
 }

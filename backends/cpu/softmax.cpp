@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/rows.h"
 
@@ -177,27 +178,91 @@ bool last_axis(const Call& c, const void* attrs) {
   return (dim == -1 || dim == y.rank - 1) && rows_dense(y, y.rank > 0);
 }
 
-bool softmax_accepts(const Call& c, const void* attrs) {
+namespace {
+
+bool accepts_wide(const Call& c, const void* attrs) {
   return last_axis(c, attrs) || (all_dense(c, attrs) && c.y().numel > 0);
 }
-
-Status softmax(const Call& c, const DimAttrs& a) {
+Status softmax_wide(const Call& c, const DimAttrs& a) {
   return by_type(c.y().dtype,
                  [&]<class T>() { return along1<T>(c, a, kernels<T>().softmax, kernels<T>().softmax_down); });
 }
-Status log_softmax(const Call& c, const DimAttrs& a) {
+Status log_softmax_wide(const Call& c, const DimAttrs& a) {
   return by_type(c.y().dtype,
                  [&]<class T>() { return along1<T>(c, a, kernels<T>().log_softmax, kernels<T>().log_softmax_down); });
 }
-Status softmax_backward(const Call& c, const DimAttrs& a) {
+Status softmax_backward_wide(const Call& c, const DimAttrs& a) {
   return by_type(c.y().dtype, [&]<class T>() {
     return along2<T>(c, a, kernels<T>().softmax_backward, kernels<T>().softmax_backward_down);
   });
 }
-Status log_softmax_backward(const Call& c, const DimAttrs& a) {
+Status log_softmax_backward_wide(const Call& c, const DimAttrs& a) {
   return by_type(c.y().dtype, [&]<class T>() {
     return along2<T>(c, a, kernels<T>().log_softmax_backward, kernels<T>().log_softmax_backward_down);
   });
+}
+
+// Halves along the last axis, a row at a time: each piece of the rows has one row of every input in scratch, as f32.
+struct HalfRows {
+  int64_t n, rows, pieces, width;
+  explicit HalfRows(const View& y) : n(y.rank ? y.shape[y.rank - 1] : 1), rows(n ? y.numel / n : 0) {
+    pieces = std::clamp<int64_t>(y.numel / kRowGrain, 1, std::max<int64_t>(std::min<int64_t>(rows, thread_count()), 1));
+    width = (n + 15) / 16 * 16;
+  }
+  static bool take(const Call& c, const void* attrs) {
+    for (int i = 0; i < c.inputs; i++)
+      if (c.x(i).dtype != c.y().dtype) return false;
+    return has_halves(c) && last_axis(c, attrs);
+  }
+  int64_t bytes(int inputs) const { return pieces * width * inputs * int64_t(sizeof(float)); }
+
+  template <class S, int inputs, class Kernel> void run(const Call& c, Kernel kernel) const {
+    const int lead = std::max(c.y().rank - 1, 0);
+    const int64_t* strides[inputs + 1] = {c.y().strides};
+    for (int i = 0; i < inputs; i++) strides[i + 1] = c.x(i).strides;
+    const Loops<inputs + 1> loops(lead, c.y().shape, strides);
+    if (rows == 0) return;
+    parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; p++) {
+        float *first = static_cast<float*>(c.scratch) + p * width * inputs, *last = first + (inputs - 1) * width;
+        auto each = [&](const int64_t* at, int64_t b, int64_t e, int64_t) {
+          for (int64_t i = b; i < e; i++) {
+            for (int k = 0; k < inputs; k++)
+              widen(n, c.x(k).as<S>() + at[k + 1] + i * loops.step(k + 1), first + k * width);
+            if constexpr (inputs == 1) kernel(n, first, first);
+            else kernel(n, first, last, first);
+            narrow(n, first, c.y().as<S>() + at[0] + i * loops.step(0));
+          }
+        };
+        run_elements(loops, rows * p / pieces, rows * (p + 1) / pieces, each);
+      }
+    });
+  }
+};
+template <auto wide, int inputs, class Kernel> Status rows_or(const Call& c, const DimAttrs& a, Kernel kernel) {
+  if (!HalfRows::take(c, &a)) return in_f32<wide>(c, a);
+  const HalfRows rows(c.y());
+  c.y().dtype == bf16 ? rows.run<BFloat16, inputs>(c, kernel) : rows.run<Float16, inputs>(c, kernel);
+  return {};
+}
+
+}  // namespace
+
+bool softmax_accepts(const Call& c, const void* a) {
+  return has_halves(c) ? accepts_in_f32<accepts_wide>(c, a) : accepts_wide(c, a);
+}
+int64_t softmax_scratch(const Call& c, const void* a) {
+  return HalfRows::take(c, a) ? HalfRows(c.y()).bytes(c.inputs) : scratch_in_f32<no_scratch>(c, a);
+}
+Status softmax(const Call& c, const DimAttrs& a) { return rows_or<softmax_wide, 1>(c, a, kernels<float>().softmax); }
+Status log_softmax(const Call& c, const DimAttrs& a) {
+  return rows_or<log_softmax_wide, 1>(c, a, kernels<float>().log_softmax);
+}
+Status softmax_backward(const Call& c, const DimAttrs& a) {
+  return rows_or<softmax_backward_wide, 2>(c, a, kernels<float>().softmax_backward);
+}
+Status log_softmax_backward(const Call& c, const DimAttrs& a) {
+  return rows_or<log_softmax_backward_wide, 2>(c, a, kernels<float>().log_softmax_backward);
 }
 
 int64_t cross_entropy_scratch(const Call& c, const void*) { return c.x(0).shape[0] * int64_t(sizeof(double)); }

@@ -184,3 +184,33 @@ TEST_CASE("reductions of halves are right along rows and columns, with the same 
       }
   });
 }
+
+TEST_CASE("softmax of halves is that of f32, rounded, for any number of threads") {
+  const int64_t rows = 61, n = 257, apart = 300;
+  std::vector<BFloat16> x;
+  for (float v : numbers<float>(rows * apart, 3, 6)) x.push_back(v);
+  std::vector<float> wide(x.begin(), x.end()), want(size_t(rows * n));
+  const DimAttrs last{-1};
+  using Slot = Status (*)(const Call&, const DimAttrs&);
+  for (auto [slot, inputs] : {std::pair<Slot, int>{cpu::softmax, 1},
+                              {cpu::log_softmax, 1},
+                              {cpu::softmax_backward, 2},
+                              {cpu::log_softmax_backward, 2}})
+    for (int threads : {1, 2, 3, 7})
+      with_threads(threads, [&, slot = slot, inputs = inputs] {
+        Guarded<BFloat16> y(rows * n, BFloat16(3));
+        Strided vx(x.data(), bf16, {rows, n}, {apart, 1}), vy(y.data(), bf16, {rows, n}, {n, 1});
+        Strided wx(wide.data(), f32, {rows, n}, {apart, 1}), wy(want.data(), f32, {rows, n}, {n, 1});
+        const View *in[] = {&vx.view, &vx.view}, *out[] = {&vy.view}, *f32_in[] = {&wx.view, &wx.view},
+                   *f32_out[] = {&wy.view};
+        Call c{.in = in, .out = out, .inputs = inputs, .outputs = 1};
+        Scratch scratch(cpu::softmax_scratch(c, &last));
+        c.scratch = scratch.data();
+        CHECK(slot(c, last));
+        CHECK(slot({.in = f32_in, .out = f32_out, .inputs = inputs, .outputs = 1}, last));
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < rows * n; i++) wrong += y[i].bits != BFloat16(want[size_t(i)]).bits;
+        CHECK(wrong == 0);
+        CHECK((!scratch.broken() && !y.broken()));
+      });
+}
