@@ -23,8 +23,7 @@ template <class F> void parallel_for(int64_t begin, int64_t end, int64_t grain, 
   int64_t n = end - begin;
   if (n <= 0) return;
   int64_t most = grain > 1 ? n / grain : n;
-  if (most <= 1 || detail::inside_parallel()) return body(begin, end);
-  if (thread_count() == 1) return body(begin, end);
+  if (most <= 1 || detail::inside_parallel() || thread_count() == 1) return body(begin, end);
   using Body = std::remove_reference_t<F>;
   detail::run_parallel(
       begin, end, most, [](void* f, int64_t b, int64_t e) { (*static_cast<Body*>(f))(b, e); }, (void*)&body);

@@ -19,14 +19,14 @@ namespace {
 constexpr size_t kLineWidth = 75;
 
 // One element: floating numbers exactly as double, others as i64.
-struct Number {
+struct Element {
   double real = 0;
   int64_t whole = 0;
 };
 
-Number read(const View& v, int64_t at) {
-  auto floating = [](double x) { return Number{x, 0}; };
-  auto whole = [](int64_t x) { return Number{0, x}; };
+Element read(const View& v, int64_t at) {
+  auto floating = [](double x) { return Element{x, 0}; };
+  auto whole = [](int64_t x) { return Element{0, x}; };
   switch (v.dtype) {
     case DType::f32: return floating(double(v.as<float>()[at]));
     case DType::f64: return floating(v.as<double>()[at]);
@@ -137,7 +137,7 @@ class Printer {
     for (int64_t i = n - edge_; i < n; i++) f(i);
   }
 
-  void visit(int d, int64_t at, const std::function<void(Number)>& f) const {
+  void visit(int d, int64_t at, const std::function<void(Element)>& f) const {
     if (d == v_.rank) return f(read(v_, at));
     places(d, [&](int64_t i) {
       if (i >= 0) visit(d + 1, at + i * v_.strides[d], f);
@@ -147,9 +147,9 @@ class Printer {
   // Exponents where the largest has more digits before the point than the dtype keeps, or more than 8, where the
   // smallest is below 1e-4, or where the largest is more than 1000 times the smallest. Points are aligned.
   void measure() {
-    if (!is_floating(v_.dtype)) return visit(0, 0, [&](Number x) { left_ = std::max(left_, other(x).size()); });
+    if (!is_floating(v_.dtype)) return visit(0, 0, [&](Element x) { left_ = std::max(left_, other(x).size()); });
     double largest = 0, smallest = INFINITY;
-    visit(0, 0, [&](Number x) {
+    visit(0, 0, [&](Element x) {
       double a = std::fabs(x.real);
       if (a == 0 || !std::isfinite(a)) return;
       largest = std::max(largest, a), smallest = std::min(smallest, a);
@@ -157,19 +157,19 @@ class Printer {
     exponents_ = largest > 0 &&
                  (largest >= std::min(1e8, most()) || smallest < in_dtype(1e-4) || in_dtype(largest / smallest) > 1000);
     if (exponents_)  // digits behind the point, and of the exponent, are as many for all
-      visit(0, 0, [&](Number x) {
+      visit(0, 0, [&](Element x) {
         if (!std::isfinite(x.real)) return;
         std::string s = scientific(std::fabs(x.real), v_.dtype, precision_);
         size_t e = s.find('e');
         behind_ = std::max(behind_, int(e) - 2), exponent_ = std::max(exponent_, s.size() - e - 2);
       });
-    visit(0, 0, [&](Number x) {
+    visit(0, 0, [&](Element x) {
       if (!std::isfinite(x.real)) return;
       std::string s = finite(x.real);
       size_t point = s.find('.');
       left_ = std::max(left_, point), right_ = std::max(right_, s.size() - point);
     });
-    visit(0, 0, [&](Number x) {
+    visit(0, 0, [&](Element x) {
       if (!std::isfinite(x.real)) left_ = std::max(left_, other(x).size() - std::min(other(x).size(), right_));
     });
   }
@@ -193,14 +193,14 @@ class Printer {
   }
 
   // What has no point: whole numbers, booleans, NaN and infinities.
-  std::string other(Number x) const {
+  std::string other(Element x) const {
     if (v_.dtype == boolean) return x.whole ? (v_.rank ? " True" : "True") : "False";
     if (!is_floating(v_.dtype)) return std::to_string(x.whole);
     return std::isnan(x.real) ? "nan" : x.real > 0 ? "inf" : "-inf";
   }
 
   // A single number stands alone, with all its digits.
-  std::string scalar(Number x) const {
+  std::string scalar(Element x) const {
     if (!is_floating(v_.dtype) || !std::isfinite(x.real)) return other(x);
     double a = std::fabs(x.real);
     std::string sign = std::signbit(x.real) ? "-" : "";
@@ -213,7 +213,7 @@ class Printer {
   }
 
   // Padded to the common width, with points below each other.
-  std::string word(Number x) const {
+  std::string word(Element x) const {
     if (is_floating(v_.dtype) && std::isfinite(x.real)) {
       std::string s = finite(x.real);
       size_t point = s.find('.');

@@ -57,6 +57,15 @@ template <class T> void fill_row(T* to, int64_t n, const T& value, bool streamed
 
 template <class T> inline constexpr bool kMoved = sizeof(T) == 4 || sizeof(T) == 8;  // there are kernels
 
+void copy_dense(const View& x, const View& y) {
+  const int64_t bytes = y.numel * int64_t(size_of(y.dtype));
+  const auto copy = row_copy(bytes);
+  parallel_for(0, bytes, kGrain, [&](int64_t b, int64_t e) {
+    copy(y.as<char>() + b, x.as<char>() + b, size_t(e - b));
+    stream_fence();
+  });
+}
+
 template <class T> void copy_same(const View& x, const View& y) {
   const Loops<2> loops({&y, &x});
   const int64_t sy = loops.step(0), sx = loops.step(1);
@@ -174,23 +183,24 @@ bool cast_dense(const View& x, const View& y) {
 Status copy(const Call& c, const NoAttrs& a) {
   const View &x = c.x(0), &y = c.y();
   if (x.dense && y.dense && x.dtype != y.dtype && cast_dense(x, y)) return {};
-  if (x.dtype != y.dtype || y.numel == 0) return ref::copy(c, a);
-  return ref::by_size(y.dtype, [&]<class T>() {
-    if (x.dense && y.dense) return copy_same<T>(x, y), Status{};
+  if (x.dense && y.dense && x.dtype == y.dtype) return copy_dense(x, y), Status{};
+  if (x.dtype != y.dtype || is_dual(y.dtype) || y.numel == 0) return ref::copy(c, a);
+  by_size(y.dtype, [&]<class T>() {
     const Ordered o(x, y);
     if (!copy_transposed<T>(o)) copy_same<T>(o.x, o.y);
-    return Status{};
   });
+  return {};
 }
 
 // One element is the reference's.
 Status fill(const Call& c, const FillAttrs& a) {
   const View& y = c.y();
   if (is_dual(y.dtype)) return ref::fill(c, a);
-  return ref::by_size(y.dtype, [&]<class T>() {
+  Status s;
+  by_size(y.dtype, [&]<class T>() {
     T value{};
     const View one{.data = &value, .numel = 1, .rank = 0, .dtype = y.dtype}, *out = &one;
-    if (Status s = ref::fill({.out = &out, .outputs = 1}, a); !s) return s;
+    if (s = ref::fill({.out = &out, .outputs = 1}, a); !s) return;
     const Loops<1> loops({&y});
     const bool streamed = y.numel * int64_t(sizeof(T)) >= int64_t(1) << 25;
     share_elements(loops, kGrain / int64_t(sizeof(T)), [&](const int64_t* at, int64_t begin, int64_t end, int64_t) {
@@ -199,13 +209,13 @@ Status fill(const Call& c, const FillAttrs& a) {
       else
         for (int64_t i = begin; i < end; i++) to[i * loops.step(0)] = value;
     });
-    return Status{};
   });
+  return s;
 }
 
 // Each row of y is one row of each input, one behind the other.
 bool cat_accepts(const Call& c, const void*) {
-  bool dense = c.y().dense && c.y().dtype == c.x(0).dtype;
+  bool dense = c.y().dense && c.y().dtype == c.x(0).dtype && !is_dual(c.y().dtype);
   for (int i = 0; i < c.inputs; i++) dense = dense && c.x(i).dense;
   return dense;
 }
@@ -215,7 +225,7 @@ Status cat(const Call& c, const DimAttrs& a) {
   int64_t tail = 1;  // elements behind the axis
   for (int d = int(a.dim) + 1; d < y.rank; d++) tail *= y.shape[d];
   const int64_t width = y.shape[a.dim] * tail;
-  return ref::by_size(y.dtype, [&]<class T>() {
+  by_size(y.dtype, [&]<class T>() {
     const auto copy = row_copy(y.numel * int64_t(sizeof(T)));
     const Tiles t{.rows = y.numel / width, .columns = width, .y_row = width};
     bool zipped = zips<T>(t) && c.inputs == width;
@@ -238,8 +248,8 @@ Status cat(const Call& c, const DimAttrs& a) {
         }
       stream_fence();
     });
-    return Status{};
   });
+  return {};
 }
 
 Status iota(const Call& c, const IotaAttrs& a) {
@@ -266,20 +276,18 @@ namespace {
 // Row r keeps its columns up to r + diagonal, or from there on.
 template <bool lower> Status triangle(const Call& c, int64_t diagonal) {
   const View &x = c.x(0), &y = c.y();
-  const int64_t rows = y.shape[y.rank - 2], columns = y.shape[y.rank - 1];
+  const int64_t rows = y.shape[y.rank - 2], columns = y.shape[y.rank - 1], bytes = size_of(y.dtype);
   const int64_t k = std::clamp(diagonal, -rows, columns);
-  return ref::by_size(y.dtype, [&]<class T>() {
-    for_rows<2>({&y, &x}, y.rank - 1, columns, [&](const int64_t* at, int64_t row) {
-      T* to = y.as<T>() + at[0];
-      const T* from = x.as<T>() + at[1];
-      const int64_t edge = std::clamp<int64_t>(row % rows + k + lower, 0, columns);
-      const int64_t begin = lower ? 0 : edge, end = lower ? edge : columns;
-      std::memset(to, 0, size_t(begin) * sizeof(T));
-      copy_row(to + begin, from + begin, size_t(end - begin) * sizeof(T));
-      std::memset(to + end, 0, size_t(columns - end) * sizeof(T));
-    });
-    return Status{};
+  for_rows<2>({&y, &x}, y.rank - 1, columns, [&](const int64_t* at, int64_t row) {
+    char* to = y.as<char>() + at[0] * bytes;
+    const char* from = x.as<char>() + at[1] * bytes;
+    const int64_t edge = std::clamp<int64_t>(row % rows + k + lower, 0, columns) * bytes, width = columns * bytes;
+    const int64_t begin = lower ? 0 : edge, end = lower ? edge : width;
+    std::memset(to, 0, size_t(begin));
+    copy_row(to + begin, from + begin, size_t(end - begin));
+    std::memset(to + end, 0, size_t(width - end));
   });
+  return {};
 }
 
 }  // namespace

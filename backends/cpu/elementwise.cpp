@@ -64,15 +64,17 @@ template <class T, class S = T> struct Operand {
 };
 
 // Walks y and its operands; row(offsets, n) is called for contiguous rows of y, or on chunks of at most kChunk elements
-// where some stride is neither 0 nor 1 (`chunked`).
-template <int N, class Row> void walk(const Loops<N>& loops, int64_t grain, bool chunked, const Row& row) {
+// where some stride is neither 0 nor 1 (`chunked`). Compiled once for the rows of all kernels.
+using RowBody = void (*)(const void* row, const int64_t* at, int64_t n);
+template <int N>
+[[gnu::noinline]] void walk_rows(const Loops<N>& loops, int64_t grain, bool chunked, const void* row, RowBody body) {
   const int64_t rows = loops.rows(), inner = loops.inner();
   auto cut = [&](const int64_t* at, int64_t begin, int64_t end) {
     int64_t piece = chunked ? kChunk : end - begin;
     for (int64_t i = begin; i < end; i += piece) {
       int64_t from[N];
       for (int k = 0; k < N; k++) from[k] = at[k] + i * loops.step(k);
-      row(from, std::min(piece, end - i));
+      body(row, from, std::min(piece, end - i));
     }
   };
   if (rows == 1) {
@@ -82,6 +84,10 @@ template <int N, class Row> void walk(const Loops<N>& loops, int64_t grain, bool
     parallel_for(0, rows, std::max<int64_t>(grain / inner, 1),
                  [&](int64_t b, int64_t e) { loops.run(b, e, [&](const int64_t* at, int64_t n) { cut(at, 0, n); }); });
   }
+}
+template <int N, class Row> void walk(const Loops<N>& loops, int64_t grain, bool chunked, const Row& row) {
+  walk_rows(loops, grain, chunked, &row,
+            [](const void* r, const int64_t* at, int64_t n) { (*static_cast<const Row*>(r))(at, n); });
 }
 
 template <class R, class T> void put_row(R* y, int64_t stride, const T* from, int64_t n) {
@@ -327,11 +333,10 @@ Status logaddexp(const Call& c, const NoAttrs&) {
 }
 
 namespace {
-template <auto member> Status of_three(const Call& c, double value) {
+Status of_three(const Call& c, decltype(ElementwiseKernels<float>::lerp) row, double value) {
   return f32_or_half(c.y().dtype, [&]<class S>() {
-    auto kernel = [v = float(value), k = kernels<float>().*member](int64_t n, auto p, int64_t sp, auto q, int64_t sq,
-                                                                   auto r, int64_t sr,
-                                                                   auto y) { k(n, p, sp, q, sq, r, sr, y, v); };
+    auto kernel = [row, v = float(value)](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r, int64_t sr,
+                                          auto y) { row(n, p, sp, q, sq, r, sr, y, v); };
     run3<float, S>(c.x(0), c.x(1), c.x(2), c.y(), kCheap, kernel);
   });
 }
@@ -346,12 +351,10 @@ template <class T> Status whole_between(const Call& c) {
 Status clamp_between(const Call& c, const NoAttrs&) {
   if (c.y().dtype == i64) return whole_between<int64_t>(c);
   if (c.y().dtype == i32) return whole_between<int32_t>(c);
-  return of_three<&ElementwiseKernels<float>::between>(c, 0);
+  return of_three(c, kernels<float>().between, 0);
 }
-Status lerp(const Call& c, const NoAttrs&) { return of_three<&ElementwiseKernels<float>::lerp>(c, 0); }
-Status addcmul(const Call& c, const AddcmulAttrs& a) {
-  return of_three<&ElementwiseKernels<float>::addcmul>(c, a.value);
-}
+Status lerp(const Call& c, const NoAttrs&) { return of_three(c, kernels<float>().lerp, 0); }
+Status addcmul(const Call& c, const AddcmulAttrs& a) { return of_three(c, kernels<float>().addcmul, a.value); }
 
 Status gelu(const Call& c, const GeluAttrs& a) {
   return by_type(c.x(0).dtype,

@@ -127,12 +127,13 @@ Status gather(const Call& c, const DimAttrs& a) {
   const View &x = c.x(0), &index = c.x(1), &y = c.y();
   const int d = ref::axis(a.dim, x.rank);
   const int64_t limit = d < 0 ? 0 : ref::size_at(x, d), along = ref::stride_at(x, std::max(d, 0));
-  if (limit == 0 || index.rank != x.rank || y.dtype != x.dtype || (index.dtype != i64 && index.dtype != i32))
+  if (limit == 0 || is_dual(y.dtype) || index.rank != x.rank || y.dtype != x.dtype ||
+      (index.dtype != i64 && index.dtype != i32))
     return ref::gather(c, a);
   const ref::Strides from(x, d);
   const Loops<3> loops(index.rank, index.shape, {y.strides, index.strides, from.at});
   const int64_t sy = loops.step(0), si = loops.step(1), sx = loops.step(2);
-  return ref::by_size(y.dtype, [&]<class T>() {
+  by_size(y.dtype, [&]<class T>() {
     by_index(index, limit, c.fault, [&](auto place) {
       share_elements(loops, kGrain, [&](const int64_t* at, int64_t begin, int64_t end, int64_t row) {
         const int64_t n = end - begin, position = row * loops.inner() + begin, at_index = at[1] + begin * si;
@@ -146,8 +147,8 @@ Status gather(const Call& c, const DimAttrs& a) {
                      [=](int64_t i, int64_t id) { to[i * sy] = at_x[i * sx + id * along]; });
       });
     });
-    return Status{};
   });
+  return {};
 }
 
 namespace {
@@ -157,8 +158,8 @@ bool scatters(const Call& c, const ScatterAttrs& a) {
   const int d = ref::axis(a.dim, y.rank);
   const bool known = c.kind == uint8_t(Scatter::assign) ||
                      (c.kind == uint8_t(Scatter::add) && (y.dtype == f32 || y.dtype == f64 || y.dtype == i64));
-  return known && src.dtype == y.dtype && d >= 0 && y.numel > 0 && y.rank > 0 && index.rank == y.rank &&
-         src.rank == y.rank && (index.dtype == i64 || index.dtype == i32) &&
+  return known && !is_dual(y.dtype) && src.dtype == y.dtype && d >= 0 && y.numel > 0 && y.rank > 0 &&
+         index.rank == y.rank && src.rank == y.rank && (index.dtype == i64 || index.dtype == i32) &&
          (!c.x(0).present() || c.x(0).dtype == y.dtype);
 }
 
@@ -227,9 +228,8 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
     s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
                        : fill({.out = c.out, .outputs = 1}, {});
   if (!s || index.numel == 0) return s;
-  if (c.kind == uint8_t(Scatter::assign))
-    return ref::by_size(y.dtype, [&]<class T>() { return scatter_as<T, false>(c, d, !by_rows), Status{}; });
-  if (y.dtype == f32) scatter_as<float, true>(c, d, !by_rows);
+  if (c.kind == uint8_t(Scatter::assign)) by_size(y.dtype, [&]<class T>() { scatter_as<T, false>(c, d, !by_rows); });
+  else if (y.dtype == f32) scatter_as<float, true>(c, d, !by_rows);
   else if (y.dtype == f64) scatter_as<double, true>(c, d, !by_rows);
   else scatter_as<uint64_t, true>(c, d, !by_rows);
   return {};

@@ -313,13 +313,13 @@ int64_t scratch_of(const Plan& p) {
 }
 
 template <class T, class Out> void run_whole(const Call& c, const Plan& p, Fold fold) {
-  auto* partial = static_cast<int64_t*>(c.scratch);
-  auto go = [&]<Fold f>() {
-    Reduction<T, Out, int64_t>{p, f, false, whole_row<T, f>, whole_down<T, Out, f>, partial}.run(c.x(0), c.y());
-  };
-  if (fold == Fold::sum) return go.template operator()<Fold::sum>();
-  if constexpr (std::is_same_v<T, Out>)
-    fold == Fold::largest ? go.template operator()<Fold::largest>() : go.template operator()<Fold::smallest>();
+  Reduction<T, Out, int64_t> r{
+      p, fold, false, whole_row<T, Fold::sum>, whole_down<T, Out, Fold::sum>, static_cast<int64_t*>(c.scratch)};
+  if constexpr (std::is_same_v<T, Out>) {
+    if (fold == Fold::largest) r.row = whole_row<T, Fold::largest>, r.down = whole_down<T, T, Fold::largest>;
+    if (fold == Fold::smallest) r.row = whole_row<T, Fold::smallest>, r.down = whole_down<T, T, Fold::smallest>;
+  }
+  r.run(c.x(0), c.y());
 }
 
 void run(const Call& c, const Plan& p, Fold fold, bool mean) {

@@ -7,9 +7,20 @@
 #endif
 
 #include "backends/common/loops.h"
+#include "core/backend.h"
 #include "core/parallel.h"
 
 namespace fovea::cpu {
+
+// Moves elements without looking at them: f.operator()<a type of that many bytes>(). Duals are left to the reference.
+template <class F> void by_size(DType t, F&& f) {
+  switch (size_of(t)) {
+    case 1: return f.template operator()<uint8_t>();
+    case 2: return f.template operator()<uint16_t>();
+    case 4: return f.template operator()<uint32_t>();
+    default: return f.template operator()<uint64_t>();
+  }
+}
 
 inline constexpr int64_t kRowGrain = 1 << 12;  // elements of rows that are worth a thread
 
@@ -71,17 +82,24 @@ inline int64_t row_size(const View& v, int tail) {
 }
 
 // f(at, begin, end, row): of the row whose first elements lie at[k] from the data of view k, those from `begin` to
-// `end`; `row` counts in row-major order. All elements from b to e.
-template <int N, class F> void run_elements(const Loops<N>& loops, int64_t b, int64_t e, F&& f) {
+// `end`; `row` counts in row-major order. All elements from b to e. The walk is compiled once for all f.
+using PieceBody = void (*)(const void* f, const int64_t* at, int64_t begin, int64_t end, int64_t row);
+template <int N>
+[[gnu::noinline]] void run_pieces(const Loops<N>& loops, int64_t b, int64_t e, const void* f, PieceBody body) {
   const int64_t inner = loops.inner();
   int64_t row = b / inner;
   loops.run(row, (e + inner - 1) / inner, [&](const int64_t* at, int64_t n) {
-    f(at, std::max<int64_t>(b - row * inner, 0), std::min(e - row * inner, n), row);
+    body(f, at, std::max<int64_t>(b - row * inner, 0), std::min(e - row * inner, n), row);
     row++;
   });
 }
+template <int N, class F> void run_elements(const Loops<N>& loops, int64_t b, int64_t e, const F& f) {
+  run_pieces(loops, b, e, &f, [](const void* piece, const int64_t* at, int64_t begin, int64_t end, int64_t row) {
+    (*static_cast<const F*>(piece))(at, begin, end, row);
+  });
+}
 // Threads share the elements of all rows, `grain` or more each.
-template <int N, class F> void share_elements(const Loops<N>& loops, int64_t grain, F&& f) {
+template <int N, class F> void share_elements(const Loops<N>& loops, int64_t grain, const F& f) {
   parallel_for(0, loops.rows() * loops.inner(), grain, [&](int64_t b, int64_t e) {
     run_elements(loops, b, e, f);
     stream_fence();

@@ -35,8 +35,8 @@ template <class F> auto with_operand(const std::string& text, F&& f) {
   throw ValueError(text);
 }
 
-using Function = Tensor (*)(const Operand&, const Operand&);
-const std::map<std::string, Function> kFunctions = {
+using BinaryFunction = Tensor (*)(const Operand&, const Operand&);
+const std::map<std::string, BinaryFunction> kFunctions = {
     {"add", add},
     {"sub", sub},
     {"mul", mul},
@@ -72,7 +72,7 @@ TEST_CASE("dtypes promote as PyTorch's") {
       name = w[0], columns = w, tables++;
       continue;
     }
-    Function f = kFunctions.at(name);
+    BinaryFunction f = kFunctions.at(name);
     for (size_t i = 1; i < w.size(); i++) {
       std::string expected = w[i] == "i16" ? "i32" : w[i], got;  // we have no i16: departures.md
       if (expected == "-" && (w[0].find('[') == w[0].npos || columns[i].find('[') == columns[i].npos)) continue;

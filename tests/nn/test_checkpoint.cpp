@@ -23,22 +23,22 @@ namespace checkpoint = nn::checkpoint;
 
 namespace {
 
-struct Net : nn::Module<Net> {
+struct TiedNet : nn::Module<TiedNet> {
   nn::Embedding tok{this, "tok", 10, 4};
   nn::Linear out{this, "out", 4, 10};
   Ref<Parameter> seen = add_parameter("seen", Role::buffer, {3}, nn::init::normal(1));
-  Net() { tie("head", tok.weight); }
+  TiedNet() { tie("head", tok.weight); }
   Tensor forward(const Tensor& x) { return out(x); }
 };
 
-void step(Net& net, optim::AdamW& adam, int i) {
+void step(TiedNet& net, optim::AdamW& adam, int i) {
   adam.zero_grad();
   sum(sin(net.out.weight->value() * double(i)) + net.out.bias->value().to(f32).numel()).backward();
   sum(square(net.tok.weight->value())).backward();
   adam.step();
 }
 
-std::vector<double> all_numbers(const Net& net, const optim::AdamW& adam) {
+std::vector<double> all_numbers(const TiedNet& net, const optim::AdamW& adam) {
   std::vector<double> all;
   auto add = [&](const Tensor& t) {
     for (double x : t.to_vector<double>()) all.push_back(x);
@@ -61,12 +61,12 @@ TEST_CASE("what is saved comes back, and training goes on with the same bits") {
   Folder dir;
   std::string path = dir / "c.h5";
   manual_seed(1);
-  Net net;
+  TiedNet net;
   optim::AdamW adam(net, {.lr = 0.1});
   for (int i = 0; i < 3; i++) step(net, adam, i);
   checkpoint::save(path, net, adam, some_state());
   manual_seed(2);
-  Net other;
+  TiedNet other;
   optim::AdamW again(other, {.lr = 0.1});
   CHECK(all_numbers(net, adam) != all_numbers(other, again));
   checkpoint::File file(path);
@@ -93,7 +93,7 @@ TEST_CASE("every dtype a model can have survives; another one is refused unless 
   Folder dir;
   std::string path = dir / "c.h5";
   for (DType t : {bf16, f16, f64}) {
-    Net net, same, other;
+    TiedNet net, same, other;
     net.to(t);
     same.to(t);
     checkpoint::save(path, net);
@@ -116,7 +116,7 @@ TEST_CASE("a file that does not fit says all that differs, and changes nothing")
   };
   Folder dir;
   std::string path = dir / "c.h5";
-  Net net;
+  TiedNet net;
   checkpoint::save(path, net);
   Other other;
   auto before = other.out.weight->value().to_vector<float>();
@@ -133,7 +133,7 @@ TEST_CASE("a file that does not fit says all that differs, and changes nothing")
 TEST_CASE("one flipped bit anywhere in the arrays is found") {
   Folder dir;
   std::string path = dir / "c.h5";
-  Net net;
+  TiedNet net;
   optim::AdamW adam(net);
   step(net, adam, 1);
   checkpoint::save(path, net, adam, some_state());
@@ -173,7 +173,7 @@ TEST_CASE("foreign HDF5 and later formats are refused by name") {
 TEST_CASE("a save that cannot be finished leaves the old file whole, and the program alive") {
   Folder dir;
   std::string path = dir / "c.h5";
-  Net net;
+  TiedNet net;
   checkpoint::save(path, net, nullptr, some_state());
   std::ifstream in(path, std::ios::binary);
   std::string before(std::istreambuf_iterator<char>(in), {});

@@ -104,7 +104,7 @@ TEST_CASE("the kernel and the composition of AdamW agree") {
       net.to(t);
       optim::AdamW adam(net, {.lr = 0.01, .weight_decay = 0.5});
       Device d = default_device();
-      KernelTable& table = *detail::backends[d.backend].table;
+      KernelTable& table = *fovea::detail::backends[d.backend].table;
       Slot before = table.slots[op::adamw];
       if (composed) table.slots[op::adamw].thunk = nullptr;
       for (int i = 1; i <= 5; i++) {

@@ -32,9 +32,6 @@ double seconds_of(const std::string& text) {
   return unit == "m" ? 60 * v : v;
 }
 
-// JSON has no NaN: such a number is null.
-Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
-
 Json::Array list_of(const std::vector<int64_t>& index) { return Json::Array(index.begin(), index.end()); }
 
 // What reports of ops and of models have in common.
@@ -45,7 +42,7 @@ Json json_of(const char* kind, const std::string& name, const char* verdict, int
   j.set("verdict", verdict);
   j.set("order", order);
   j.set("worst", std::move(worst));
-  j.set("detects_single_entry_above", number(limit));
+  j.set("detects_single_entry_above", finite(limit));
   j.set("repro", repro);
   if (!detail.empty()) j.set("detail", detail);
   return j;
@@ -53,7 +50,7 @@ Json json_of(const char* kind, const std::string& name, const char* verdict, int
 
 Json worst_of(Json input, int order, const std::vector<int64_t>& index, double analytic, double oracle, double error) {
   return Json::Object{{"input", std::move(input)},    {"index", list_of(index)},  {"order", order},
-                      {"analytic", number(analytic)}, {"oracle", number(oracle)}, {"error", number(error)}};
+                      {"analytic", finite(analytic)}, {"oracle", finite(oracle)}, {"error", finite(error)}};
 }
 
 // Time that may be spent; the first of all checks runs anyway.

@@ -92,10 +92,8 @@ struct Distance {
   static int mantissa(DType t) { return t == f64 ? 52 : t == f32 ? 23 : t == f16 ? 10 : t == bf16 ? 7 : 0; }
 };
 
-Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
-
 // Stops at the first op whose name or results differ by more than the tolerance.
-int run_diff(const Args& args) {
+int run_trace_diff(const Args& args) {
   double tolerance = args.real("--tolerance", 0);
   if (tolerance < 0) throw UsageError("--tolerance is " + args.text("--tolerance") + " (expected 0 or more)");
   Recorded a(args.text("A")), b(args.text("B"));
@@ -129,18 +127,18 @@ int run_diff(const Args& args) {
           where, ran, k, text_of(p), d.first, d.second, to_string(d.index), d.ulp, d.error, d.cosine);
       j.set("result", int64_t(k));
       j.set("index", Json::Array(d.index.begin(), d.index.end()));
-      j.set("first", number(d.first));
-      j.set("second", number(d.second));
-      j.set("ulp", number(d.ulp));
-      j.set("error", number(d.error));
-      j.set("cosine", number(d.cosine));
+      j.set("first", finite(d.first));
+      j.set("second", finite(d.second));
+      j.set("ulp", finite(d.ulp));
+      j.set("error", finite(d.error));
+      j.set("cosine", finite(d.cosine));
     }
   }
   if (parts.empty() && a.ops().size() != b.ops().size())
     parts = fmt::format("the {} ends after {} ops, the other has {}", a.ops().size() == shorter ? "first" : "second",
                         shorter, std::max(a.ops().size(), b.ops().size()));
   bool same = parts.empty();
-  if (same) j = Json::Object{{"error", number(largest)}};
+  if (same) j = Json::Object{{"error", finite(largest)}};
   j.set("same", same);
   j.set("ops", int64_t(shorter));
   if (!same) j.set("difference", parts);
@@ -171,6 +169,6 @@ const Verb kTraceDiff = {"trace diff",
                           {"B", Option::file, "another", true},
                           {"--tolerance", Option::real, "differences up to this part of a result's largest pass (0)"}},
                          false,
-                         run_diff};
+                         run_trace_diff};
 
 }  // namespace fovea::cli

@@ -134,6 +134,7 @@ void set_up(const Args& args) {
   if (args.has("--deterministic")) state().mode |= kDeterministic;
 }
 
+io::Json finite(double v) { return std::isfinite(v) ? io::Json(v) : io::Json(); }
 void print_line(const std::string& text) {
   if (std::printf("%s\n", told(text).c_str()) < 0 || std::fflush(stdout) != 0)
     throw FileError(std::string("stdout: cannot be written: ") + std::strerror(errno));

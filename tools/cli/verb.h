@@ -89,6 +89,8 @@ std::string standard_input();
 // A text for people, in which that name is "standard input".
 std::string told(std::string text);
 
+// JSON has neither NaN nor infinity: null.
+io::Json finite(double v);
 // One line of results on stdout.
 void print_json(const io::Json& j);
 void print_line(const std::string& text);

@@ -14,6 +14,7 @@
 #include "autograd/ops/view.h"
 #include "autograd/proof/evaluate.h"
 #include "core/device.h"
+#include "core/dispatch.h"
 
 using namespace fovea;
 using namespace fovea::proof;
