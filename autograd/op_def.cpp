@@ -68,6 +68,7 @@ void detail::install_ops() {
   define_place_ops();
   define_attention_ops();
   define_position_ops();
+  define_pool_ops();
   define_random_ops();
   // Pure and view rows must have a meaning; update rows and slots have none to differentiate.
   for (int id = 1; id < op::count; id++) {

@@ -310,6 +310,18 @@ struct EmbeddingBackwardAttrs {
   }
 };
 
+// Windows of `kernel_size` numbers, `dilation` apart, that begin `stride` apart on the last axis, which is longer by
+// `padding` at both ends; with ceil_mode a last window that is not full counts too.
+struct MaxPoolAttrs {
+  int64_t kernel_size = 1, stride = 1, padding = 0, dilation = 1;
+  bool ceil_mode = false;
+  static constexpr auto fields() {
+    return Fields{Field{"kernel_size", &MaxPoolAttrs::kernel_size}, Field{"stride", &MaxPoolAttrs::stride},
+                  Field{"padding", &MaxPoolAttrs::padding}, Field{"dilation", &MaxPoolAttrs::dilation},
+                  Field{"ceil_mode", &MaxPoolAttrs::ceil_mode}};
+  }
+};
+
 enum class Reduction : int32_t { none, mean, sum };
 struct CrossEntropyAttrs {
   int64_t ignore_index = -100;
@@ -319,6 +331,14 @@ struct CrossEntropyAttrs {
     return Fields{Field{"ignore_index", &CrossEntropyAttrs::ignore_index},
                   Field{"reduction", &CrossEntropyAttrs::reduction},
                   Field{"label_smoothing", &CrossEntropyAttrs::label_smoothing}};
+  }
+};
+
+struct NllLossAttrs {
+  int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+  static constexpr auto fields() {
+    return Fields{Field{"ignore_index", &NllLossAttrs::ignore_index}, Field{"reduction", &NllLossAttrs::reduction}};
   }
 };
 

@@ -308,9 +308,12 @@ struct OpRow {
   X(rms_norm_backward, LayerNormAttrs, {.inputs = 4, .outputs = 2, .optional = in(2), .statistic = in(3), .no_gradient = in(3)}) \
   X(group_norm,     GroupNormAttrs, {.inputs = 3, .outputs = 3, .optional = in(1) | in(2), .needs = {in(0) | in(1) | out(1) | out(2), in(0) | in(1) | out(1) | out(2)}}) \
   X(group_norm_backward, GroupNormAttrs, {.inputs = 5, .outputs = 3, .optional = in(2), .statistic = in(3) | in(4), .no_gradient = in(3) | in(4)}) \
+  X(max_pool1d,     MaxPoolAttrs,   {.needs = {in(0)}}) \
+  X(max_pool1d_backward, MaxPoolAttrs, {.inputs = 2, .no_gradient = in(1)}) \
   X(rope,           RopeAttrs,      {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \
   X(cross_entropy,  CrossEntropyAttrs, {.inputs = 3, .outputs = 2, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(0) | in(1) | in(2) | out(1)}}) \
   X(cross_entropy_backward, CrossEntropyAttrs, {.inputs = 5, .dispatch = 1, .optional = in(3), .statistic = in(4), .no_gradient = in(2) | in(3) | in(4)}) \
+  X(nll_loss,       NllLossAttrs,   {.inputs = 3, .optional = in(2), .no_gradient = in(1) | in(2), .needs = {in(1) | in(2)}}) \
   X(pair_loss,      PairLossAttrs,  {.inputs = 2, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(pair_loss_backward, PairLossAttrs, {.inputs = 3, .dispatch = 1}) \
   X(attention,      AttentionAttrs, {.inputs = 7, .outputs = 2, .optional = in(3) | in(4) | in(5) | in(6), .no_gradient = in(3) | in(4) | in(5) | in(6), .needs = {in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1), in(0) | in(1) | in(2) | in(3) | in(4) | in(5) | in(6) | out(0) | out(1)}}) \

@@ -7,6 +7,8 @@
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/families.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
@@ -115,28 +117,27 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
   return batched ? y : squeeze(y, 0);
 }
 
-// The windows of a pool: [N, C, K, L'], or [C, K, L'], and how many places of each are on the input or, with `pad`,
-// its padding.
-Axis pool_axis(const Tensor& x, int64_t kernel, std::optional<int64_t> stride, int64_t padding, int64_t dilation,
-               bool ceil) {
-  if (x.dim() != 2 && x.dim() != 3)
-    throw ShapeError("input is " + to_string(x.shape()) + " (expected [N, C, L] or [C, L])");
-  detail::check_floating(x.array().view(), "input");
-  check_number("kernel_size", kernel, 1, kMostKernel), check_number("stride", stride.value_or(kernel), 1, kMostStride);
-  check_number("dilation", dilation, 1), check_number("padding", padding, 0);
-  if (padding > kernel / 2)
-    throw ValueError("padding is " + std::to_string(padding) + " (expected at most half of kernel_size " +
-                     std::to_string(kernel) + ")");
-  Axis a{x.size(-1), kernel, stride.value_or(kernel), dilation, padding, padding};
-  if (a.size + 2 * padding < a.span())
-    throw ShapeError("a window of " + std::to_string(a.span()) + " on the last axis of " + to_string(x.shape()) +
-                     " with padding " + std::to_string(padding) + " (expected a window that fits)");
-  a.count();
-  if (ceil) {  // one more, unless it would begin behind the input
-    const int64_t left = (a.size + 2 * padding - a.span()) % a.stride;
-    if (left && a.windows * a.stride < a.size + padding) a.windows++;
-    a.after = std::max(a.after, (a.windows - 1) * a.stride + a.span() - a.size - a.before);
-  }
+// The windows of a pool on the last axis of x.
+Axis pool_axis(const View& x, const MaxPoolAttrs& p) {
+  const Shape shape = shape_of(x);
+  if (x.rank != 2 && x.rank != 3) throw ShapeError("input is " + to_string(shape) + " (expected [N, C, L] or [C, L])");
+  detail::check_floating(x, "input");
+  check_number("kernel_size", p.kernel_size, 1, kMostKernel), check_number("stride", p.stride, 1, kMostStride);
+  check_number("dilation", p.dilation, 1), check_number("padding", p.padding, 0);
+  if (p.padding > p.kernel_size / 2)
+    throw ValueError("padding is " + std::to_string(p.padding) + " (expected at most half of kernel_size " +
+                     std::to_string(p.kernel_size) + ")");
+  Axis a{shape[x.rank - 1], p.kernel_size, p.stride, p.dilation, p.padding, p.padding};
+  if (a.size == 0) throw ShapeError("input is " + to_string(shape) + " (expected one place or more on the last axis)");
+  // With ceil_mode one more that is not full, unless it would begin behind the input.
+  const int64_t left = a.size + 2 * p.padding - a.span();
+  if (left >= 0) a.count();
+  const bool more = left < 0 ? left + a.stride > 0 : left % a.stride != 0;
+  if (p.ceil_mode && more && a.windows * a.stride < a.size + p.padding) a.windows++;
+  if (a.windows == 0)
+    throw ShapeError("a window of " + std::to_string(a.span()) + " on the last axis of " + to_string(shape) +
+                     " with padding " + std::to_string(p.padding) + " (expected a window that fits)");
+  a.after = std::max(a.after, (a.windows - 1) * a.stride + a.span() - a.size - a.before);
   return a;
 }
 
@@ -151,6 +152,45 @@ Tensor windows_of(const Tensor& x, const Axis& a) {
   return stack(parts, -2);
 }
 
+Shape pooled(const View& x, const MaxPoolAttrs& p) {
+  const Axis a = pool_axis(x, p);
+  Shape y = shape_of(x);
+  y[y.rank - 1] = a.windows;
+  return y;
+}
+
+// The largest number of each window, and its place on the last axis of x; -1 where all of the window is padding.
+struct Best {
+  Tensor value, place;
+};
+Best best_of(const Tensor& x, const MaxPoolAttrs& p) {
+  const Axis a = pool_axis(x.array().view(), p);
+  const double lowest = -std::numeric_limits<double>::infinity();
+  Tensor wide = pad(x, {a.before, a.after}, {.value = lowest}), begin = window_starts(a, x) - a.before;
+  Best best{full({}, lowest, {.like = x.detach()}), full({}, -1, {.dtype = i64, .like = x.detach()})};
+  for (int64_t k = 0; k < a.kernel; k++) {
+    Tensor next = window_element(wide, -1, a, k), place = begin + k * a.dilation;
+    Tensor better = logical_or(logical_or(lt(best.place, 0), gt(next, best.value)), isnan(next));
+    better = logical_and(better, logical_and(ge(place, 0), lt(place, a.size)));
+    best = {where(better, next, best.value), where(better, place, best.place)};
+  }
+  return best;
+}
+
+void infer_max_pool1d(Infer& c) { c.set(0, c.x(0).dtype, pooled(c.x(0), c.attrs<MaxPoolAttrs>())); }
+// Inputs g, x.
+void infer_max_pool1d_backward(Infer& c) {
+  detail::check_shape(c.x(0), "the gradient", pooled(c.x(1), c.attrs<MaxPoolAttrs>()));
+  detail::check_dtype(c.x(0), "the gradient", c.x(1).dtype);
+  c.like(0, c.x(1));
+}
+void max_pool1d_backward_compose(Compose& c) {
+  const DType own = c.x(1).dtype();
+  Tensor place = best_of(c.x(1).detach(), c.attrs<MaxPoolAttrs>()).place, none = lt(place, 0);
+  Tensor g = where(none, 0.0, detail::wide(c.x(0)));
+  c.out[0] = scatter_add(zeros(c.x(1).shape(), {.like = g.detach()}), -1, where(none, 0, place), g).to(own);
+}
+
 }  // namespace
 
 Tensor conv1d(const Operand& input, const Operand& weight, const Operand& bias, const ConvOptions& o) {
@@ -161,30 +201,33 @@ Tensor conv2d(const Operand& input, const Operand& weight, const Operand& bias, 
   return detail::called("conv2d", input.where(), [&] { return convolution(input, weight, bias, o, 2, "conv2d"); });
 }
 
+void define_pool_ops() {
+  define(op::max_pool1d, {.doc = "the largest of each window along the last axis",
+                          .infer = infer_max_pool1d,
+                          .compose = [](Compose& c) { c.out[0] = best_of(c.x(0), c.attrs<MaxPoolAttrs>()).value; },
+                          .gradient = Gradient::backward,
+                          .backward =
+                              [](Backward& b) {
+                                Tensor x = b.x(0).detach();
+                                b.add(0, apply<op::max_pool1d_backward, 2>({&b.g(), &x}, b.attrs<MaxPoolAttrs>(),
+                                                                           std::source_location::current()));
+                              }});
+  define(op::max_pool1d_backward, {.doc = "the gradient of each window added to where its largest is",
+                                   .infer = infer_max_pool1d_backward,
+                                   .compose = max_pool1d_backward_compose,
+                                   .gradient = Gradient::derived});
+}
+
 Tensor max_pool1d(const Operand& input, Integer kernel_size, MaxPoolOptions o) {
-  return detail::called("max_pool1d", input.where(), [&] {
-    const Tensor& x = detail::tensor_of(input, "max_pool1d");
-    Axis a = pool_axis(x, kernel_size, o.stride, o.padding, o.dilation, o.ceil_mode);
-    Tensor wide = pad(x, {a.before, a.after}, {.value = -std::numeric_limits<double>::infinity()});
-    Tensor best = window_element(wide, -1, a, 0);
-    for (int64_t k = 1; k < a.kernel; k++) {
-      Tensor next = window_element(wide, -1, a, k);
-      Tensor better = logical_or(gt(next, best), isnan(next));
-      // The first that is no padding is better than that, even where it is -inf itself.
-      if ((k - 1) * a.dilation < a.before) {
-        Tensor place = window_starts(a, x) + (k * a.dilation - a.before);
-        better = logical_or(better, logical_and(ge(place, 0), lt(place, a.dilation)));
-      }
-      best = where(better, next, best);
-    }
-    return best;
-  });
+  MaxPoolAttrs a{kernel_size, o.stride.value_or(kernel_size), o.padding, o.dilation, o.ceil_mode};
+  return apply<op::max_pool1d, 1>({&detail::tensor_of(input, "max_pool1d")}, a, input.where());
 }
 
 Tensor avg_pool1d(const Operand& input, Integer kernel_size, AvgPoolOptions o) {
   return detail::called("avg_pool1d", input.where(), [&] {
     const Tensor& x = detail::tensor_of(input, "avg_pool1d");
-    Axis a = pool_axis(x, kernel_size, o.stride, o.padding, 1, o.ceil_mode);
+    const int64_t stride = o.stride.value_or(kernel_size);
+    Axis a = pool_axis(x.array().view(), {kernel_size, stride, o.padding, 1, o.ceil_mode});
     Tensor windows = windows_of(x, a);
     const bool whole = (a.windows - 1) * a.stride + a.kernel <= a.size + 2 * o.padding;
     if (whole && (o.count_include_pad || o.padding == 0)) return mean(windows, -2);

@@ -18,6 +18,7 @@ void define_index_ops();
 void define_place_ops();
 void define_attention_ops();
 void define_position_ops();
+void define_pool_ops();
 void define_random_ops();
 
 }  // namespace fovea

@@ -120,6 +120,28 @@ void cross_entropy_backward_compose(Compose& c) {
   c.out[0] = where(column(y.valid), slope * scale, 0.0).to(c.x(1).dtype());
 }
 
+void infer_nll_loss(Infer& c) {
+  const auto& a = c.attrs<NllLossAttrs>();
+  const View& x = c.x(0);
+  check_classes(x, c.x(1), c.has(2) ? &c.x(2) : nullptr, {});
+  c.set(0, x.dtype, a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
+}
+void nll_loss_compose(Compose& c) {
+  const auto& a = c.attrs<NllLossAttrs>();
+  Tensor x = detail::wide(c.x(0));
+  Targets y(c.x(1), c.has(2) ? detail::wide(c.x(2)) : Tensor(), x.dtype(), {a.ignore_index, a.reduction});
+  Tensor rows = where(y.valid, -squeeze(gather(x, 1, column(y.index)), 1) * y.weight, 0.0);
+  c.out[0] = reduce_rows(rows, y, a.reduction).to(c.x(0).dtype());
+}
+void nll_loss_backward(Backward& b) {
+  const auto& a = b.attrs<NllLossAttrs>();
+  Tensor g = detail::wide(b.g()), weight = b.has(2) ? detail::wide(b.x(2)) : Tensor(), none;
+  Targets y(b.x(1), weight, g.dtype(), {a.ignore_index, a.reduction});
+  if (a.reduction == Reduction::mean) g = g / y.divisor;
+  Tensor index = column(y.index), slope = column(where(y.valid, -g * y.weight, 0.0).to(b.dtype(0)));
+  b.add(0, apply<op::scatter, 3>({&none, &index, &slope}, {1, b.shape(0)[1]}, std::source_location::current()));
+}
+
 // [C] -> [1, C]; [N, C, d...] -> [N d..., C]. `rows` becomes the shape of the targets.
 Tensor class_rows(const Tensor& x, Shape& rows, std::source_location where) {
   if (x.dim() < 1) throw ShapeError("input is 0-dim (expected [N, C], [C] or [N, C, d1, ...])");
@@ -269,6 +291,11 @@ void define_loss_ops() {
                                       .infer = infer_cross_entropy_backward,
                                       .compose = cross_entropy_backward_compose,
                                       .gradient = Gradient::derived});
+  define(op::nll_loss, {.doc = "-input[target], reduced",
+                        .infer = infer_nll_loss,
+                        .compose = nll_loss_compose,
+                        .gradient = Gradient::backward,
+                        .backward = nll_loss_backward});
   define(op::pair_loss, {.doc = "a loss of numbers and their targets, reduced",
                          .infer = infer_pair_loss,
                          .compose = pair_loss_compose,
@@ -303,12 +330,7 @@ Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOption
     Tensor logs = class_rows(x, rows, input.where());
     check_target(y, rows, x);
     Tensor flat = reshape(Operand(y, input.where()), {numel(rows)});
-    CrossEntropyAttrs a{o.ignore_index, o.reduction, 0};
-    check_classes(logs.array().view(), flat.array().view(), o.weight.defined() ? &o.weight.array().view() : nullptr, a);
-    Targets t(flat, o.weight, logs.dtype(), a);
-    Tensor chosen = squeeze(gather(Operand(logs, input.where()), 1, column(t.index)), 1);
-    chosen = where(t.valid, chosen, 0.0);
-    Tensor loss = -reduce_rows(o.weight.defined() ? chosen * t.weight : chosen, t, o.reduction);
+    Tensor loss = apply<op::nll_loss, 3>({&logs, &flat, &o.weight}, {o.ignore_index, o.reduction}, input.where());
     return o.reduction == Reduction::none ? reshape(loss, rows) : loss;
   });
 }

@@ -58,9 +58,8 @@ void pairs(Samples& s) {
   s.add<op::pair_loss>({reals({300, 200}), reals({300, 200})}).named("threads").sums(300 * 200).threaded();
 }
 
-template <int weighted> Out log_loss(In x) {
-  Tensor weight = weighted ? Tensor({0.5, 1, 2}, {.like = x[0]}) : Tensor();
-  return each_reduction([&](Reduction r) { return nll_loss(x[0], x[1], {weight, r}); });
+Out log_loss(In x) {
+  return each_reduction([&](Reduction r) { return nll_loss(x[0], x[1], {{}, r}); });
 }
 template <int present> Out binary(In x) {
   Tensor weight = present & 1 ? x[2] : Tensor(), positive = present & 2 ? x[3] : Tensor();
@@ -77,12 +76,17 @@ template <int form> Out soft(In x) {
 
 void likelihoods(Samples& s) {
   Input logs = reals({4, 3}, -3, 0);
-  s.add("nll_loss", {logs, exactly({4}, {0, 2, -100, 1}, i64)}, log_loss<0>).named("one ignored").sums(4);
-  s.add("nll_loss", {logs, ids({4}, 3)}, log_loss<1>).named("weights").sums(4);
-  s.add("nll_loss", {reals({2, 3, 2}, -3, 0), integers({2, 2}, 0, 3, i32)}, log_loss<1>).named("places").sums(4);
-  s.add("nll_loss", {reals({3}, -3, 0), ids({}, 3)}, log_loss<0>).named("one row");
-  s.add("nll_loss", {logs, exactly({4}, {-100}, i64)}, log_loss<0>).named("all ignored");
-  s.add("nll_loss", {reals({0, 3}), ids({0}, 3)}, log_loss<0>).named("nothing");
+  for (Reduction r : {Reduction::none, Reduction::mean, Reduction::sum}) {
+    const std::string name = r == Reduction::none ? "rows" : r == Reduction::mean ? "mean" : "sum";
+    Input some = exactly({4}, {0, 2, -100, 1}, i64), few = exactly({4}, {0, 2, 1, 1}, i64), weight = reals({3}, 0.5, 2);
+    s.add<op::nll_loss>({logs, some, none()}, {-100, r}).named(name + ", one ignored").sums(4);
+    s.add<op::nll_loss>({logs, few, weight}, {2, r}).named(name + ", weights").sums(4);
+    s.add<op::nll_loss>({logs, exactly({4}, {-100}, i64), none()}, {-100, r}).named(name + ", all ignored");
+    s.add<op::nll_loss>({reals({0, 3}), ids({0}, 3), none()}, {-100, r}).named(name + " of nothing");
+  }
+  s.add<op::nll_loss>({reals({1, 1}), integers({1}, 0, 1, i32), none()}).named("single");
+  s.add("nll_loss", {reals({2, 3, 2}, -3, 0), integers({2, 2}, 0, 3, i32)}, log_loss).named("places").sums(4);
+  s.add("nll_loss", {reals({3}, -3, 0), ids({}, 3)}, log_loss).named("one row");
   const char* name = "binary_cross_entropy_with_logits";
   Input x = reals({3, 4}, -3, 3), t = reals({3, 4}, 0, 1);
   s.add(name, {x, t}, binary<0>).sums(12).conditioned(2);

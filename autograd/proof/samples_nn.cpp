@@ -59,9 +59,17 @@ void convolutions(Samples& s) {
         })
       .sums(24)
       .conditioned(2);
-  s.add("max_pool1d", {apart({2, 2, 7})},
-        [](In x) -> Out { return {max_pool1d(x[0], 3, {.stride = 2, .padding = 1, .ceil_mode = true})}; });
-  s.add("max_pool1d", {apart({0, 2, 4})}, [](In x) -> Out { return {max_pool1d(x[0], 2)}; }).named("no batch");
+  auto pool = [&](const char* name, const Shape& x, const Shape& y, const MaxPoolAttrs& a) {
+    s.add<op::max_pool1d>({apart(x)}, a).named(name);
+    s.add<op::max_pool1d_backward>({reals(y), apart(x)}, a).named(name).sums(double(a.kernel_size));
+  };
+  pool("padded, a last window that is not full", {2, 2, 7}, {2, 2, 4}, {3, 2, 1, 1, true});
+  pool("far apart, no batch axis", {2, 9}, {2, 3}, {2, 3, 1, 3});
+  pool("a window of padding alone", {1, 4}, {1, 1}, {2, 2, 1, 5});
+  pool("longer than the input", {1, 2, 3}, {1, 2, 1}, {5, 5, 0, 1, true});
+  pool("side by side", {2, 1, 40}, {2, 1, 38}, {3, 1, 0, 1});
+  pool("no batch", {0, 2, 4}, {0, 2, 2}, {2, 2, 0, 1});
+  pool("single", {1, 1}, {1, 1}, {1, 1, 0, 1});
   s.add("avg_pool1d", {reals({2, 2, 7})}, [](In x) -> Out {
      return {avg_pool1d(x[0], 3, {.stride = 3, .padding = 1, .ceil_mode = true, .count_include_pad = false})};
    }).sums(3);

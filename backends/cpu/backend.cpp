@@ -73,6 +73,9 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::pair_loss, cpu::pair_loss, cpu::pair_loss_accepts, cpu::pair_loss_scratch>(table, dense);
     cpu::set_with_halves<op::pair_loss_backward, cpu::pair_loss_backward, cpu::pair_loss_backward_accepts>(table,
                                                                                                            dense);
+    cpu::set_with_halves<op::max_pool1d, cpu::max_pool1d, cpu::max_pool1d_accepts>(table, dense);
+    cpu::set_with_halves<op::max_pool1d_backward, cpu::max_pool1d_backward, cpu::max_pool1d_accepts>(table, dense);
+    table.set<op::nll_loss, cpu::nll_loss>({.dtypes = only(f32), .accepts = cpu::nll_loss_accepts});
     cpu::set_with_halves<op::rope, cpu::rope, cpu::all_dense, cpu::rope_scratch>(table, dense);
     cpu::set_with_halves<op::dropout, cpu::dropout, cpu::all_dense>(table, dense);
     cpu::set_with_halves<op::scan, cpu::scan>(table, whole);

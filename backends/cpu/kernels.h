@@ -60,6 +60,9 @@ int64_t pair_loss_scratch(const Call& c, const void* attrs);
 Status pair_loss_backward(const Call& c, const PairLossAttrs& a);  // g, x, t
 bool pair_loss_backward_accepts(const Call& c, const void*);
 
+Status nll_loss(const Call& c, const NllLossAttrs& a);  // logarithms, target, weight
+bool nll_loss_accepts(const Call& c, const void*);
+
 bool all_dense(const Call& c, const void*);  // inputs and outputs
 Status layer_norm(const Call& c, const LayerNormAttrs& a);
 bool layer_norm_accepts(const Call& c, const void* attrs);
@@ -80,6 +83,9 @@ Status group_norm(const Call& c, const GroupNormAttrs& a);
 bool group_norm_accepts(const Call& c, const void* attrs);
 Status group_norm_backward(const Call& c, const GroupNormAttrs& a);  // g, x, weight, mean, rstd
 int64_t group_norm_backward_scratch(const Call& c, const void* attrs);
+Status max_pool1d(const Call& c, const MaxPoolAttrs& a);
+Status max_pool1d_backward(const Call& c, const MaxPoolAttrs& a);  // g, x
+bool max_pool1d_accepts(const Call& c, const void*);
 Status rope(const Call& c, const RopeAttrs& a);  // x, positions
 int64_t rope_scratch(const Call& c, const void* attrs);
 

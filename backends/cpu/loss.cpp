@@ -1,5 +1,5 @@
-// Slots pair_loss and pair_loss_backward. A sum is cut into pieces of fixed size, which are joined in order, so threads
-// do not change a bit.
+// Slots pair_loss, pair_loss_backward and nll_loss. A sum is cut into pieces of fixed size, which are joined in order,
+// so threads do not change a bit.
 #include "backends/cpu/loss.h"
 
 #include <algorithm>
@@ -63,6 +63,32 @@ Status pair_loss_backward(const Call& c, const PairLossAttrs& a) {
   parallel_for(0, n, kGrain, [&](int64_t b, int64_t e) {
     k.slopes(e - b, g + b * step, step, factor, x + b, t + b, parameters(a), c.y().as<float>() + b);
   });
+  return {};
+}
+
+bool nll_loss_accepts(const Call& c, const void*) { return c.x(0).numel > 0 && c.y().dense; }
+// Inputs logarithms [N, C], target [N], weight [C] or none. Where nothing counts the mean is 0.
+Status nll_loss(const Call& c, const NllLossAttrs& a) {
+  const View &x = c.x(0), &target = c.x(1), &weight = c.x(2);
+  const int64_t rows = x.shape[0], classes = x.shape[1], step = target.strides[0];
+  float* y = c.y().as<float>();
+  double total = 0, weights = 0;
+  bool any = false;
+  for (int64_t i = 0; i < rows; i++) {
+    int64_t id = target.dtype == i32 ? target.as<int32_t>()[i * step] : target.as<int64_t>()[i * step];
+    const bool counts = id != a.ignore_index;
+    if (!counts) id = 0;
+    if (uint64_t(id) >= uint64_t(classes)) {
+      if (c.fault) c.fault->raise(i, id, classes);
+      id = 0;
+    }
+    const float w = !counts ? 0 : weight.present() ? weight.as<float>()[id * weight.strides[0]] : 1;
+    const float loss = counts ? -x.as<float>()[i * x.strides[0] + id * x.strides[1]] * w : 0;
+    any |= counts, weights += w, total += loss;
+    if (a.reduction == Reduction::none) y[i] = loss;
+  }
+  if (a.reduction == Reduction::mean) total /= any ? weights : 1;
+  if (a.reduction != Reduction::none) *y = float(total);
   return {};
 }
 

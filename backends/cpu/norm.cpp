@@ -276,7 +276,7 @@ struct MomentRows {
       : rows(y.numel), n(rows ? x.numel / rows : 0), pieces(rows < 64 ? (n + kPiece - 1) / kPiece : 1) {}
 
   template <class F> void run(const Call& c, const F& finish) const {
-    const DeviationSums sums = deviation_sums(isa());
+    const auto sums = row_kernels(isa()).deviation_sums;
     const float* x = c.x(0).as<float>();
     double* partial = static_cast<double*>(c.scratch);
     auto shift_of = [&](int64_t row) {

@@ -29,9 +29,11 @@ template <> const ReduceKernels<float>& reduce_kernels(Isa level) {
 // f64 serves checks, not training: one level of it is enough code.
 template <> const ReduceKernels<double>& reduce_kernels(Isa) { return sse2::kReduceTable<double>; }
 
-DeviationSums deviation_sums(Isa level) {
-  static constexpr DeviationSums of[] = {sse2::deviation_sums, avx2::deviation_sums, avx512::deviation_sums};
-  return of[int(level)];
+const RowKernels& row_kernels(Isa level) {
+  static constexpr RowKernels tables[] = {{sse2::deviation_sums, sse2::max_pool},
+                                          {avx2::deviation_sums, avx2::max_pool},
+                                          {avx512::deviation_sums, avx512::max_pool}};
+  return tables[int(level)];
 }
 
 namespace {

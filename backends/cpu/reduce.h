@@ -24,9 +24,19 @@ template <class T> struct ReduceKernels {
 };
 template <class T> const ReduceKernels<T>& reduce_kernels(Isa level);
 
-// to[0], to[1]: the sums of x - shift and of its square, in f64. With a shift that is one of the numbers the square
-// of their mean, which is then taken off, is no larger than n times what remains, so one pass keeps its digits.
-using DeviationSums = void (*)(int64_t n, const float* x, double shift, double* to);
-DeviationSums deviation_sums(Isa level);
+struct PoolWindows {
+  int64_t kernel, stride, padding, dilation;
+};
+
+// Of rows of f32.
+struct RowKernels {
+  // to[0], to[1]: the sums of x - shift and of its square, in f64. With a shift that is one of the numbers the square
+  // of their mean, which is then taken off, is no larger than n times what remains, so one pass keeps its digits.
+  void (*deviation_sums)(int64_t n, const float* x, double shift, double* to);
+  // y[i] = the largest of x[i stride - padding + k dilation] with k below kernel, places outside of [0, size) left out;
+  // -infinity where all are.
+  void (*max_pool)(int64_t size, int64_t windows, const PoolWindows& w, const float* x, float* y);
+};
+const RowKernels& row_kernels(Isa level);
 
 }  // namespace fovea::cpu

@@ -92,6 +92,12 @@ TEST_CASE("a pool's gradient goes to the first of equal numbers, or the last NaN
   CHECK(std::isnan(y.to_vector<float>()[1]));
   sum(y).backward();
   CHECK(x.grad().to_vector<double>() == V{1, 0, 0, 1, 0, 1});
+  // With ceil_mode a window may be longer than the input, if the next would begin behind it.
+  CHECK(max_pool1d(Tensor({{1, 2, 3}}), 5, {.ceil_mode = true}).to_vector<double>() == V{3});
+  CHECK(max_pool1d(Tensor({{1, 2, 3}}), 4, {.stride = 3, .padding = 1, .ceil_mode = true}).to_vector<double>() ==
+        V{3, 3});
+  CHECK(avg_pool1d(Tensor({{1, 2, 3}}), 5, {.padding = 1, .ceil_mode = true}).item<float>() == 1.2f);
+  CHECK(max_pool1d(Tensor({{1, 2, 3, 4}}), 2, {.padding = 1, .dilation = 5}).item() == -INFINITY);  // padding alone
   Tensor low = full({1, 4}, -INFINITY).requires_grad_();  // no larger than the padding: it is not that which gets it
   sum(max_pool1d(low, 3, {.padding = 1})).backward();
   CHECK(low.grad().to_vector<double>() == V{1, 0, 1, 0});

@@ -259,6 +259,54 @@ TEST_CASE("reduction kernels for 512-bit vectors, lowered to AVX2") {
   }
 }
 
+TEST_CASE("pools of every kernel, stride, padding and dilation, and their gradients, for any number of threads") {
+  const int64_t rows = 5;
+  for (int64_t size : {1, 7, 70})
+    for (cpu::PoolWindows w : {cpu::PoolWindows{1, 1, 0, 1},
+                               {2, 2, 0, 1},
+                               {3, 2, 1, 1},
+                               {3, 3, 1, 1},
+                               {4, 1, 2, 3},
+                               {5, 2, 2, 2},
+                               {2, 5, 1, 1},
+                               {2, int64_t(1) << 62, 1, 1}}) {
+      const int64_t left = size + 2 * w.padding - (w.kernel - 1) * w.dilation - 1;
+      if (left < 0) continue;
+      const int64_t windows = left / w.stride + 1;
+      std::vector<float> x = numbers<float>(rows * size, 1), g = numbers<float>(rows * windows, 2);
+      if (size == 70) x[33] = NAN, x[35] = INFINITY, x[34] = -INFINITY, x[100] = x[101];
+      std::vector<float> want, slope(x.size());
+      for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < windows; i++) {
+          int64_t place = -1;
+          for (int64_t k = 0; k < w.kernel; k++) {
+            const int64_t at = i * w.stride - w.padding + k * w.dilation;
+            if (at < 0 || at >= size) continue;
+            const float v = x[size_t(row * size + at)];
+            if (place < 0 || std::isnan(v) || v > x[size_t(row * size + place)]) place = at;
+          }
+          want.push_back(place < 0 ? -INFINITY : x[size_t(row * size + place)]);
+          if (place >= 0) slope[size_t(row * size + place)] += g[want.size() - 1];
+        }
+      const MaxPoolAttrs a{w.kernel, w.stride, w.padding, w.dilation};
+      Strided vx(x.data(), f32, {rows, size}, {size, 1}), vg(g.data(), f32, {rows, windows}, {windows, 1});
+      at_every_isa([&](cpu::Isa) {
+        for (int threads : {1, 3})
+          with_threads(threads, [&] {
+            Guarded<float> y(rows * windows), dx(rows * size);
+            Strided vy(y.data(), f32, {rows, windows}, {windows, 1}), vdx(dx.data(), f32, {rows, size}, {size, 1});
+            const View *in[] = {&vx.view}, *both[] = {&vg.view, &vx.view}, *out[] = {&vy.view}, *to[] = {&vdx.view};
+            CHECK(cpu::max_pool1d({.in = in, .out = out, .inputs = 1, .outputs = 1}, a));
+            CHECK(cpu::max_pool1d_backward({.in = both, .out = to, .inputs = 2, .outputs = 1}, a));
+            INFO("size ", size, " kernel ", w.kernel, " stride ", w.stride);
+            CHECK(!(y.broken() || dx.broken()));
+            CHECK(same_bits(std::vector<float>(y.data(), y.data() + want.size()), want));
+            CHECK(same_bits(std::vector<float>(dx.data(), dx.data() + slope.size()), slope));
+          });
+      });
+    }
+}
+
 TEST_CASE("a long sum is as good as one in f64, and its bits do not depend on threads") {
   std::vector<float> x = numbers<float>(3000000, 4);
   for (float& v : x) v += 1;  // sums that grow
