@@ -167,12 +167,14 @@ void Tensor::copy_out(void* to, DType t, const Where& w) const try { copy_to_hos
 
 size_t Tensor::host_count(int64_t bytes_each, const Where& w) const {
   const int64_t n = numel(w), memory = int64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  if (n > memory / bytes_each)
-    detail::fail<MemoryError>("to_vector", w,
-                              fovea::to_string(shape()) + " is " + std::to_string(n) + " elements of " +
-                                  std::to_string(bytes_each) + " bytes (expected at most " + std::to_string(memory) +
-                                  " bytes, the memory of this machine)");
+  if (n > memory / bytes_each) no_host_memory(bytes_each, w);
   return size_t(n);
+}
+
+void Tensor::no_host_memory(int64_t bytes_each, const Where& w) const {
+  detail::fail<MemoryError>("to_vector", w,
+                            fovea::to_string(shape()) + " is " + std::to_string(numel(w)) + " elements of " +
+                                std::to_string(bytes_each) + " bytes (expected what this process has memory for)");
 }
 
 Tensor detail::over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,

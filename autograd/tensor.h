@@ -150,6 +150,12 @@ class Tensor : public TensorBase {
   bool item_as_bool(const Where& w) const;
   void copy_out(void* to, DType t, const Where& w) const;
   size_t host_count(int64_t bytes_each, const Where& w) const;  // MemoryError for more than this machine holds
+  [[noreturn]] void no_host_memory(int64_t bytes_each, const Where& w) const;
+  template <class T> std::vector<T> host_numbers(const Where& w) const try {
+    return std::vector<T>(host_count(sizeof(T), w));
+  } catch (const std::bad_alloc&) {
+    no_host_memory(sizeof(T), w);
+  }
 };
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t);  // to_string()
@@ -278,11 +284,11 @@ template <class T> T Tensor::item(Where w) const {
 
 template <class T> std::vector<T> Tensor::to_vector(Where w) const {
   if constexpr (std::is_same_v<T, bool>) {  // vector<bool> has no array of bool to copy into
-    std::vector<uint8_t> bytes(host_count(1, w));
+    std::vector<uint8_t> bytes = host_numbers<uint8_t>(w);
     copy_out(bytes.data(), boolean, w);
     return std::vector<bool>(bytes.begin(), bytes.end());
   } else {
-    std::vector<T> out(host_count(sizeof(T), w));
+    std::vector<T> out = host_numbers<T>(w);
     copy_out(out.data(), dtype_of<T>(), w);
     return out;
   }

@@ -8,6 +8,13 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 
+// Of the derivatives of y by x.
+Shape block_shape(const Tensor& y, const Tensor& x) {
+  Shape s = y.shape();
+  for (int64_t d : x.shape()) s.push_back(d);
+  return s;
+}
+
 // One evaluation of f, recorded: the inputs as places of their own to differentiate by, and what f made of them.
 struct Evaluated {
   const TransformOptions& o;
@@ -76,18 +83,17 @@ struct Evaluated {
     for (const Tensor& root : roots) {
       std::vector<Tensors> parts(x.size());
       const int64_t n = root.numel();
-      std::vector<double> unit(size_t(n), 0);
+      for (const Tensor& t : x) numel(block_shape(root, t));  // ShapeError for more than there can be
       for (int64_t e = 0; e < n; e++) {
-        unit[size_t(e)] = 1;
-        Tensor c = tensor_from_host(unit.data(), f64, root.shape(), {.like = root.detach()});
-        unit[size_t(e)] = 0;
+        Tensor c = zeros(root.shape(), {.like = root.detach()}, where);
+        Array place = c.array().reshape_view({n}).narrow(0, e, 1);
+        fill(place, 1);
         Tensors dx = filled(pulled({root}, {c}, x, {.create_graph = o.create_graph, .retain_graph = true}), x, "input");
         for (size_t i = 0; i < x.size(); i++) parts[i].push_back(dx[i]);
       }
       Tensors& blocks = all.emplace_back();
       for (size_t i = 0; i < x.size(); i++) {
-        Shape s = root.shape();
-        for (int64_t d : x[i].shape()) s.push_back(d);
+        const Shape s = block_shape(root, x[i]);
         blocks.push_back(n ? reshape(stack(parts[i], 0, where), s) : zeros(s, {.like = x[i].detach()}));
       }
     }

@@ -74,7 +74,8 @@ void true_places_compose(Compose& c) {
 }
 
 // The places of the truths in row-major order, [count, axes].
-Tensor places_of(const Tensor& mask) {
+Tensor places_of(const Tensor& given) {
+  const Tensor mask = contiguous(given);  // so that one too large for the memory is refused, not counted for years
   const int64_t count = mask.numel() ? sum(mask).item<int64_t>() : 0;
   return apply<op::true_places, 1>({&mask}, {count}, source_location::current());
 }
@@ -268,6 +269,8 @@ Tensor index_add(const Operand& x, Integer dim, const Operand& index, const Oper
       throw ShapeError("x " + to_string(shape) + ", index " + to_string(i.shape()) + ", source " +
                        to_string(from.shape()) + " (expected an index [n] and a source like x, n long on axis " +
                        std::to_string(d) + ")");
+    const int64_t n = shape.rank ? shape[d] : 1;
+    check_range(i, 0, n, "axis " + std::to_string(d) + " of " + to_string(shape));
     Shape narrow;
     for (int a = 0; a < shape.rank; a++) narrow.push_back(a == d ? i.numel() : 1);
     if (alpha != 1) from = is_floating(from.dtype()) ? from * alpha : from * int64_t(alpha);

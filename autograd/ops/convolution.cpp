@@ -98,6 +98,7 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
   std::vector<int64_t> zeros;
   for (int i = axes - 1; i >= 0; i--) zeros.insert(zeros.end(), {a[size_t(i)].before, a[size_t(i)].after});
   x = pad(x, zeros);
+  if (elements > 1) x = detail::wide(x);  // windows share elements, whose gradients are then summed in f32
   // Columns [C, K, N, L']: what each element of a kernel meets, over all windows.
   x = transpose(x, 0, 1);
   std::vector<Tensor> columns;
@@ -106,7 +107,7 @@ Tensor convolution(const Operand& input, const Operand& weight, const Operand& b
     Tensor part = window_element(x, 2, a[0], k / inner);
     columns.push_back(axes == 2 ? window_element(part, 3, a[1], k % inner) : part);
   }
-  Tensor all = reshape(elements == 1 ? columns[0] : stack(columns, 1), {G, C / G * elements, places});
+  Tensor all = reshape(elements == 1 ? columns[0] : stack(columns, 1), {G, C / G * elements, places}).to(w.dtype());
   Tensor y = reshape(matmul(reshape(w, {G, O / G, C / G * elements}), all), out);
   if (b.defined()) {
     Shape s = out;

@@ -120,9 +120,8 @@ void define_elementwise_ops() {
     if (b.needs(1)) b.add(1, b.g() * b.x(0));
   });
   rule(op::div, "a / b", [](Backward& b) {
-    Tensor g = b.g() / b.x(1);
-    if (b.needs(0)) b.add(0, g);
-    if (b.needs(1)) b.add(1, -g * b.y());
+    if (b.needs(0)) b.add(0, b.g() / b.x(1));
+    if (b.needs(1)) b.add(1, b.g() * (b.y() / -b.x(1)));  // not (g / b) y: 1 / b of a denormal is infinite, y may be 0
   });
   rule(op::pow, "a^b", [](Backward& b) {
     Tensor x = b.x(0);
@@ -166,9 +165,9 @@ void define_elementwise_ops() {
   define(
       op::hypot,
       {.doc = "sqrt(a^2 + b^2)", .compose = hypot_compose, .gradient = Gradient::backward, .backward = [](Backward& b) {
-         Tensor y = b.y(), g = where(eq(y, 0), 0.0, b.g() / where(eq(y, 0), 1.0, y));
+         Tensor y = b.y(), origin = eq(y, 0), g = where(origin, 0.0, b.g()), size = where(origin, 1.0, y);
          for (int i = 0; i < 2; i++)
-           if (b.needs(i)) b.add(i, g * b.x(i));
+           if (b.needs(i)) b.add(i, g * (b.x(i) / size));  // 1 / size may leave the range
        }});
   define(op::logaddexp, {.doc = "log(e^a + e^b)",
                          .compose = logaddexp_compose,
@@ -320,7 +319,8 @@ Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> 
     auto fraction = [](const std::optional<Number>& n) { return n && n->kind() == Number::floating; };
     const bool floating = is_floating(y.dtype()) || fraction(min) || fraction(max);
     const DType t = is_floating(y.dtype()) ? y.dtype() : floating ? f32 : y.dtype();
-    if ((min && std::isnan(min->real())) || (max && std::isnan(max->real()))) throw ValueError("a bound is NaN");
+    if ((min && std::isnan(min->real())) || (max && std::isnan(max->real())))
+      throw ValueError("a bound is NaN (expected numbers)");
     // A bound beyond all numbers of the dtype bounds nothing, or cannot be kept to.
     const bool low = min && (holds(t, *min) || min->real() > 0), high = max && (holds(t, *max) || max->real() < 0);
     if (low) check_holds(t, *min);

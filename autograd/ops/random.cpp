@@ -337,17 +337,16 @@ Tensor random_bits(const Shape& shape, const RandomOptions& o, std::source_locat
 }
 
 Tensor bernoulli(const Operand& p, Generator* generator) {
-  CallScope call("bernoulli", p.where());
-  NoGrad guard;
-  Tensor odds = p.is_number() ? p.number_beside(f32, default_device()) : detail::tensor_of(p, "bernoulli");
-  if (!is_floating(odds.dtype()))
-    detail::fail<DTypeError>("bernoulli", p.where(),
-                             std::string("p is ") + name_of(odds.dtype()) + " (expected a floating dtype)");
-  if (std::string bad = first_not(logical_and(odds >= 0, odds <= 1), odds); !bad.empty())
-    detail::fail<ValueError>("bernoulli", p.where(), "p is " + bad + " (expected 0 to 1)");
-  Tensor draw = (generator ? *generator : default_generator()).draw(odds.device());
-  DType t = odds.dtype() == f64 ? f64 : f32;
-  return cast(uniform_from(bits_over(odds, draw, odds.shape()), t) < odds.to(t), odds.dtype());
+  return detail::called("bernoulli", p.where(), [&] {
+    NoGrad guard;
+    Tensor odds = p.is_number() ? p.number_beside(f32, default_device()) : detail::tensor_of(p, "bernoulli");
+    detail::check_floating(odds.array().view(), "p");
+    if (std::string bad = first_not(logical_and(odds >= 0, odds <= 1), odds); !bad.empty())
+      throw ValueError("p is " + bad + " (expected 0 to 1)");
+    Tensor draw = (generator ? *generator : default_generator()).draw(odds.device());
+    DType t = odds.dtype() == f64 ? f64 : f32;
+    return cast(uniform_from(bits_over(odds, draw, odds.shape()), t) < odds.to(t), odds.dtype());
+  });
 }
 
 Tensor multinomial(const Operand& p, Integer num_samples, MultinomialOptions o) {

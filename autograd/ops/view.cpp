@@ -97,6 +97,9 @@ void infer_cat(Infer& c) {
       throw ShapeError("tensor " + std::to_string(i) + " is " + to_string(s) + " " + name_of(c.x(i).dtype) +
                        " beside " + to_string(first) + " " + name_of(c.x(0).dtype) +
                        " (expected equal sizes but on axis " + std::to_string(d) + ")");
+    if (n > INT64_MAX - s[int(d)])
+      throw ShapeError("axis " + std::to_string(d) + " of " + to_string(first) + " and what follows is longer than " +
+                       std::to_string(INT64_MAX));
     n += s[int(d)];
   }
   first[int(d)] = n;

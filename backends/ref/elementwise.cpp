@@ -11,7 +11,7 @@ namespace fovea::ref {
 namespace {
 
 constexpr Status kUndefined{Status::unsupported, "not defined for this dtype"};
-constexpr Status kDivisor{Status::invalid, "integer division by zero"};
+constexpr Status kDivisor{Status::invalid, "integer division by zero (expected divisors other than 0)"};
 constexpr Status kLosesTangent{Status::invalid,
                                "a cast from dual numbers to a floating type would lose the derivative"};
 

@@ -265,6 +265,11 @@ TEST_CASE("what they refuse, by name, numbers and line") {
          pad(x, {int64_t(1) << 62, int64_t(1) << 62});
        },
        "pad: shape [3,4611686018427387904] has more than 2^62"},
+      {[] {
+         Tensor wide = expand(zeros({1}), {int64_t(1) << 62});
+         cat({wide, wide, wide});
+       },
+       "cat: axis 0 of [4611686018427387904] and what follows is longer than 9223372036854775807"},
       {[] { repeat(x, 2); }, "repeat: repeats [2] for x [3,4]"},
       {[] {
          repeat(x, {1, INT64_MAX});
@@ -339,7 +344,7 @@ TEST_CASE("what they refuse, by name, numbers and line") {
       {[] {
          index_add(x, 0, ints({3}), zeros({1, 4}));
        },
-       "index_add: index 3 at position 0 is out of range"},
+       "index_add: index 3 leaves axis 0 of [3,4] (expected 0 to 2)"},
       {[] { one_hot(ints({-1}), 2); }, "one_hot: index -1 leaves 2 classes"},
       {[] { one_hot(ints({-1})); }, "one_hot: the largest id is -1 (expected 0 or more)"},
       {[] {

@@ -85,6 +85,14 @@ TEST_CASE("a recurrent layer is its cell, step by step; a step more does not cha
   CHECK(amax(abs(lstm(x, {}, p, {.dropout = 0.5, .train = true}).output - y.output)).item() == 0);
 }
 
+TEST_CASE("the input's gradient of a convolution is summed over its windows in f32") {
+  for (DType t : {bf16, f16}) {
+    Tensor x = full({1, 1, 200}, 1, {.dtype = t, .requires_grad = true});
+    sum(conv1d(x, full({1, 1, 61}, 1.25, {.dtype = t}))).backward();
+    CHECK(x.grad()[0][0][100].item() == doctest::Approx(61 * 1.25).epsilon(t == bf16 ? 0x1p-8 : 0x1p-11));
+  }
+}
+
 TEST_CASE("a pool's gradient goes to the first of equal numbers, or the last NaN, and never to padding") {
   Tensor x = Tensor({{1, 1, 1, NAN, 2, NAN}}).requires_grad_();
   Tensor y = max_pool1d(x, 2);

@@ -184,3 +184,20 @@ TEST_CASE("smooth_l1_loss with the least of betas is l1_loss") {
     }
   CHECK(smooth_l1_loss(Tensor({2}), 1, {.beta = 1e-300}).item() == 1);
 }
+
+TEST_CASE("quotients and hypot of denormals have slopes, though a reciprocal would leave the range") {
+  const std::pair<DType, double> denormals[] = {{f16, 1e-5}, {bf16, 1e-39}, {f32, 1e-40}, {f64, 1e-310}};
+  for (const char* d : {"ref", "cpu"})
+    for (auto [t, tiny] : denormals) {
+      INFO(std::string(d), " ", std::string(name_of(t)));
+      Tensor a = full({}, tiny, {.dtype = t, .device = device(d), .requires_grad = true}),
+             b = a.detach().requires_grad_();
+      Tensor zero = zeros({}, {.like = a.detach()});
+      hypot(a, b).backward();
+      for (const Tensor& x : {a, b}) CHECK(x.grad().item() == doctest::Approx(std::sqrt(0.5)).epsilon(0.05));
+      std::vector<Tensor> g = grad({hypot(a, zero.requires_grad_())}, {a});
+      CHECK(g[0].item() == 1);
+      CHECK(grad({zero / a}, {a})[0].item() == 0);
+      CHECK(grad({a / b}, {b})[0].item() < 0);
+    }
+}

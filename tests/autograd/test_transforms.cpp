@@ -105,6 +105,11 @@ TEST_CASE("what transforms refuse names the line, and errors inside the function
           jacobian([&](const Tensor& t) { return matmul(t, t.reshape({1, 2})); }, x);
         }),
         "matmul: inner sizes");
+  auto wide = [](const Tensor& t) { return expand(t, {int64_t(1) << 62}); };
+  check(error_of<MemoryError>([&] { jacobian(wide, ones({1})); }), "[4611686018427387904] f32 takes more than");
+  Tensor many = expand(zeros({1}), {int64_t(1) << 32});
+  check(error_of<ShapeError>([&] { hessian([](const Tensor& t) { return sum(t); }, many); }),
+        "hessian: shape [4294967296,4294967296] has more than 2^62");
   Function host{.name = "host_square_of_transforms",
                 .forward = [](const Tensors& t) { return Tensors{t[0] * t[0]}; },
                 .backward = [](Backward& b) { b.add(0, b.g() * b.x(0) * 2); },
