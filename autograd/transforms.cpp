@@ -2,6 +2,7 @@
 
 #include "autograd/ops/checks.h"
 #include "autograd/ops/view.h"
+#include "core/dispatch.h"
 
 namespace fovea {
 namespace {
