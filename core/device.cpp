@@ -33,7 +33,6 @@ constinit std::atomic<int> rows_used{op::count};
 constinit std::atomic<int> backends_used{0};
 std::mutex registry_mutex;
 std::atomic<uint16_t> default_device_bits{0xffff};
-std::once_flag installed;
 
 void log_line(const char* text) { std::fprintf(stderr, "fovea: %s\n", text); }
 
@@ -59,7 +58,12 @@ class Registrar final : public Kernels {
   std::vector<std::string>* refused_;
 };
 
-void install_once() { std::call_once(installed, install_default_backends); }
+// Not std::call_once: libstdc++'s reads thread-local storage of its own, which our TLS model would bind to ours, and a
+// program that loaded libstdc++ late could not load this library.
+void install_once() {
+  static const bool installed = (install_default_backends(), true);
+  (void)installed;
+}
 
 }  // namespace
 
