@@ -1,5 +1,7 @@
 #include "autograd/dlpack.h"
 
+#include <cstring>
+
 #include "autograd/ops/checks.h"
 #include "core/dispatch.h"
 
@@ -24,25 +26,64 @@ DType dtype_from(const DLDataType& d) {
                    std::to_string(d.lanes) + " lanes is none of ours");
 }
 
-// `release(managed)` is called when the array dies; the caller does it where this throws.
-Array array_over(const DLTensor& t, void (*release)(void*), void* managed) {
+struct Memory {
+  void* data;  // null where there are no elements
+  Shape shape, strides;
+  DType type;
+  Device device;
+  Array array(DType as, void (*release)(void*) = nullptr, void* managed = nullptr) const {
+    return Array::adopt(data, shape, strides, as, device, release, managed);
+  }
+};
+
+Memory memory_of(const DLTensor& t) {
   if (t.device.device_type != kDLCPU && t.device.device_type != kDLCUDAHost)
     throw DeviceError("memory of device type " + std::to_string(t.device.device_type) + ":" +
                       std::to_string(t.device.device_id) + " (expected 1, the host's). Copy it there first");
   if (t.ndim < 0 || t.ndim > kMaxRank)
     throw ShapeError(std::to_string(t.ndim) + " axes (expected 0 to " + std::to_string(kMaxRank) + ")");
   if (t.ndim > 0 && !t.shape) throw ValueError("its shape is null");
-  const DType type = dtype_from(t.dtype);
-  const Shape shape(t.shape, size_t(t.ndim));
-  Shape strides;
-  if (t.strides) strides = Shape(t.strides, size_t(t.ndim));
-  const bool empty = numel(shape) == 0;
-  if (!t.data && !empty) throw ValueError("its data is null");
-  char* data = t.data ? static_cast<char*>(t.data) + t.byte_offset : nullptr;
-  if (reinterpret_cast<uintptr_t>(data) % uintptr_t(size_of(type)))
-    throw ValueError(std::string("its data is not aligned for ") + name_of(type));
-  const Device d = on_host(default_device()) ? default_device() : device("cpu");
-  return Array::adopt(data, shape, strides, type, d, release, managed);
+  const size_t rank = size_t(t.ndim);
+  Memory m{nullptr, Shape(t.shape, rank), {}, dtype_from(t.dtype), default_device()};
+  if (!on_host(m.device)) m.device = device("cpu");
+  const bool empty = numel(m.shape) == 0;
+  m.strides = t.strides ? Shape(t.strides, rank) : m.shape;
+  if (!t.strides) dense_strides(m.shape.dims, m.shape.rank, m.strides.dims);
+  if (empty) return m;
+  if (!t.data) throw ValueError("its data is null");
+  m.data = static_cast<char*>(t.data) + t.byte_offset;
+  return m;
+}
+
+bool is_aligned(const Memory& m) { return reinterpret_cast<uintptr_t>(m.data) % uintptr_t(size_of(m.type)) == 0; }
+
+// Wherever it lies: element by element, as bytes.
+Array unaligned_copy(const Memory& m) {
+  Array out = Array::empty(m.shape, m.type, m.device);
+  const auto size = size_of(m.type);
+  auto* to = static_cast<char*>(out.view().data);
+  Shape at = m.shape;
+  for (int i = 0; i < at.rank; i++) at[i] = 0;
+  for (int64_t n = out.numel(); n > 0; n--, to += size) {
+    int64_t offset = 0;
+    for (int i = 0; i < at.rank; i++) offset += at[i] * m.strides[i];
+    std::memcpy(to, static_cast<char*>(m.data) + offset * size, size_t(size));
+    for (int i = at.rank - 1; i >= 0 && ++at[i] == m.shape[i]; i--) at[i] = 0;
+  }
+  return out;
+}
+
+Array copy_of(const Memory& m) {
+  if (!is_aligned(m)) return unaligned_copy(m);
+  return cast_copy(m.array(m.type == boolean ? u8 : m.type), m.type);
+}
+
+// Read in place: what holds for tensors of ours must hold for these bytes.
+void check_usable(const Memory& m, bool read_only) {
+  const std::string wrong = read_only        ? "the memory is read-only"
+                            : !is_aligned(m) ? std::string("its data is not aligned for ") + name_of(m.type)
+                                             : wrong_truth(m.array(m.type));
+  if (!wrong.empty()) throw ValueError(wrong + ". Pass {.copy = true} to have the numbers copied");
 }
 
 template <class Managed> Tensor taken(Managed* m, const FromDlpackOptions& o, uint64_t flags, const Tensor::Where& w) {
@@ -50,15 +91,17 @@ template <class Managed> Tensor taken(Managed* m, const FromDlpackOptions& o, ui
     auto* managed = static_cast<Managed*>(p);
     if (managed->deleter) managed->deleter(managed);
   };
-  bool ours = false;  // the array calls release
   try {
-    if ((flags & kReadOnly) && !o.copy)
-      throw ValueError("the memory is read-only. Pass {.copy = true} to have the numbers copied");
-    Array a = array_over(m->dl_tensor, release, m);
-    ours = true;
-    return Tensor(o.copy ? dense_copy(a) : a);
+    const Memory memory = memory_of(m->dl_tensor);
+    if (!o.copy) {
+      check_usable(memory, flags & kReadOnly);
+      return Tensor(memory.array(memory.type, release, m));
+    }
+    Tensor copy(copy_of(memory));
+    release(m);
+    return copy;
   } catch (Error& e) {
-    if (!ours) release(m);
+    release(m);
     detail::locate(e, "from_dlpack", w);
     throw;
   }

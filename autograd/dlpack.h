@@ -48,11 +48,15 @@ static_assert(sizeof(DLTensor) == 48 && sizeof(DLManagedTensor) == 64 && sizeof(
 }  // namespace dlpack
 
 struct FromDlpackOptions {
-  bool copy = false;  // numbers of our own: the way to take what is read-only
+  bool copy =
+      false;  // numbers of our own: the way to take what is read-only, not aligned, or truths that are not 0 or 1
 };
 // A tensor over the other side's memory. `managed` is taken over, also where this throws: its deleter is called when
 // the last tensor over it dies, on whichever thread that is. DTypeError for types that we have not, DeviceError for
-// memory that is not the host's, ShapeError for more than 8 axes, ValueError for read-only memory and for null.
+// memory that is not the host's, ShapeError for more than 8 axes, ValueError for null and for what only a copy can take
+// (in a copy any byte but 0 is true).
+// Nobody sees what the other side writes later: it changes the tensor, and the gradients of what has saved it. Where
+// the other side writes on, take a copy.
 Tensor from_dlpack(dlpack::DLManagedTensorVersioned* managed, FromDlpackOptions o = {},
                    Tensor::Where w = Tensor::Where::current());
 Tensor from_dlpack(dlpack::DLManagedTensor* managed, FromDlpackOptions o = {},
@@ -60,7 +64,8 @@ Tensor from_dlpack(dlpack::DLManagedTensor* managed, FromDlpackOptions o = {},
 
 struct ToDlpackOptions {
   // Tensors do not change once made, so what is given out says that it is read-only. Writable memory counts as written
-  // to: a graph that has saved it refuses to go backward.
+  // to: a graph that has saved it refuses to go backward. A graph that saves it from then on cannot know when the
+  // receiver writes: it must have gone backward before, or its gradients are those of the new numbers.
   bool writable = false;
 };
 // The memory of x, which lives until the receiver calls `deleter`. GradientError where x requires gradients (give out

@@ -144,6 +144,15 @@ void detail::check_count(int64_t numbers, const Shape& shape, const std::source_
         std::to_string(numbers) + " numbers for shape " + to_string(shape) + " (expected " + std::to_string(n) + ")");
 }
 
+void detail::check_numbers(const void* data, DType t, int64_t numbers, const Shape& shape,
+                           const std::source_location& where) {
+  check_count(numbers, shape, where);
+  if (t != boolean) return;
+  const std::string wrong =
+      wrong_truth(Array::adopt(const_cast<void*>(data), shape, {}, t, default_device(), nullptr, nullptr));
+  if (!wrong.empty()) fail<ValueError>("tensor", where, wrong);
+}
+
 void Tensor::undefined(const Where& w) {
   detail::fail<ValueError>("tensor", w, "undefined: it was never given a value");
 }
@@ -177,14 +186,26 @@ void Tensor::no_host_memory(int64_t bytes_each, const Where& w) const {
                                 std::to_string(bytes_each) + " bytes (expected what this process has memory for)");
 }
 
-Tensor detail::over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,
-                                const std::source_location& where) try {
-  const bool empty = numel(shape) == 0;
-  if (!data && !empty) throw ValueError("the memory of " + to_string(shape) + " " + name_of(t) + " is null");
-  if (reinterpret_cast<uintptr_t>(data) % uintptr_t(size_of(t)))
+Tensor detail::over_host_memory(void* data, const Shape& shape, DType t, const Keeps& keeps, void (*release)(void*),
+                                void* context, const std::source_location& where) try {
+  const int64_t n = numel(shape);
+  const std::string what = to_string(shape) + " " + name_of(t);
+  if (!keeps.something) throw ValueError("the keeper is empty: nothing keeps the memory of " + what);
+  if (!data && n > 0) throw ValueError("the memory of " + what + " is null");
+  const auto first = reinterpret_cast<uintptr_t>(data), begin = reinterpret_cast<uintptr_t>(keeps.bytes);
+  if (n > 0 && first % uintptr_t(size_of(t)))
     throw ValueError(std::string("the memory is not aligned for ") + name_of(t) + " (expected a multiple of " +
                      std::to_string(size_of(t)) + " as its address)");
+  if (n > 0 && keeps.container) {
+    const size_t start = first - begin;  // huge where it lies before
+    if (start > keeps.count || size_t(n) > (keeps.count - start) / size_t(size_of(t)))
+      throw ValueError("the bytes of " + what + " do not lie in the container that keeps them, which has " +
+                       std::to_string(keeps.count) + " bytes" +
+                       (start < keeps.count ? ", " + std::to_string(start) + " of them before these" : ""));
+  }
   const Device d = on_host(default_device()) ? default_device() : fovea::device("cpu");
+  const std::string wrong = wrong_truth(Array::adopt(data, shape, {}, t, d, nullptr, nullptr));
+  if (!wrong.empty()) throw ValueError(what + ": " + wrong);
   return Tensor(Array::adopt(data, shape, {}, t, d, release, context));
 } catch (Error& e) {
   release(context);

@@ -36,6 +36,52 @@ concept HostData = requires(const R& r) {
   dtype_of<std::remove_cvref_t<decltype(*std::data(r))>>(), std::size(r);
 };
 
+namespace detail {
+// What keeps memory: not what points to it (T*, std::span, iterators), watches it (weak_ptr) or holds no memory at all.
+template <class C>
+concept Container = !std::is_trivially_copyable_v<C> && !std::ranges::enable_borrowed_range<C> && requires(const C& c) {
+  std::size(c), std::begin(c), *std::data(c);
+};
+template <class P>
+concept OwningPointer = !std::is_pointer_v<typename P::element_type> &&
+                        !std::ranges::enable_borrowed_range<typename P::element_type> && requires(P & p) {
+  p.get();
+};
+template <class P>
+concept SharedPointer = OwningPointer<P> && requires(const P& p) {
+  p.use_count();
+};
+template <class P>
+concept UniquePointer = OwningPointer<P> && requires(P& p) {
+  p.release(), p.get_deleter();
+};
+template <class K>
+concept Keeper = SharedPointer<K> || UniquePointer<K> || Container<K>;
+
+struct Keeps {
+  bool something;          // false: an empty pointer
+  bool container = false;  // and these are its bytes
+  const void* bytes = nullptr;
+  size_t count = 0;
+};
+template <class C> Keeps kept_by(const C& c) {
+  using T = std::remove_cvref_t<decltype(*std::data(c))>;
+  if constexpr (std::is_trivially_copyable_v<T>) return {true, true, std::data(c), std::size(c) * sizeof(T)};
+  return {true};  // rows that lie elsewhere
+}
+template <OwningPointer P> Keeps kept_by(const P& p) {
+  using T = typename P::element_type;
+  if constexpr (requires { p.use_count(); }) {
+    if (p.use_count() == 0) return {false};
+  } else if (!p.get()) {
+    return {false};
+  }
+  if constexpr (requires(const T& t) { std::size(t), std::begin(t), *std::data(t); })
+    if (p.get()) return kept_by(*p);
+  return {true};
+}
+}  // namespace detail
+
 class Tensor : public TensorBase {
  public:
   using TensorBase::TensorBase;
@@ -68,14 +114,16 @@ class Tensor : public TensorBase {
   static Tensor of(const B& values, const Shape& shape, Where w = Where::current()) {
     return of_truths(values, shape, w);
   }
-  // Memory of the caller, not copied. `owner` (a shared_ptr to it, say; no bare pointer) is kept for as long as a
-  // tensor over it lives. ValueError for null and for what is not aligned for T.
-  template <class T, class Owner>
-  static Tensor borrow(T* data, const Shape& shape, Owner owner, Where w = Where::current());
+  // Memory of the caller, not copied: a pointer and its keeper, which lives as long as a tensor over that memory. A
+  // keeper is a shared_ptr, or a unique_ptr or container that is moved in; what owns memory in another way goes into a
+  // shared_ptr. ValueError for a keeper that is empty, for memory outside of the container that keeps it, for null,
+  // for what is not aligned for T, and for truths that are not 0 or 1. What others write there later changes the
+  // tensor, and the gradients of what has saved it; a container that grows frees it.
+  template <class T, class K> static Tensor borrow(T* data, const Shape& shape, K&& keeper, Where w = Where::current());
   // A container moved in: its numbers are not copied, and live as long as a tensor over them. ShapeError unless shape
   // holds just these.
   template <HostData R>
-  requires(!std::is_lvalue_reference_v<R>) static Tensor
+  requires(!std::is_lvalue_reference_v<R> && detail::Container<R>) static Tensor
       adopt(R&& values, const Shape& shape, Where w = Where::current());
 
   // ValueError for an undefined tensor.
@@ -267,9 +315,11 @@ void copy_to_host(const Array& from, void* to, DType t);
 Tensor tensor_from_host(const void* data, DType from, const Shape& shape, const TensorOptions& o);
 namespace detail {
 void check_count(int64_t numbers, const Shape& shape, const std::source_location& where);  // ShapeError
+void check_numbers(const void* data, DType t, int64_t numbers, const Shape& shape,
+                   const std::source_location& where);  // the same, and ValueError for truths that are not 0 or 1
 // release(context) is called when the last tensor dies, or when this throws.
-Tensor over_host_memory(void* data, const Shape& shape, DType t, void (*release)(void*), void* context,
-                        const std::source_location& where);
+Tensor over_host_memory(void* data, const Shape& shape, DType t, const Keeps& keeps, void (*release)(void*),
+                        void* context, const std::source_location& where);
 }  // namespace detail
 
 template <class T> T Tensor::item(Where w) const {
@@ -295,30 +345,36 @@ template <class T> std::vector<T> Tensor::to_vector(Where w) const {
 }
 
 template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, const TensorOptions& o, Where w) {
-  detail::check_count(int64_t(std::size(values)), shape, w);
-  return tensor_from_host(std::data(values), dtype_of<std::remove_cvref_t<decltype(*std::data(values))>>(), shape, o);
+  constexpr DType t = dtype_of<std::remove_cvref_t<decltype(*std::data(values))>>();
+  detail::check_numbers(std::data(values), t, int64_t(std::size(values)), shape, w);
+  return tensor_from_host(std::data(values), t, shape, o);
 }
 template <HostData R> Tensor Tensor::of(const R& values, const Shape& shape, Where w) {
   return of(values, shape, TensorOptions{}, w);
 }
 template <HostData R> Tensor Tensor::of(const R& values) {
-  return of(values, {int64_t(std::size(values))}, TensorOptions{});
+  return of(values, {int64_t(std::size(values))}, TensorOptions{}, Where());  // a line here would tell nothing
 }
-template <class T, class Owner> Tensor Tensor::borrow(T* data, const Shape& shape, Owner owner, Where w) {
-  static_assert(!std::is_pointer_v<Owner> && !std::is_integral_v<Owner>,
-                "the owner keeps the memory: a shared_ptr, or the container itself");
-  auto release = [](void* kept) { delete static_cast<Owner*>(kept); };
-  return detail::over_host_memory(data, shape, dtype_of<T>(), release, new Owner(std::move(owner)), w);
+template <class T, class K> Tensor Tensor::borrow(T* data, const Shape& shape, K&& keeper, Where w) {
+  using Kept = std::remove_cvref_t<K>;
+  static_assert(detail::Keeper<Kept>,
+                "what keeps the memory is a shared_ptr, or a unique_ptr or container that is moved in");
+  if constexpr (detail::Keeper<Kept>) {
+    static_assert(detail::SharedPointer<Kept> || !std::is_lvalue_reference_v<K>, "this keeper has to be moved in");
+    auto* kept = new Kept(std::forward<K>(keeper));
+    auto release = [](void* p) { delete static_cast<Kept*>(p); };
+    return detail::over_host_memory(data, shape, dtype_of<T>(), detail::kept_by(*kept), release, kept, w);
+  }
 }
 template <HostData R>
-requires(!std::is_lvalue_reference_v<R>) Tensor Tensor::adopt(R&& values, const Shape& shape, Where w) {
+requires(!std::is_lvalue_reference_v<R> && detail::Container<R>) Tensor Tensor::adopt(R&& values, const Shape& shape,
+                                                                                      Where w) {
   using T = std::remove_reference_t<decltype(*std::data(values))>;
-  static_assert(!std::is_const_v<T> && !std::is_trivially_copyable_v<R>,
-                "adopt takes a container that owns its numbers");
+  static_assert(!std::is_const_v<T>, "adopt takes a container whose numbers may be written to");
   detail::check_count(int64_t(std::size(values)), shape, w);
   auto* kept = new R(std::move(values));  // moving may move the numbers
   auto release = [](void* p) { delete static_cast<R*>(p); };
-  return detail::over_host_memory(std::data(*kept), shape, dtype_of<T>(), release, kept, w);
+  return detail::over_host_memory(std::data(*kept), shape, dtype_of<T>(), detail::kept_by(*kept), release, kept, w);
 }
 
 }  // namespace fovea

@@ -67,6 +67,10 @@ size_t bytes_of(const View& v, DType t) {
   return size_t(v.numel) * size_t(size_of(t));
 }
 
+// Where a view of the whole storage begins. No elements, and memory that is null: the storage itself, which nobody
+// reads, since null means that there is no data (shape-only).
+void* address_of(const Body& b) { return b.storage->data || b.view.numel > 0 ? b.storage->data : b.storage; }
+
 // Of the arena; a MemoryError names what it was for.
 void* host_block(ThreadState& s, const View& v, DType t, size_t bytes) try {
   return allocate_block(s.blocks, bytes);
@@ -95,7 +99,7 @@ void* host_block(ThreadState& s, const View& v, DType t, size_t bytes) try {
                         std::to_string(st->bytes) + " bytes for " + to_string(m.dims, m.rank) + " " + name_of(m.dtype));
     st->owner = Storage::backend;
   }
-  b->view.data = st->data;
+  b->view.data = address_of(*b);
   return out;
 }
 
@@ -146,7 +150,8 @@ Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType d
   Array out(b);
   set_dense(*b, shape.dims, shape.rank);
   Storage* st = b->storage;
-  st->data = b->view.data = data;
+  st->data = data;
+  b->view.data = address_of(*b);
   st->bytes = size_t(b->view.numel) * size_t(size_of(dtype));
   st->owner = release ? Storage::adopted : Storage::borrowed;
   st->release = release;
@@ -156,6 +161,32 @@ Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType d
     b->view.dense = is_dense(b->view.shape, b->view.strides, shape.rank);
   }
   return out;
+}
+
+std::string wrong_truth(const Array& a) {
+  const View& v = a.view();
+  if (v.dtype != DType::boolean || v.numel == 0) return "";
+  const auto* bytes = v.as<const uint8_t>();
+  if (v.dense) {
+    uint64_t bits = 0, eight = 0;
+    int64_t i = 0;
+    for (; i + 8 <= v.numel; i += 8) std::memcpy(&eight, bytes + i, 8), bits |= eight;
+    for (; i < v.numel; i++) bits |= bytes[i];
+    if ((bits & 0xfefefefefefefefe) == 0) return "";
+  }
+  Shape shape = a.shape(), at = shape;
+  for (int i = 0; i < v.rank; i++) {
+    at[i] = 0;
+    if (v.strides[i] == 0) shape[i] = 1;  // the same bytes again
+  }
+  for (int axis = 0; axis >= 0;) {
+    int64_t offset = 0;
+    for (int i = 0; i < v.rank; i++) offset += at[i] * v.strides[i];
+    if (bytes[offset] > 1)
+      return "the byte at " + to_string(at) + " is " + std::to_string(bytes[offset]) + " (expected 0 or 1)";
+    for (axis = v.rank - 1; axis >= 0 && ++at[axis] == shape[axis]; axis--) at[axis] = 0;
+  }
+  return "";
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <source_location>
+#include <string>
 #include <utility>
 
 #include "core/error.h"
@@ -68,7 +69,7 @@ class Array {
   // An array that has a shape on a real device, but no data: ops on it infer and allocate nothing. Reading it throws.
   static Array shape_only(const Shape& shape, DType dtype, Device device);
   // Memory of somebody else: `release(context)` is called when the last array over it dies. Strides in elements; empty:
-  // dense.
+  // dense. Null where there are no elements, and only there.
   static Array adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device,
                      void (*release)(void*), void* context);
 
@@ -131,6 +132,10 @@ class Array {
 
   Body* body_ = nullptr;
 };
+
+// What is wrong with truths: "the byte at [1,0] is 3 (expected 0 or 1)", since kernels count and shift by these bytes.
+// Empty where nothing is, and for other dtypes. For host memory that comes from outside.
+std::string wrong_truth(const Array& a);
 
 // Fills shape, strides, numel and dense of a body's view from a dense shape. ShapeError on overflow.
 void set_dense(Body& b, const int64_t* dims, int rank);

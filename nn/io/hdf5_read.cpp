@@ -210,6 +210,7 @@ Array H5Reader::read(const H5Entry& e) const {
   Id type(H5Dget_type(set), H5Tclose, path_, "reading failed");  // the file's own: no conversion by the library
   if (H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, a.view().data) < 0)
     fail(path_, "reading " + e.path + " failed");
+  if (const std::string wrong = wrong_truth(a); !wrong.empty()) throw FileError(path_ + ": '" + e.path + "': " + wrong);
   return a;
 }
 

@@ -107,9 +107,8 @@ Safetensors read(const std::string& path) {
     in.seekg(std::streamoff(8 + header + e.begin));
     if (e.end > e.begin && !in.read(static_cast<char*>(a.view().data), std::streamsize(e.end - e.begin)))
       throw FileError(path + ": '" + e.name + "' cannot be read");
-    if (e.dtype == boolean)
-      for (const uint8_t *p = static_cast<const uint8_t*>(a.view().data), *end = p + a.numel(); p < end; p++)
-        if (*p > 1) throw FileError(path + ": '" + e.name + "' has a boolean that is neither 0 nor 1");
+    if (const std::string wrong = wrong_truth(a); !wrong.empty())
+      throw FileError(path + ": '" + e.name + "': " + wrong);
     content.arrays.emplace_back(e.name, std::move(a));
   }
   return content;

@@ -1,5 +1,11 @@
 // Misuse of ops and tensors that must not compile; tools/dev/must_not_compile.py reads the cases.
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <ostream>
+#include <span>
+#include <string_view>
 
 #include "autograd/checkpoint.h"
 #include "autograd/op_def.h"
@@ -127,11 +133,40 @@ void enrol(Kernels& table) { table.set<op::softmax, fills>(); }
 // reject: an argument changed in place: discards qualifiers
 void grow(const Tensor& x) { x += 1; }
 
-// reject: memory borrowed without an owner: the owner keeps the memory
+// accept: memory borrowed with what keeps it, or moved in
+Tensor kept(float* data, std::shared_ptr<void> keeper, std::unique_ptr<float[]> only, std::vector<float> v,
+            const std::shared_ptr<const std::vector<float>>& shared) {
+  return Tensor::borrow(data, 2, keeper) + Tensor::borrow(data, {2}, std::move(only)) +
+         Tensor::borrow(data, {2}, shared) + Tensor::borrow(v.data(), {2}, std::move(v)) +
+         Tensor::adopt(std::vector<float>(2), {2});
+}
+
+// accept: what keeps memory is told from what only points to it, watches it or may be absent
+template <class... K> constexpr bool keeps() { return (detail::Keeper<K> && ...); }
+template <class... K> constexpr bool keeps_nothing() { return !(detail::Keeper<K> || ...); }
+struct Empty {};
+auto function = [] {};
+static_assert(keeps<std::shared_ptr<void>, std::shared_ptr<float[]>, std::unique_ptr<float>, std::vector<char>,
+                    std::shared_ptr<std::array<float, 2>>, std::shared_ptr<Empty>, std::string>());
+static_assert(keeps_nothing<std::nullptr_t, float*, void*, double, int, Empty, decltype(function), std::weak_ptr<float>,
+                            std::reference_wrapper<std::vector<float>>, std::vector<float>::iterator>());
+static_assert(keeps_nothing<std::span<float>, std::string_view, std::array<float, 2>, std::optional<std::vector<float>>,
+                            std::shared_ptr<float*>, std::shared_ptr<std::span<float>>, std::unique_ptr<float*>>());
+
+// reject: memory borrowed without a keeper: what keeps the memory is a shared_ptr
 Tensor borrowed(float* data) { return Tensor::borrow(data, {2}, data); }
+
+// reject: memory borrowed with a container that stays here: moved in
+Tensor with_copy(std::vector<float>& v) { return Tensor::borrow(v.data(), {2}, v); }
+
+// reject: memory borrowed with a unique pointer that stays here: moved in
+Tensor with_lent(std::unique_ptr<float[]>& only) { return Tensor::borrow(only.get(), {2}, only); }
 
 // reject: a container adopted that somebody else still has: no matching function
 Tensor adopted(const std::vector<float>& v) { return Tensor::adopt(v, {2}); }
+
+// reject: a span adopted: no matching function
+Tensor seen(std::vector<float>& v) { return Tensor::adopt(std::span<float>(v), {2}); }
 
 // Pitfalls 35 and 36 of the catalogue (pt#12230, pt#39637, pt#33867, NVIDIA/Fuser#5356, bitsandbytes#1187): writing
 // into memory that overlaps, or into a copy. Ops do not write into tensors here.

@@ -1,11 +1,14 @@
 // Memory shared with others: DLPack both ways, borrowed and adopted host memory. Nothing is copied unasked, and nothing
 // dangles: the owner lives as long as a tensor over it.
+#include <array>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 #include "autograd/dlpack.h"
+#include "autograd/ops/advanced_index.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/view.h"
@@ -157,7 +160,114 @@ TEST_CASE("adopted containers live as long as a tensor over them; borrow checks 
   check(error_of<ShapeError>([&] { Tensor::borrow(at, {-1}, owner); }), "-1");
   check(error_of<ValueError>([&] { Tensor::borrow<float>(nullptr, {2}, owner); }), "the memory of [2] f32 is null");
   check(error_of<ValueError>([&] { Tensor::borrow(askew, {2}, owner); }), "not aligned for f32");
-  CHECK(Tensor::borrow<float>(nullptr, {0}, owner).numel() == 0);
+}
+
+TEST_CASE("what keeps borrowed memory is there, and a container that keeps it has it inside") {
+  const auto check = [](auto call, const std::string& part) {
+    const std::string text = error_of<ValueError>(call);
+    CHECK(has(text, part));
+    CHECK(has(text, "at test_dlpack.cpp:"));
+  };
+  std::array<float, 6> elsewhere{};
+  auto vector = std::make_shared<std::vector<float>>(4);
+  auto array = std::make_shared<std::array<float, 6>>();
+  const std::string none = "the keeper is empty";
+  check([&] { Tensor::borrow(elsewhere.data(), {2}, std::shared_ptr<float>()); }, none);
+  check([&] { Tensor::borrow(elsewhere.data(), {2}, std::shared_ptr<void>(nullptr)); }, none);
+  check([&] { Tensor::borrow(elsewhere.data(), {2}, std::unique_ptr<float[]>()); }, none);
+  const std::string outside = "bytes of [2,2] f32 do not lie in the container";
+  check([&] { Tensor::borrow(elsewhere.data(), {2, 2}, vector); }, outside);
+  check([&] { Tensor::borrow(elsewhere.data(), {2, 2}, array); }, outside);
+  check([&] { Tensor::borrow(vector->data() + 1, {2, 2}, vector); }, outside);
+  check([&] { Tensor::borrow(elsewhere.data(), {2, 2}, std::vector<float>(4)); }, outside);
+  std::string brief(8, 'x');  // moving it moves its bytes
+  check([&, at = reinterpret_cast<int8_t*>(brief.data())] { Tensor::borrow(at, {8}, std::move(brief)); },
+        "bytes of [8] i8 do not lie in the container");
+
+  CHECK(Tensor::borrow(vector->data() + 2, {2}, vector).numel() == 2);
+  CHECK(vector.use_count() == 1);
+  CHECK(Tensor::borrow(array->data(), {2, 3}, array).numel() == 6);
+  std::vector<float> numbers{1, 2, 3};
+  float* second = numbers.data() + 1;
+  CHECK(Tensor::borrow(second, {2}, std::move(numbers)).to_vector<float>() == std::vector<float>{2, 3});
+  auto unique = std::make_unique<float[]>(2);
+  float* first = unique.get();
+  *first = 7;
+  CHECK(Tensor::borrow(first, {2}, std::move(unique)).to_vector<float>() == std::vector<float>{7, 0});
+  // The rows are not in the outer container: nothing to check.
+  auto rows = std::make_shared<std::vector<std::vector<float>>>(2, std::vector<float>{5});
+  CHECK(Tensor::borrow((*rows)[1].data(), {1}, rows).item() == 5);
+  bool freed = false;
+  std::shared_ptr<void> handle(nullptr, [&](void*) { freed = true; });  // it has no address, but it ends
+  Tensor x = Tensor::borrow(elsewhere.data(), {6}, std::move(handle));
+  CHECK(!freed);
+  x = Tensor();
+  CHECK(freed);
+}
+
+TEST_CASE("memory of no elements may be null: it is an empty tensor, and takes nothing from what it is joined with") {
+  Foreign f;
+  f.shape = {0, 3};
+  f.managed.dl_tensor.data = nullptr;
+  const auto keeper = std::make_shared<int>();
+  for (const Tensor& x : {Tensor::adopt(std::vector<float>{}, {0, 3}), Tensor::borrow<float>(nullptr, {0, 3}, keeper),
+                          from_dlpack(&f.managed), from_dlpack(&f.managed, {.copy = true})}) {
+    CHECK(!x.array().is_shape_only());
+    CHECK(x.to_string() == zeros({0, 3}).to_string());
+    CHECK(sum(x).item() == 0);
+    CHECK((x + 1).to_vector<float>().empty());
+    Tensor w = ones({2, 3}).requires_grad_();
+    sum(square(cat({x, w}, 0))).backward();
+    CHECK(w.grad().to_vector<float>() == std::vector<float>(6, 2));
+    CHECK(cat({x[Slice{0, 0}], w}, 0).to_vector<float>() == std::vector<float>(6, 1));
+    auto* out = to_dlpack(x, {.writable = true});
+    CHECK(from_dlpack(out).to_vector<float>().empty());
+  }
+}
+
+TEST_CASE("bytes of truths are 0 or 1: others are refused, and a copy takes them as true") {
+  auto bytes = std::make_shared<std::vector<uint8_t>>(std::vector<uint8_t>{0, 1, 0, 3, 255, 0});
+  auto* truths = reinterpret_cast<bool*>(bytes->data());
+  std::string text = error_of<ValueError>([&] { Tensor::borrow(truths, {2, 3}, bytes); });
+  CHECK(has(text, "the byte at [1,0] is 3 (expected 0 or 1)"));
+  CHECK(has(text, "at test_dlpack.cpp:"));
+  CHECK(bytes.use_count() == 1);
+  CHECK(has(error_of<ValueError>([&] { Tensor::of(std::span(truths, 6)); }), "tensor: the byte at [3] is 3"));
+  CHECK(Tensor::borrow(truths, {3}, bytes).to_vector<bool>() == std::vector<bool>{false, true, false});
+
+  Foreign f;
+  f.strides = {1, 2};
+  DLTensor& t = f.managed.dl_tensor;
+  t = {truths, {kDLCPU, 0}, 2, {kDLBool, 8, 1}, f.shape.data(), f.strides.data(), 0};  // {0, 0, 255}, {1, 3, 0}
+  text = error_of<ValueError>([&] { from_dlpack(&f.managed); });
+  CHECK(has(text, "from_dlpack: the byte at [0,2] is 255"));
+  CHECK(has(text, "Pass {.copy = true}"));
+  CHECK(f.deleted == 1);
+  Tensor x = from_dlpack(&f.managed, {.copy = true});
+  CHECK(f.deleted == 2);
+  CHECK(x.to_vector<bool>() == std::vector<bool>{false, false, true, true, true, false});
+  CHECK(sum(x).item() == 3);
+  CHECK(masked_select(ones({2, 3}), x).numel() == 3);
+  (*bytes)[3] = (*bytes)[4] = 1;
+  CHECK(from_dlpack(&f.managed).to_vector<bool>() == x.to_vector<bool>());
+  // One byte, a thousand times over: seen once.
+  f.shape = {int64_t(1) << 40, 1};
+  f.strides = {0, 0};
+  CHECK(from_dlpack(&f.managed).numel() == int64_t(1) << 40);
+}
+
+TEST_CASE("memory that is not aligned can be copied") {
+  Foreign f;
+  float numbers[6] = {1, 2, 3, 4, 5, 6};
+  std::memcpy(reinterpret_cast<char*>(f.data.data()) + 1, numbers, sizeof numbers);
+  f.managed.dl_tensor.byte_offset = 1;
+  CHECK(has(error_of<ValueError>([&] { from_dlpack(&f.managed); }), "not aligned for f32. Pass {.copy = true}"));
+  CHECK(from_dlpack(&f.managed, {.copy = true}).to_vector<float>() == std::vector<float>{1, 2, 3, 4, 5, 6});
+  f.strides = {-3, 1};
+  f.managed.dl_tensor.strides = f.strides.data();
+  f.managed.dl_tensor.byte_offset = 13;
+  CHECK(from_dlpack(&f.managed, {.copy = true}).to_vector<float>() == std::vector<float>{4, 5, 6, 1, 2, 3});
+  CHECK(f.deleted == 3);
 }
 
 }  // namespace

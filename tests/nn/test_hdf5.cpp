@@ -58,6 +58,23 @@ TEST_CASE("arrays of every dtype and layout come back with the same bits") {
   CHECK(has(error_of<FileError>([&] { r.at("nothing"); }), "has no 'nothing'"));
 }
 
+TEST_CASE("truths of a file are 0 or 1") {
+  Folder dir;
+  const std::string path = dir / "truths.h5";
+  {
+    io::H5Writer w(path);
+    w.array("m", ones({2, 2}, {.dtype = boolean}).array());
+    w.close();
+  }
+  const uint8_t bytes[] = {0, 1, 1, 2};
+  hid_t f = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), d = H5Dopen2(f, "m", H5P_DEFAULT);
+  H5Dwrite(d, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes);
+  H5Dclose(d);
+  H5Fclose(f);
+  io::H5Reader r(path);
+  CHECK(has(error_of<FileError>([&] { r.read(r.at("m")); }), "'m': the byte at [1,1] is 2 (expected 0 or 1)"));
+}
+
 TEST_CASE("files that are no HDF5 get one clear line") {
   Folder dir;
   CHECK(has(refused_file(dir / "missing.h5"), "missing.h5: cannot be read: No such file or directory"));

@@ -84,7 +84,8 @@ TEST_CASE("what is malformed gets one clear line") {
       {file_of(R"({"a":{"dtype":"F32"}})", ""), "'a'"},
       {file_of(R"({"a":3})", ""), "is no object"},
       {file_of(R"({"__metadata__":{"k":1}})", ""), "is no text"},
-      {file_of("{" + entry("a", "BOOL", "[8]", "[0,8]") + "}", std::string(8, '\2')), "neither 0 nor 1"},
+      {file_of("{" + entry("a", "BOOL", "[8]", "[0,8]") + "}", std::string(8, '\2')),
+       "'a': the byte at [0] is 2 (expected 0 or 1)"},
       {file_of("{", ""), "not JSON"},
   };
   for (const Row& r : rows) {
