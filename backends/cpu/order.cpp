@@ -1,6 +1,6 @@
 // Slots scan, arg_reduce and sort of f32 (halves by way of it), some of f64 and i64, and upper_bound, on dense arrays
-// seen as [outer, n, inner] with the axis in the middle; what is not dense is the reference's. f32 is sorted by radix
-// on the bits: stable by itself.
+// seen as [outer, n, inner] with the axis in the middle; what is not dense is the reference's. Rows are
+// sorted by the digits of their bits: stable by itself.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -96,24 +96,102 @@ uint32_t sort_key(float x, bool descending) {
   b = b >> 31 ? ~b : b | 0x80000000u;
   return descending ? ~b : b;
 }
+uint64_t sort_key(double x, bool descending) {
+  if (x != x) return ~uint64_t(0);
+  uint64_t b;
+  x += 0.0;
+  std::memcpy(&b, &x, 8);
+  b = b >> 63 ? ~b : b | uint64_t(1) << 63;
+  return descending ? ~b : b;
+}
+uint64_t sort_key(int64_t x, bool descending) {
+  const uint64_t b = uint64_t(x) ^ uint64_t(1) << 63;
+  return descending ? ~b : b;
+}
 
-// Sorts numbers whose upper half is a key and whose lower half is where it came from; the result may lie in either.
-uint64_t* sort_items(uint64_t* items, uint64_t* spare, int64_t n) {
-  if (n < 128) {
-    std::sort(items, items + n);
-    return items;
+constexpr int kDigit = 8;                        // bits that are sorted by at once
+constexpr int kPieces = 8;                       // of a long row, counted side by side
+constexpr int64_t kFew = 24;                     // items that are put in order one by one
+constexpr int64_t kLeast = 96, kMost = 1 << 13;  // items that are sorted by the last digit first
+
+void insert_items(uint64_t* begin, uint64_t* end) {
+  for (uint64_t* i = begin + 1; i < end; i++) {
+    const uint64_t item = *i;
+    uint64_t* to = i;
+    for (; to > begin && item < to[-1]; to--) *to = to[-1];
+    *to = item;
   }
-  uint32_t count[4][256] = {};
+}
+
+// Sorts items that a cache holds by `digits` digits, the last one first. The result lies in `to`.
+template <int digits> void sort_by_last(uint64_t* from, uint64_t* to, int64_t n, int low) {
+  uint32_t counts[digits][1 << kDigit] = {};
+  uint64_t* const result = to;
+  auto digit = [low](uint64_t item, int d) { return item >> (low + kDigit * d) & ((1 << kDigit) - 1); };
   for (int64_t i = 0; i < n; i++)
-    for (int digit = 0; digit < 4; digit++) count[digit][items[i] >> (32 + 8 * digit) & 255]++;
-  for (int digit = 0; digit < 4; digit++) {
-    uint32_t *c = count[digit], begin = 0;
-    if (c[items[0] >> (32 + 8 * digit) & 255] == uint32_t(n)) continue;  // all in one bucket
-    for (int k = 0; k < 256; k++) begin += std::exchange(c[k], begin);
-    for (int64_t i = 0; i < n; i++) spare[c[items[i] >> (32 + 8 * digit) & 255]++] = items[i];
-    std::swap(items, spare);
+    for (int d = 0; d < digits; d++) counts[d][digit(from[i], d)]++;
+  for (int d = 0; d < digits; d++) {
+    uint32_t *count = counts[d], begin = 0;
+    if (count[digit(from[0], d)] == uint32_t(n)) continue;  // all in one bucket
+    for (int k = 0; k < 1 << kDigit; k++) begin += std::exchange(count[k], begin);
+    for (int64_t i = 0; i < n; i++) to[count[digit(from[i], d)]++] = from[i];
+    std::swap(from, to);
   }
-  return items;
+  if (from != result) std::copy(from, from + n, result);
+}
+
+int pieces_of(int64_t n) { return int(std::clamp<int64_t>(n / kGrain, 1, std::min(thread_count(), kPieces))); }
+
+// Sorts items whose bits from `high` on are equal and whose order below bit `low` is right already: into buckets by
+// their first digit, and so on in each bucket. The result lies in `to`; `from` is overwritten.
+void sort_items(uint64_t* from, uint64_t* to, int64_t n, int high, int low) {
+  if (n <= kFew || high <= low) {
+    std::copy(from, from + n, to);
+    return insert_items(to, to + n);
+  }
+  if (n >= kLeast && n <= kMost) {
+    if (high - low <= 2 * kDigit) return sort_by_last<2>(from, to, n, low);
+    if (high - low <= 4 * kDigit) return sort_by_last<4>(from, to, n, low);
+    const bool small = n < 512;
+    const int rest = high - (small ? 2 : 3) * kDigit;  // few of random items are alike above
+    (small ? sort_by_last<2> : sort_by_last<3>)(from, to, n, rest);
+    for (int64_t i = 0, end; i < n; i = end) {
+      for (end = i + 1; end < n && to[end] >> rest == to[i] >> rest;) end++;
+      if (end - i == 1) continue;
+      std::copy(to + i, to + end, from + i);
+      sort_items(from + i, to + i, end - i, rest, low);
+    }
+    return;
+  }
+  const int shift = std::max(high - std::min<int>(std::bit_width(uint64_t(n)), kDigit), low);
+  const int buckets = 1 << (high - shift), pieces = pieces_of(n);
+  uint32_t counts[kPieces][1 << kDigit];
+  auto each_piece = [&](auto f) {
+    parallel_for(0, pieces, 1, [&](int64_t b, int64_t e) {
+      for (int64_t p = b; p < e; p++)
+        for (int64_t i = n * p / pieces, end = n * (p + 1) / pieces; i < end; i++)
+          f(counts[p][from[i] >> shift & uint64_t(buckets - 1)], from[i]);
+    });
+  };
+  for (int p = 0; p < pieces; p++) std::fill(counts[p], counts[p] + buckets, 0);
+  each_piece([](uint32_t& count, uint64_t) { count++; });
+  uint32_t begin = 0;
+  for (int k = 0; k < buckets; k++)
+    for (int p = 0; p < pieces; p++) begin += std::exchange(counts[p][k], begin);
+  each_piece([&](uint32_t& place, uint64_t item) { to[place++] = item; });
+  const uint32_t* ends = counts[pieces - 1];
+  parallel_for(0, buckets, std::max<int64_t>(buckets * kGrain / n, 1), [&](int64_t b, int64_t e) {
+    int64_t done = b ? ends[b - 1] : 0, at = done;
+    for (int64_t k = b; k < e; at = ends[k++]) {
+      const int64_t size = ends[k] - at;
+      if (size <= kFew) continue;
+      insert_items(to + done, to + at);
+      std::copy(to + at, to + at + size, from + at);
+      sort_items(from + at, to + at, size, shift, low);
+      done = at + size;
+    }
+    insert_items(to + done, to + at);
+  });
 }
 
 // The first k of n items in order; `items` has room for n, `spare` too. A block whose best comes behind the k-th of all
@@ -150,7 +228,9 @@ uint64_t* first_items(const float* x, int64_t n, int64_t k, bool descending, uin
 
 bool sorts(const Call& c, const SortAttrs& a) {
   Axes axes(c.x(0), a.dim, {&c.y(0), &c.y(1)});
-  return axes.ok && c.y(0).dtype == f32 && c.y(1).dtype == i64 && axes.n < int64_t(1) << 32;
+  const DType t = c.x(0).dtype;
+  return axes.ok && (t == f32 || t == f64 || t == i64) && c.y(0).dtype == t && c.y(1).dtype == i64 &&
+         axes.n < int64_t(1) << 32;
 }
 int64_t sort_tasks(const Axes& a) { return std::min<int64_t>(a.outer * a.inner, thread_count()); }
 
@@ -209,87 +289,82 @@ Status upper_bound(const Call& c, const NoAttrs&) {
 
 namespace {
 
-// Of f64 and i64 keys are as wide as items were, so places lie beside them.
-struct Wide {
-  uint64_t key;
-  int64_t place;
-  bool operator<(const Wide& o) const { return key != o.key ? key < o.key : place < o.place; }
+// An item is the leading bits of a key, then the place it came from.
+template <class T> struct Items {
+  const T* x;
+  bool descending;
+  int place_bits;
+  int64_t place(uint64_t item) const { return int64_t(item & ((uint64_t(1) << place_bits) - 1)); }
+  uint64_t key(int64_t i) const { return sort_key(x[i], descending); }
+  bool operator()(uint64_t a, uint64_t b) const {
+    if (a >> place_bits != b >> place_bits) return a < b;
+    const uint64_t p = key(place(a)), q = key(place(b));
+    return p != q ? p < q : a < b;
+  }
+
+  // The first k of n in order; `items` and `spare` have room for n.
+  const uint64_t* sort(int64_t n, int64_t k, uint64_t* items, uint64_t* spare) {
+    const int pieces = pieces_of(n);
+    uint64_t lows[kPieces], highs[kPieces];
+    auto each_piece = [&](auto f) {
+      parallel_for(0, pieces, 1, [&](int64_t b, int64_t e) {
+        for (int64_t p = b; p < e; p++) f(p, n * p / pieces, n * (p + 1) / pieces);
+      });
+    };
+    uint64_t low = 0, high = ~uint32_t(0);
+    if (sizeof(T) > 4 || n > kMost) {
+      each_piece([&](int64_t p, int64_t b, int64_t e) {
+        uint64_t least = key(b), most = least;
+        for (int64_t i = b; i < e; i++) least = std::min(least, key(i)), most = std::max(most, key(i));
+        lows[p] = least, highs[p] = most;
+      });
+      low = *std::min_element(lows, lows + pieces), high = *std::max_element(highs, highs + pieces);
+    }
+    place_bits = std::bit_width(uint64_t(n - 1));
+    const int bits = std::bit_width(high - low), cut = std::max(bits + place_bits - 64, 0);
+    each_piece([&](int64_t, int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; i++) items[i] = (key(i) - low) >> cut << place_bits | uint64_t(i);
+    });
+    if (k * 16 <= n) {
+      std::nth_element(items, items + k - 1, items + n, *this);
+      std::sort(items, items + k, *this);
+      return items;
+    }
+    sort_items(items, spare, n, bits - cut + place_bits, place_bits);
+    for (int64_t b = 0, e; cut && b < n; b = e) {  // what was cut off decides between neighbours
+      for (e = b + 1; e < n && spare[e] >> place_bits == spare[b] >> place_bits;) e++;
+      if (e - b > 1) std::sort(spare + b, spare + e, *this);
+    }
+    return spare;
+  }
 };
-uint64_t wide_key(double x, bool descending) {
-  if (x != x) return ~uint64_t(0);
-  uint64_t b;
-  x += 0.0;
-  std::memcpy(&b, &x, 8);
-  b = b >> 63 ? ~b : b | uint64_t(1) << 63;
-  return descending ? ~b : b;
-}
-uint64_t wide_key(int64_t x, bool descending) {
-  const uint64_t b = uint64_t(x) ^ uint64_t(1) << 63;
-  return descending ? ~b : b;
-}
 
-constexpr int kBucketBits = 16;
-
-// Most buckets have one or two.
-void sort_bucket(Wide* begin, Wide* end) {
-  if (end - begin > 16) return std::sort(begin, end);
-  for (Wide* i = begin + 1; i < end; i++) {
-    const Wide item = *i;
-    Wide* to = i;
-    for (; to > begin && item < to[-1]; to--) *to = to[-1];
-    *to = item;
-  }
-}
-
-// Once through buckets by the keys' first digits, then each bucket by comparing.
-Wide* sort_wide(Wide* items, Wide* spare, uint32_t* counts, int64_t n) {
-  if (n < 256) {
-    std::sort(items, items + n);
-    return items;
-  }
-  uint64_t low = items[0].key, high = low;
-  for (int64_t i = 1; i < n; i++) low = std::min(low, items[i].key), high = std::max(high, items[i].key);
-  const int bits = std::min<int>(std::bit_width(uint64_t(n)), kBucketBits);
-  const int shift = std::max<int>(std::bit_width(high - low) - bits, 0);
-  const int64_t buckets = int64_t((high - low) >> shift) + 1;
-  std::fill(counts, counts + buckets, 0);
-  for (int64_t i = 0; i < n; i++) counts[(items[i].key - low) >> shift]++;
-  uint32_t begin = 0;
-  for (int64_t k = 0; k < buckets; k++) begin += std::exchange(counts[k], begin);
-  for (int64_t i = 0; i < n; i++) spare[counts[(items[i].key - low) >> shift]++] = items[i];
-  for (int64_t k = 0, at = 0; k < buckets; at = counts[k++]) sort_bucket(spare + at, spare + counts[k]);
-  return spare;
-}
-
-bool sorts_wide(const Call& c, const SortAttrs& a) {
-  Axes axes(c.x(0), a.dim, {&c.y(0), &c.y(1)});
-  const DType t = c.x(0).dtype;
-  return axes.ok && (t == f64 || t == i64) && c.y(0).dtype == t && c.y(1).dtype == i64 && axes.n < int64_t(1) << 32;
-}
-int64_t wide_bytes(int64_t n) { return 2 * n * int64_t(sizeof(Wide)) + (int64_t(4) << kBucketBits) + 64; }
-
-template <class T> void sort_wide_rows(const Call& c, const SortAttrs& a, const Axes& axes) {
+template <class T> void sort_rows(const Call& c, const SortAttrs& a, const Axes& axes) {
   const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner, n = axes.n;
-  const int64_t count = c.y(0).numel / rows;
+  const int64_t count = c.y(0).numel / rows;  // places that are asked for
   parallel_for(0, count ? tasks : 0, 1, [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; t++) {
-      auto* items = reinterpret_cast<Wide*>(static_cast<char*>(c.scratch) + t * wide_bytes(n));
-      Wide* spare = items + n;
+      uint64_t *items = static_cast<uint64_t*>(c.scratch) + 3 * (n + 1) * t, *spare = items + n + 1;
+      T* row = reinterpret_cast<T*>(spare + n + 1);
       for (int64_t r = rows * t / tasks; r < rows * (t + 1) / tasks; r++) {
         const T* x = c.x(0).as<T>() + r / step * n * step + r % step;
         const int64_t to = r / step * count * step + r % step;
-        for (int64_t i = 0; i < n; i++) items[i] = {wide_key(x[i * step], a.descending), i};
-        const Wide* sorted = items;
-        if (count * 16 <= n) {
-          std::nth_element(items, items + count - 1, items + n);
-          std::sort(items, items + count);
-        } else {
-          sorted = sort_wide(items, spare, reinterpret_cast<uint32_t*>(spare + n), n);
+        if (step > 1) {
+          for (int64_t i = 0; i < n; i++) row[i] = x[i * step];
+          x = row;
         }
-        for (int64_t i = 0; i < count; i++) {
-          c.y(1).as<int64_t>()[to + i * step] = sorted[i].place;
-          c.y(0).as<T>()[to + i * step] = x[sorted[i].place * step];
-        }
+        Items<T> order{x, a.descending, 32};
+        const uint64_t* sorted = nullptr;
+        if constexpr (std::is_same_v<T, float>)
+          if (count * 16 <= n) sorted = first_items(x, n, count, a.descending, items, spare);
+        if (!sorted) sorted = order.sort(n, count, items, spare);
+        parallel_for(0, count, kGrain, [&](int64_t first, int64_t last) {
+          for (int64_t i = first; i < last; i++) {
+            const int64_t place = order.place(sorted[i]);
+            c.y(1).as<int64_t>()[to + i * step] = place;
+            c.y(0).as<T>()[to + i * step] = x[place];
+          }
+        });
       }
     }
   });
@@ -301,46 +376,15 @@ template <class T> void sort_wide_rows(const Call& c, const SortAttrs& a, const 
 int64_t sort_scratch(const Call& c, const void* attrs) {
   const SortAttrs& a = *static_cast<const SortAttrs*>(attrs);
   Axes axes(c.x(0), a.dim, {});
-  if (sorts_wide(c, a)) return sort_tasks(axes) * wide_bytes(axes.n);
   if (!sorts(c, a)) return ref::sort_scratch(c, attrs);
   return sort_tasks(axes) * 3 * (axes.n + 1) * int64_t(sizeof(uint64_t));
 }
 
 Status sort(const Call& c, const SortAttrs& a) {
-  const Axes axes(c.x(0), a.dim, {});
-  if (sorts_wide(c, a))
-    return (c.x(0).dtype == f64 ? sort_wide_rows<double> : sort_wide_rows<int64_t>)(c, a, axes), Status{};
   if (!sorts(c, a)) return ref::sort(c, a);
-  const int64_t tasks = sort_tasks(axes), rows = axes.outer * axes.inner, step = axes.inner, n = axes.n;
-  const int64_t count = c.y(0).numel / rows;  // places that are asked for
-  const bool few = count * 16 <= n;
-  if (count == 0) return {};
-  parallel_for(0, tasks, 1, [&](int64_t b, int64_t e) {
-    for (int64_t t = b; t < e; t++) {
-      uint64_t *items = static_cast<uint64_t*>(c.scratch) + 3 * (n + 1) * t, *spare = items + n + 1;
-      float* row = reinterpret_cast<float*>(spare + n + 1);
-      for (int64_t r = rows * t / tasks; r < rows * (t + 1) / tasks; r++) {
-        const float* x = c.x(0).as<float>() + r / step * n * step + r % step;
-        const int64_t to = r / step * count * step + r % step;
-        if (step > 1) {
-          for (int64_t i = 0; i < n; i++) row[i] = x[i * step];
-          x = row;
-        }
-        const uint64_t* sorted;
-        if (few) {
-          sorted = first_items(x, n, count, a.descending, items, spare);
-        } else {
-          for (int64_t i = 0; i < n; i++) items[i] = uint64_t(sort_key(x[i], a.descending)) << 32 | uint64_t(i);
-          sorted = sort_items(items, spare, n);
-        }
-        for (int64_t i = 0; i < count; i++) {
-          const int64_t place = int64_t(sorted[i] & 0xffffffffu);
-          c.y(1).as<int64_t>()[to + i * step] = place;
-          c.y(0).as<float>()[to + i * step] = x[place];
-        }
-      }
-    }
-  });
+  const Axes axes(c.x(0), a.dim, {});
+  const DType t = c.x(0).dtype;
+  (t == f32 ? sort_rows<float> : t == f64 ? sort_rows<double> : sort_rows<int64_t>)(c, a, axes);
   return {};
 }
 

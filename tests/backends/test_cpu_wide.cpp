@@ -1,8 +1,10 @@
-// Functions in f64 within 2 ulp of the C library's long double.
+// Functions in f64 within 2 ulp of the C library's long double, and sorting of what is 64 bits wide.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "autograd/ops/elementwise.h"
+#include "backends/cpu/kernels.h"
 #include "tests/backends/cpu_helpers.h"
 
 using namespace fovea;
@@ -70,4 +72,46 @@ TEST_CASE("f64 functions are within 2 ulp, and NaN where they should be") {
   for (size_t i = 0; i < y.size(); i++)
     if (double e = ulps(y[i], std::pow((long double)(base[i]), (long double)(exponent[i]))); !(e <= worst)) worst = e;
   CHECK(worst <= 2);
+}
+
+// One long row: keys of all 64 bits, keys whose leading bits are alike, few keys, and keys in order.
+TEST_CASE("long rows are sorted by whole keys, equal ones stay in order, by any number of threads") {
+  for (int64_t n : {1, 2, 30, 200, 600, 20000, 150000})
+    for (int kind = 0; kind < 4; kind++)
+      for (bool floating : {false, true}) {
+        std::vector<int64_t> x(static_cast<size_t>(n)), expected(x.size());
+        for (uint64_t i = 0; i < x.size(); i++) {
+          const uint64_t bits = (i + 1) * 0x9e3779b97f4a7c15 ^ i << 40;
+          const uint64_t of_kind[] = {bits, 0x4000ull << 48 | i % 3 << 44 | bits >> 53, bits % 7, i};
+          x[i] = int64_t(of_kind[kind]);
+          if (floating) {  // exact, so the order is that of the numbers
+            const double v = kind == 1 ? 1 + double(bits >> 60) + double(bits >> 54) * 0x1p-48 : double(x[i]);
+            std::memcpy(&x[i], &v, 8);
+          }
+          expected[i] = int64_t(i);
+        }
+        auto before = [&](int64_t p, int64_t q) {
+          double u, v;
+          std::memcpy(&u, &x[size_t(p)], 8), std::memcpy(&v, &x[size_t(q)], 8);
+          return floating ? u < v : x[size_t(p)] < x[size_t(q)];
+        };
+        std::stable_sort(expected.begin(), expected.end(), before);
+        const DType t = floating ? f64 : i64;
+        for (int threads = 1; threads <= 3; threads++)
+          with_threads(threads, [&] {
+            INFO("n ", n, " kind ", kind, " ", name_of(t), " threads ", threads);
+            std::vector<int64_t> values(x.size()), places(x.size()), sorted(x.size());
+            Strided in(x.data(), t, {n}, {1}), v(values.data(), t, {n}, {1}), p(places.data(), i64, {n}, {1});
+            const View *inputs[] = {&in.view}, *outputs[] = {&v.view, &p.view};
+            Call c{.in = inputs, .out = outputs, .inputs = 1, .outputs = 2};
+            const SortAttrs a;
+            Scratch scratch(cpu::sort_scratch(c, &a));
+            c.scratch = scratch.data();
+            CHECK(cpu::sort(c, a));
+            CHECK(!scratch.broken());
+            CHECK(places == expected);
+            for (size_t i = 0; i < x.size(); i++) sorted[i] = x[size_t(expected[i])];
+            CHECK(values == sorted);
+          });
+      }
 }
