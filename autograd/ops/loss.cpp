@@ -31,15 +31,17 @@ void check_classes(const View& x, const View& target, const View* weight, const 
     throw ValueError("label_smoothing is " + text_of(a.label_smoothing) + " (expected 0 to 1)");
 }
 
-// exp(x - lse) needs lse to more digits than f32 has where logits are large.
-DType lse_dtype(DType t) { return is_dual(t) ? t : f64; }
+// The statistic is a row's largest logit and its sum of exp(x - largest), not the log-sum-exp that they make: as one
+// number that loses the sum where the largest is far from 0.
+DType statistic_dtype(DType t) { return is_dual(t) ? t : f64; }
+Shape statistic_shape(const View& x) { return {x.shape[0], 2}; }
 
 void infer_cross_entropy(Infer& c) {
   const auto& a = c.attrs<CrossEntropyAttrs>();
   const View& x = c.x(0);
   check_classes(x, c.x(1), c.has(2) ? &c.x(2) : nullptr, a);
   c.set(0, x.dtype, a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
-  c.set(1, lse_dtype(x.dtype), {x.shape[0]});
+  c.set(1, statistic_dtype(x.dtype), statistic_shape(x));
 }
 
 void infer_cross_entropy_backward(Infer& c) {
@@ -48,8 +50,8 @@ void infer_cross_entropy_backward(Infer& c) {
   check_classes(x, c.x(2), c.has(3) ? &c.x(3) : nullptr, a);
   detail::check_shape(c.x(0), "the gradient", a.reduction == Reduction::none ? Shape{x.shape[0]} : Shape());
   detail::check_dtype(c.x(0), "the gradient", x.dtype);
-  detail::check_shape(c.x(4), "the statistic", {x.shape[0]});
-  detail::check_dtype(c.x(4), "the statistic", lse_dtype(x.dtype));
+  detail::check_shape(c.x(4), "the statistic", statistic_shape(x));
+  detail::check_dtype(c.x(4), "the statistic", statistic_dtype(x.dtype));
   c.like(0, x);
 }
 
@@ -87,20 +89,19 @@ void cross_entropy_compose(Compose& c) {
     m = amax(x.detach(), {1}, {.keepdim = true});
     m = where(eq(m, -INFINITY), 0.0, m);
   }
-  Tensor shifted = x - m, lse = log(sum(exp(shifted), {1}));
+  Tensor shifted = x - m, total = sum(exp(shifted), {1}, {.keepdim = true}), log_total = log(total);
   double e = a.label_smoothing;
-  Tensor rows = y.weight * (lse - squeeze(gather(shifted, 1, column(y.index)), 1));
+  Tensor rows = y.weight * squeeze(log_total - gather(shifted, 1, column(y.index)), 1);
   if (e > 0) {
-    Tensor nll = column(lse) - shifted;
+    Tensor nll = log_total - shifted;
     rows = rows * (1 - e) + sum(weights.defined() ? nll * weights : nll, {1}) * (e / double(x.size(1)));
   }
   rows = where(y.valid, rows, 0.0);
   c.out[0] = reduce_rows(rows, y, a.reduction).to(c.x(0).dtype());
-  DType fine = lse_dtype(c.x(0).dtype());
-  c.out[1] = lse.to(fine) + squeeze(m, 1).to(fine);
+  c.out[1] = cat({m, total}, 1).to(statistic_dtype(c.x(0).dtype()));
 }
 
-// Inputs g, input, target, weight, lse, which is computed anew. With p = softmax(x):
+// Inputs g, input, target, weight, statistic, which is computed anew. With p = softmax(x):
 //   d row / d x_c = (1 - e) w_y (p_c - [c = y]) + e / C (p_c sum_k w_k - w_c), and 0 where ignored.
 void cross_entropy_backward_compose(Compose& c) {
   const auto& a = c.attrs<CrossEntropyAttrs>();
@@ -275,18 +276,19 @@ Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntr
 }  // namespace
 
 void define_loss_ops() {
-  define(op::cross_entropy, {.doc = "-log softmax(input)[target], reduced; also the rows' log-sum-exp",
-                             .infer = infer_cross_entropy,
-                             .compose = cross_entropy_compose,
-                             .gradient = Gradient::backward,
-                             .backward =
-                                 [](Backward& b) {
-                                   Tensor x = b.x(0), target = b.x(1), weight = b.x(2), lse = b.y(1);
-                                   b.add(0, apply<op::cross_entropy_backward, 5>({&b.g(), &x, &target, &weight, &lse},
-                                                                                 b.attrs<CrossEntropyAttrs>(),
-                                                                                 std::source_location::current()));
-                                 },
-                             .fixed_outputs = 0b10});
+  define(op::cross_entropy,
+         {.doc = "-log softmax(input)[target], reduced; also each row's largest number and sum of exp(x - largest)",
+          .infer = infer_cross_entropy,
+          .compose = cross_entropy_compose,
+          .gradient = Gradient::backward,
+          .backward =
+              [](Backward& b) {
+                Tensor x = b.x(0), target = b.x(1), weight = b.x(2), statistic = b.y(1);
+                b.add(0, apply<op::cross_entropy_backward, 5>({&b.g(), &x, &target, &weight, &statistic},
+                                                              b.attrs<CrossEntropyAttrs>(),
+                                                              std::source_location::current()));
+              },
+          .fixed_outputs = 0b10});
   define(op::cross_entropy_backward, {.doc = "the gradient of cross_entropy's input",
                                       .infer = infer_cross_entropy_backward,
                                       .compose = cross_entropy_backward_compose,

@@ -6,7 +6,7 @@
 namespace fovea::proof {
 namespace {
 
-// Inputs g, input, target, weight, lse.
+// Inputs g, input, target, weight, statistic.
 void run_cross_entropy(const void* attrs, std::vector<Tensor>& x) {
   x[4] = apply(op::cross_entropy, std::vector<Tensor>{x[1], x[2], x[3]}, attrs)[1];
 }

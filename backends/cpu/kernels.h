@@ -51,7 +51,7 @@ Status softmax_backward(const Call& c, const DimAttrs&);      // g, y
 Status log_softmax_backward(const Call& c, const DimAttrs&);  // g, y
 Status cross_entropy(const Call& c, const CrossEntropyAttrs& a);
 int64_t cross_entropy_scratch(const Call& c, const void*);
-Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a);  // g, input, target, weight, lse
+Status cross_entropy_backward(const Call& c, const CrossEntropyAttrs& a);  // g, input, target, weight, statistic
 bool cross_entropy_backward_accepts(const Call& c, const void*);
 
 Status pair_loss(const Call& c, const PairLossAttrs& a);  // x, t

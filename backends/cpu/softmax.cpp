@@ -119,23 +119,22 @@ template <class T> struct Classes {
   }
 };
 
-// What is lost when l becomes a T.
-template <class T> T rest_of(double l) { return std::isfinite(l) ? T(l - double(T(l))) : T(0); }
-
 template <class T> Status loss_of(const Call& c, const CrossEntropyAttrs& a) {
-  const View &x = c.x(0), &y = c.y(), &lse = c.y(1);
+  const View &x = c.x(0), &y = c.y(), &statistic = c.y(1);
   const Classes<T> classes(x, c.x(1), c.x(2), a, c.fault);
   const double e = a.label_smoothing, total = e > 0 ? classes.weight_sum() : 0;
   double* losses = static_cast<double*>(c.scratch);
   for_rows<1>({&x}, 1, classes.n, [&](const int64_t* at, int64_t i) {
     const T* logits = x.as<T>() + at[0];
-    double l = kernels<T>().log_sum_exp(classes.n, logits);
-    lse.as<double>()[i * lse.strides[0]] = l;
+    const ExpSum s = kernels<T>().exp_sum(classes.n, logits);
+    double* kept = statistic.as<double>() + i * statistic.strides[0];
+    kept[0] = s.largest, kept[statistic.strides[1]] = s.sum;
+    const double log_sum = std::log(s.sum);
     int64_t t = classes.of(i);
     double loss = 0;
-    if (t >= 0) loss = classes.weight_of(t) * (l - double(logits[t]));
+    if (t >= 0) loss = classes.weight_of(t) * (log_sum - (double(logits[t]) - s.largest));
     if (t >= 0 && e > 0) {
-      double spread = kernels<T>().spread(classes.n, logits, classes.weight, T(l)) + rest_of<T>(l) * total;
+      double spread = kernels<T>().spread(classes.n, logits, classes.weight, T(s.largest)) + log_sum * total;
       loss = loss * (1 - e) + spread * (e / double(classes.n));
     }
     losses[i] = loss;
@@ -151,7 +150,7 @@ template <class T> Status loss_of(const Call& c, const CrossEntropyAttrs& a) {
 }
 
 template <class T> Status loss_backward_of(const Call& c, const CrossEntropyAttrs& a) {
-  const View &g = c.x(0), &x = c.x(1), &lse = c.x(4), &dx = c.y();
+  const View &g = c.x(0), &x = c.x(1), &statistic = c.x(4), &dx = c.y();
   const Classes<T> classes(x, c.x(2), c.x(3), a, c.fault);
   const double e = a.label_smoothing, total = e > 0 ? classes.weight_sum() : 0, divisor = classes.divisor();
   for_rows<2>({&dx, &x}, 1, classes.n, [&](const int64_t* at, int64_t i) {
@@ -160,9 +159,10 @@ template <class T> Status loss_backward_of(const Call& c, const CrossEntropyAttr
     if (t < 0) return std::fill(to, to + classes.n, T(0));
     double scale = double(g.as<T>()[a.reduction == Reduction::none ? i * g.strides[0] : 0]) / divisor;
     double hit = scale * (1 - e) * classes.weight_of(t), spread = scale * e / double(classes.n);
-    const double l = lse.as<double>()[i * lse.strides[0]];
+    const double* kept = statistic.as<double>() + i * statistic.strides[0];
+    const ExpSum s{kept[0], kept[statistic.strides[1]]};
     kernels<T>().class_slope(classes.n, x.as<T>() + at[1], classes.weight,
-                             {T(l), rest_of<T>(l), T(hit + spread * total), T(-spread), T(hit), t}, to);
+                             {T(s.largest), T((hit + spread * total) / s.sum), T(-spread), T(hit), t}, to);
   });
   return {};
 }

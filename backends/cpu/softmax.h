@@ -7,10 +7,15 @@
 
 namespace fovea::cpu {
 
-// The gradient of one row's cross-entropy: dx_c = a p_c + b w_c - [c = target] hit, p_c = exp(x_c - lse). Without
-// weights w_c = 1. lse is `lse + rest`, which is exact where lse is large beside its spacing.
+// The largest number of a row (0 for nothing but -inf, NaN where there is one), and the sum of exp(x - largest). Their
+// log-sum-exp as one number would lose the sum where the largest is far from 0.
+struct ExpSum {
+  double largest, sum;
+};
+// The gradient of one row's cross-entropy: dx_c = a exp(x_c - largest) + b w_c - [c = target] hit. Without weights
+// w_c = 1.
 template <class T> struct ClassSlope {
-  T lse, rest, a, b, hit;
+  T largest, a, b, hit;
   int64_t target;
 };
 
@@ -26,7 +31,7 @@ template <class T> struct SoftmaxKernels {
   void (*log_softmax_down)(int64_t n, int64_t columns, int64_t stride, const T* x, T* y);
   void (*softmax_backward_down)(int64_t n, int64_t columns, int64_t stride, const T* g, const T* y, T* dx);
   void (*log_softmax_backward_down)(int64_t n, int64_t columns, int64_t stride, const T* g, const T* y, T* dx);
-  double (*log_sum_exp)(int64_t n, const T* x);                 // -inf for a row of nothing but -inf
+  ExpSum (*exp_sum)(int64_t n, const T* x);
   double (*spread)(int64_t n, const T* x, const T* w, T from);  // the sum of w_c (from - x_c); w null: of from - x_c
   void (*class_slope)(int64_t n, const T* x, const T* w, const ClassSlope<T>& s, T* dx);  // x may be dx
 };

@@ -12,6 +12,7 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
+#include "tests/autograd/pitfalls.h"
 
 using namespace fovea;
 
@@ -200,4 +201,45 @@ TEST_CASE("quotients and hypot of denormals have slopes, though a reciprocal wou
       CHECK(grad({zero / a}, {a})[0].item() == 0);
       CHECK(grad({a / b}, {b})[0].item() < 0);
     }
+}
+
+TEST_CASE("cross-entropy of equal logits is log(classes), and its gradient 1/classes, however large they are") {
+  for (const char* d : kDevices)
+    for (DType t : {f32, f64, bf16, f16})
+      for (double size : {0.0, 3e4, -3e4, 1e20, -1e20, 1e38}) {
+        if (t == f16 && std::abs(size) > 6e4) continue;
+        for (double smoothing : {0.0, 0.1}) {
+          Tensor x = leaf({size, size, size, size, size}, {1, 5}, t, d);
+          Tensor target = zeros({1}, {.dtype = i64, .device = device(d)});
+          Tensor loss = cross_entropy(x, target, {.label_smoothing = smoothing});
+          loss.backward();
+          const double hit = 1 - smoothing, each = smoothing / 5, eps = t == bf16 ? 0x1p-7 : t == f16 ? 0x1p-10 : 1e-6;
+          INFO(std::string(d), " ", std::string(name_of(t)), " of ", size, ", smoothing ", smoothing, ": loss ",
+               loss.item(), ", gradient ", x.grad().to_string());
+          CHECK(std::abs(loss.item() - std::log(5)) <= 2 * eps);
+          CHECK(gap(x.grad(), Tensor({{0.2 - hit - each, 0.2 - each, 0.2 - each, 0.2 - each, 0.2 - each}},
+                                     {.dtype = f64, .device = device(d)})) <= eps);
+        }
+      }
+}
+
+TEST_CASE("what all logits of a row have in common changes neither the loss nor its gradient, in f64 to the last bit") {
+  for (const char* d : kDevices)
+    for (double offset : {100.0, 1e3, 0x1p27, -0x1p27, 0x1p60})
+      for (double smoothing : {0.0, 0.1})
+        for (bool weighted : {false, true}) {
+          std::vector<double> v = noise_of(12, 3), moved;
+          double spacing = std::max(std::abs(offset) * 0x1p-52, 0x1p-30);  // what both hold exactly
+          for (double& n : v) n = std::round(n * 4 / spacing) * spacing, moved.push_back(n + offset);
+          Tensor x = leaf(v, {3, 4}, f64, d), y = leaf(moved, {3, 4}, f64, d);
+          Tensor target = Tensor::of(std::vector<int64_t>{1, 3, 0}, {3}, {.device = device(d)});
+          CrossEntropyOptions o{.label_smoothing = smoothing};
+          if (weighted) o.weight = Tensor({0.5, 1, 2, 3}, {.dtype = f64, .device = device(d)});
+          Tensor here = cross_entropy(x, target, o), there = cross_entropy(y, target, o);
+          here.backward();
+          there.backward();
+          INFO(std::string(d), ", offset ", offset, ", smoothing ", smoothing, ", weights ", weighted);
+          CHECK(here.item() == there.item());
+          CHECK(equal(x.grad(), y.grad()));
+        }
 }
