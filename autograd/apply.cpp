@@ -246,6 +246,8 @@ void apply_checked(ThreadState& s, int id, const Tensor* const* in, int inputs, 
                    std::source_location where, Tensor* out) {
   const OpRow& r = row(id);
   check_inputs(r, in, inputs);
+  if (r.wrong_enum)
+    if (WrongEnum w = r.wrong_enum(attrs); w.name) refuse_unlisted(w.name, w.value, w.last);
   if (r.elementwise && inputs <= kMostPromoted && id != op::cast) {
     int first = r.no_gradient & 1 ? 1 : 0;  // where's condition stays as it is
     DType t = in[first]->defined() ? in[first]->dtype() : f32;

@@ -78,16 +78,13 @@ void detail::install_ops() {
   }
 }
 
-int detail::define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash, std::source_location where) try {
+int detail::define_op(const NewOp& op, OpRow r, std::source_location where) try {
   (void)op_def(op::add);  // the built-in ones first
-  OpRow r;
   r.name = op.name;
   r.inputs = uint8_t(op.inputs);
   r.outputs = uint8_t(op.outputs);
   r.optional = op.optional;
   r.no_gradient = op.no_gradient;
-  r.attrs_size = attrs_size;
-  r.attrs_hash = attrs_hash;
   if (op.inputs < 1 || op.inputs > 8 || op.outputs < 1 || op.outputs > 8)
     throw ValueError("define_op: " + std::string(op.name) + " has " + std::to_string(op.inputs) + " inputs and " +
                      std::to_string(op.outputs) + " outputs (expected 1 to 8)");

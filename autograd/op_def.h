@@ -131,13 +131,13 @@ struct NewOp {
   void (*samples)(proof::Samples&) = nullptr;  // what it is checked with: autograd/proof/sample.h
 };
 namespace detail {
-int define_op(const NewOp& op, uint16_t attrs_size, uint64_t attrs_hash, std::source_location where);
+int define_op(const NewOp& op, OpRow row, std::source_location where);  // a row with its attributes
 }
 // Returns the op's id. Rules are plain functions: what captures belongs into a Function. Throws as define() does, and
 // ValueError when the name is taken.
 template <class A = NoAttrs>
 int define_op(const NewOp& op, std::source_location where = std::source_location::current()) {
-  return detail::define_op(op, std::is_empty_v<A> ? 0 : sizeof(A), attrs_hash<A>(), where);
+  return detail::define_op(op, OpRow().attrs<A>(), where);
 }
 
 }  // namespace fovea

@@ -130,10 +130,12 @@ Array Array::like(ThreadState& s, const View& v, DType t) {
 }
 
 Array Array::empty(const Shape& shape, DType dtype, Device device) {
+  check_listed(dtype, "dtype");
   return empty(state(), Meta(dtype, device, shape));
 }
 
 Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
+  check_listed(dtype, "dtype");
   ThreadState& s = state();
   Body* b = place_all(s, Meta(dtype, device, shape), false);
   Array out(b);
@@ -146,6 +148,7 @@ Array Array::shape_only(const Shape& shape, DType dtype, Device device) {
 
 Array Array::adopt(void* data, const Shape& shape, const Shape& strides, DType dtype, Device device,
                    void (*release)(void*), void* context) {
+  check_listed(dtype, "dtype");
   Body* b = place_all(state(), Meta(dtype, device, shape), false);
   Array out(b);
   set_dense(*b, shape.dims, shape.rank);

@@ -7,7 +7,9 @@
 
 namespace fovea {
 
+// Every enum that options hold has a last_of beside it; what is not up to it is refused (check_listed in core/error.h).
 enum class DType : uint8_t { f32, f64, bf16, f16, i64, i32, u8, i8, boolean, dual, dual2 };
+constexpr DType last_of(DType) { return DType::dual2; }
 inline constexpr int kDTypes = 11;  // dual and dual2 are internal (`ref` only): exact derivatives, see dual.h
 
 inline constexpr DType f32 = DType::f32, f64 = DType::f64, bf16 = DType::bf16, f16 = DType::f16, i64 = DType::i64,
@@ -20,7 +22,7 @@ constexpr int size_of(DType t) { return detail::kSizes[int(t)]; }
 constexpr const char* name_of(DType t) {
   constexpr const char* names[kDTypes] = {"f32", "f64", "bf16", "f16",  "i64",  "i32",
                                           "u8",  "i8",  "bool", "dual", "dual2"};
-  return names[int(t)];
+  return t <= last_of(t) ? names[int(t)] : "unknown";
 }
 constexpr bool is_dual(DType t) { return t >= DType::dual; }
 constexpr bool is_floating(DType t) { return t <= DType::f16 || is_dual(t); }

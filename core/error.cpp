@@ -26,6 +26,11 @@ void Error::locate(const char* op, std::source_location where, const std::string
   if (!module_path.empty()) text_ += " (" + module_path + ")";
 }
 
+void refuse_unlisted(const char* name, int64_t value, int64_t last) {
+  throw ValueError(std::string(name) + " is " + std::to_string(value) +
+                   " (expected one of the values of its enum, 0 to " + std::to_string(last) + ")");
+}
+
 int report(const std::exception& e) {
   std::fprintf(stderr, "error: %s\n", e.what());
   return 1;

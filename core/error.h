@@ -36,6 +36,13 @@ struct FileError : Error { using Error::Error; };         // missing, unreadable
 struct MemoryError : Error { using Error::Error; };       // out of memory on a device
 // clang-format on
 
+// ValueError for an option whose enum has no such value. Those that are fields of attributes, dtypes too, are checked
+// where the op is called.
+[[noreturn]] void refuse_unlisted(const char* name, int64_t value, int64_t last);
+template <class E> void check_listed(E value, const char* name) {
+  if (uint64_t(value) > uint64_t(last_of(value))) refuse_unlisted(name, int64_t(value), int64_t(last_of(value)));
+}
+
 // Prints one line to stderr and returns 1: for `main() try {...} catch (const Error& e) { return report(e); }`.
 int report(const std::exception& e);
 

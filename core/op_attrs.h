@@ -223,6 +223,7 @@ struct AddcmulAttrs {
 };
 
 enum class Gelu : int32_t { none, tanh };  // PyTorch's approximate="none" | "tanh"
+constexpr Gelu last_of(Gelu) { return Gelu::tanh; }
 struct GeluAttrs {
   Gelu approximate = Gelu::none;
   static constexpr auto fields() { return Fields{Field{"approximate", &GeluAttrs::approximate}}; }
@@ -323,6 +324,7 @@ struct MaxPoolAttrs {
 };
 
 enum class Reduction : int32_t { none, mean, sum };
+constexpr Reduction last_of(Reduction) { return Reduction::sum; }
 struct CrossEntropyAttrs {
   int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
@@ -344,6 +346,7 @@ struct NllLossAttrs {
 
 // Of numbers and their targets, of whose differences the first three are; logits are of odds.
 enum class PairLoss : int32_t { squared, absolute, huber, logits };
+constexpr PairLoss last_of(PairLoss) { return PairLoss::logits; }
 struct PairLossAttrs {
   PairLoss kind = PairLoss::squared;
   Reduction reduction = Reduction::mean;

@@ -109,6 +109,30 @@ enum class Result : uint8_t { same, floating /* integers become f32 */, boolean,
 constexpr uint32_t in(int k) { return 1u << k; }
 constexpr uint32_t out(int k = 0) { return 1u << (16 + k); }
 
+// A field of attributes that holds none of the values of its enum; name null: there is none.
+struct WrongEnum {
+  const char* name = nullptr;
+  int64_t value = 0, last = 0;
+};
+template <class T>
+concept Listed = requires(T value) {
+  last_of(value);
+};
+template <class A> WrongEnum wrong_enum(const void* attrs) {
+  WrongEnum wrong;
+  A::fields().each([&]<class T>(Field<A, T> f) {
+    if constexpr (Listed<T>)
+      if (T v = static_cast<const A*>(attrs)->*f.member; uint64_t(v) > uint64_t(last_of(v)))
+        wrong = {f.name, int64_t(v), int64_t(last_of(v))};
+  });
+  return wrong;
+}
+template <class A> constexpr bool has_enums() {
+  bool any = false;
+  A::fields().each([&]<class T>(Field<A, T>) { any |= Listed<T>; });
+  return any;
+}
+
 struct OpRow {
   const char* name = nullptr;
   Form form = Form::pure;
@@ -125,12 +149,14 @@ struct OpRow {
   uint16_t no_gradient = 0;  // inputs that never have one (indices, masks, statistics)
   uint16_t attrs_size = 0;
   uint64_t attrs_hash = 0;
-  uint32_t needs[8] = {};  // per input gradient
+  uint32_t needs[8] = {};                                // per input gradient
+  WrongEnum (*wrong_enum)(const void* attrs) = nullptr;  // of attributes without enums: null
 
   template <class A> constexpr OpRow attrs() const {
     OpRow r = *this;
     r.attrs_size = std::is_empty_v<A> ? 0 : sizeof(A);
     r.attrs_hash = fovea::attrs_hash<A>();
+    if (has_enums<A>()) r.wrong_enum = fovea::wrong_enum<A>;
     return r;
   }
 };

@@ -316,6 +316,7 @@ Tensor triu(const Operand& x, Integer diagonal) {
 Tensor pad(const Operand& x, const std::vector<int64_t>& pad, PadOptions o) {
   return called("pad", x.where(), [&] {
     Tensor y = tensor_of(x, "pad");
+    check_listed(o.mode, "mode");
     if (pad.size() % 2 != 0 || pad.size() > 2 * size_t(y.dim()))
       throw ShapeError(std::to_string(pad.size()) + " numbers for x " + to_string(y.shape()) +
                        " (expected two for each of at most " + std::to_string(y.dim()) + " axes)");

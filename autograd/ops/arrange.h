@@ -23,6 +23,7 @@ Tensor triu(const Operand& x, Integer diagonal = 0);
 // `value`, `reflect` mirrors at the outermost elements (it needs more of them than it adds), `replicate` repeats those,
 // `circular` goes on at the other end (it needs as many as it adds).
 enum class PadMode : uint8_t { constant, reflect, replicate, circular };
+constexpr PadMode last_of(PadMode) { return PadMode::circular; }
 struct PadOptions {
   PadMode mode = PadMode::constant;
   Number value = 0;
@@ -47,5 +48,8 @@ Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o 
 // Ones on the diagonal of n rows and m columns (n where not given).
 Tensor eye(Integer n, std::optional<Integer> m = {}, const TensorOptions& o = {},
            std::source_location where = std::source_location::current());
+inline Tensor eye(Integer n, const TensorOptions& o, std::source_location where = std::source_location::current()) {
+  return eye(n, n, o, where);
+}
 
 }  // namespace fovea

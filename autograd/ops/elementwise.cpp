@@ -262,7 +262,12 @@ Tensor where(const Operand& condition, const Operand& a, const Operand& b) try {
              : condition.tensor().defined() ? condition.tensor().device()
                                             : default_device();
   Tensor c = condition.is_number() ? condition.number_beside(boolean, d) : condition.tensor();
-  if (c.defined() && c.dtype() != boolean) c = ne(c, 0);
+  if (c.defined() && c.dtype() != boolean) {
+    if (c.dtype() != u8)
+      throw DTypeError("condition is " + detail::describe(c.array().view()) +
+                       " (expected bool). Compare it: condition != 0");
+    c = ne(c, 0);
+  }
   auto branch = [&](const Operand& o) { return o.is_number() ? o.element_beside(t, d) : o.tensor(); };
   Tensor x = branch(a), y = branch(b);
   return apply<op::where, 3>({&c, &x, &y}, {}, condition.where());
@@ -319,8 +324,7 @@ Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> 
     auto fraction = [](const std::optional<Number>& n) { return n && n->kind() == Number::floating; };
     const bool floating = is_floating(y.dtype()) || fraction(min) || fraction(max);
     const DType t = is_floating(y.dtype()) ? y.dtype() : floating ? f32 : y.dtype();
-    if ((min && std::isnan(min->real())) || (max && std::isnan(max->real())))
-      throw ValueError("a bound is NaN (expected numbers)");
+    if ((min && std::isnan(min->real())) || (max && std::isnan(max->real()))) return where(true, NAN, y.to(t));
     // A bound beyond all numbers of the dtype bounds nothing, or cannot be kept to.
     const bool low = min && (holds(t, *min) || min->real() > 0), high = max && (holds(t, *max) || max->real() < 0);
     if (low) check_holds(t, *min);
@@ -368,6 +372,7 @@ Tensor clone(const Operand& x) {
 
 Tensor div(const Operand& a, const Operand& b, DivOptions o) {
   return detail::called("div", a.where(), [&] {
+    check_listed(o.rounding_mode, "rounding_mode");
     return o.rounding_mode == Rounding::none    ? div(a, b)
            : o.rounding_mode == Rounding::trunc ? trunc_divide(a, b)
                                                 : floor_divide(a, b);

@@ -107,6 +107,7 @@ inline Tensor& operator/=(Tensor& a, const Operand& b) { return a = apply_binary
 
 // a / b as it is, or floor_divide, or trunc_divide, which keep integers.
 enum class Rounding : uint8_t { none, trunc, floor };
+constexpr Rounding last_of(Rounding) { return Rounding::floor; }
 struct DivOptions {
   Rounding rounding_mode = Rounding::none;
 };
@@ -117,14 +118,16 @@ struct RoundOptions {
 };
 Tensor round(const Operand& x, RoundOptions o);
 
-// condition ? a : b, element by element; the branch not taken gets gradient 0, whatever its value. Behind it that 0 may
-// still meet an infinite slope and become NaN, so choose the argument too: where(x > 0, sqrt(where(x > 0, x, 1)), 0).
+// condition ? a : b, element by element, of truths (DTypeError for numbers but u8); the branch not taken gets gradient
+// 0, whatever its value. Behind it that 0 may still meet an infinite slope and become NaN, so choose the argument too:
+// where(x > 0, sqrt(where(x > 0, x, 1)), 0).
 Tensor where(const Operand& condition, const Operand& a, const Operand& b);
 // a + weight (b - a), exact at both ends. The three broadcast.
 Tensor lerp(const Operand& a, const Operand& b, const Operand& weight);
 // x + value a b.
 Tensor addcmul(const Operand& x, const Operand& a, const Operand& b, Number value = 1);
-// Numbers beyond the bounds become them; NaN stays NaN. At a bound the gradient is 0. ValueError without any bound.
+// Numbers beyond the bounds become them; NaN stays NaN, and a bound that is NaN makes all of them NaN, of gradient 0.
+// At a bound the gradient is 0. ValueError without any bound.
 Tensor clamp(const Operand& x, std::optional<Number> min, std::optional<Number> max = {});
 // The bounds broadcast against x; an undefined one is none. Where x is a bound, each has half the gradient.
 Tensor clamp(const Operand& x, const Tensor& min, const Tensor& max = {});

@@ -169,6 +169,7 @@ void check_constant(const Tensor& t, const char* name) {
 }
 
 Tensor reduced(const Tensor& x, Reduction r) {
+  check_listed(r, "reduction");
   return r == Reduction::none ? x : r == Reduction::sum ? sum(x) : mean(x);
 }
 
@@ -259,6 +260,8 @@ Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntr
   check_target(target, x.shape(), x);
   if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
     throw ValueError("label_smoothing is " + text_of(o.label_smoothing) + " (expected 0 to 1)");
+  if (o.ignore_index >= 0)
+    throw ValueError("ignore_index is " + std::to_string(o.ignore_index) + ", target floating (expected i64 or i32)");
   int axis = x.dim() == 1 ? 0 : 1;
   Tensor t = target;
   if (o.label_smoothing > 0) t = t * (1 - o.label_smoothing) + o.label_smoothing / double(x.size(axis));
@@ -269,8 +272,7 @@ Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const CrossEntr
     terms = terms * reshape(o.weight, s);
   }
   Tensor rows = -sum(terms, {axis});
-  if (o.reduction != Reduction::mean || rows.numel() > 0) return reduced(rows, o.reduction);
-  return sum(rows);
+  return o.reduction == Reduction::mean && rows.numel() == 0 ? sum(rows) : reduced(rows, o.reduction);
 }
 
 }  // namespace
@@ -360,10 +362,8 @@ Tensor kl_div(const Operand& input, const Operand& target, KlDivOptions o) {
       Tensor none = eq(t, 0);
       terms = where(none, 0.0, t * log(where(none, 1.0, t))) - t * x;
     }
-    if (o.reduction != KlReduction::batchmean)
-      return reduced(terms, o.reduction == KlReduction::none  ? Reduction::none
-                            : o.reduction == KlReduction::sum ? Reduction::sum
-                                                              : Reduction::mean);
+    check_listed(o.reduction, "reduction");
+    if (o.reduction != KlReduction::batchmean) return reduced(terms, Reduction(o.reduction));  // of the same order
     return x.dim() == 0 ? sum(terms) : sum(terms) / double(x.size(0));
   });
 }

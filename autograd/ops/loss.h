@@ -6,20 +6,21 @@ namespace fovea {
 
 struct CrossEntropyOptions {
   Tensor weight = {};  // [C], of input's dtype; a constant: GradientError when it requires gradients
-  Reduction reduction = Reduction::mean;
   int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
 };
 // input: logits [N, C], [C] or [N, C, d1, ...]. target: class indices (i64 or i32) [N], [] or [N, d1, ...], or
-// probabilities, floating and of input's shape (ignore_index does not apply to them). Reduction::none keeps target's
-// shape (without the axis of classes), mean divides by the (weighted) count of targets that are not ignored; by N d1
+// probabilities, floating and of input's shape (which no ignore_index of 0 or more goes with). Reduction::none keeps
+// target's shape (without the axis of classes), mean divides by the (weighted) count of targets that are not ignored;
+// by N d1
 // ... for probabilities. An index outside 0..C-1 that is not ignore_index throws IndexError.
 Tensor cross_entropy(const Operand& input, const Operand& target, const CrossEntropyOptions& o = {});
 
 struct NllLossOptions {
   Tensor weight = {};
-  Reduction reduction = Reduction::mean;
   int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
 };
 // input: log-probabilities, shaped as cross_entropy's; target: class indices.
 Tensor nll_loss(const Operand& input, const Operand& target, const NllLossOptions& o = {});
@@ -36,6 +37,7 @@ Tensor l1_loss(const Operand& input, const Operand& target, LossOptions o = {});
 // default, divides by the number of elements. The shapes broadcast. Where target is 0 the term is 0, and so is the
 // gradient of target but for -input, its part that is finite.
 enum class KlReduction : int32_t { none, mean, sum, batchmean };
+constexpr KlReduction last_of(KlReduction) { return KlReduction::batchmean; }
 struct KlDivOptions {
   KlReduction reduction = KlReduction::mean;
   bool log_target = false;

@@ -99,8 +99,8 @@ Tensor rope(const Operand& x, const RopeOptions& o) {
     if (a.dims == 0) a.dims = t.size(-1);
     Tensor positions = o.positions;
     if (int64_t end = 0; !positions.defined()) {
-      if (__builtin_add_overflow(o.offset, t.size(at), &end))
-        throw ValueError("offset is " + std::to_string(o.offset) + " (expected positions below 2^63)");
+      if (o.offset < 0 || __builtin_add_overflow(o.offset, t.size(at), &end))
+        throw ValueError("offset is " + std::to_string(o.offset) + " (expected positions from 0 to below 2^63)");
       positions = arange(o.offset, end, {.dtype = i64, .device = t.device()});
     }
     return apply<op::rope, 2>({&t, &positions}, a, x.where());

@@ -58,7 +58,9 @@ struct Plan {
                                  : otherwise),
         device(TensorOptions{.device = o.device, .like = o.like}.the_device()),
         draw((o.generator ? *o.generator : default_generator()).draw(device)),
-        requires_grad(o.requires_grad) {}
+        requires_grad(o.requires_grad) {
+    check_listed(dtype, "dtype");
+  }
   void check_floating(const char* op) const {
     if (!is_floating(dtype))
       throw DTypeError(std::string(op) + ": dtype " + name_of(dtype) + " (expected a floating dtype)");

@@ -48,6 +48,12 @@ Tensor check_state(const Tensor& h, const char* name, const Shape& expected, con
   return h;
 }
 
+// The state of an LSTM is h and c: zeros in the place of one of them would go unnoticed.
+void check_both(Kind kind, const Tensor& hx, const Tensor& cx) {
+  if (kind == Kind::lstm && hx.defined() != cx.defined())
+    throw ValueError("hx is " + of(hx) + ", cx " + of(cx) + " (expected both, or none)");
+}
+
 // What the inputs of any number of steps contribute, [..., G H]. Where the state's bias enters just as the input's, it
 // is added here, once for all steps.
 Tensor from_inputs(Kind kind, const Tensor& x, const Weights& w) {
@@ -80,6 +86,7 @@ State cell(Kind kind, const char* op, const Operand& input, const Tensor& hx, co
     if (x.dim() != 1 && x.dim() != 2)
       throw ShapeError("input is " + to_string(x.shape()) + " (expected [B, I] or [I])");
     const int64_t H = check(kind, w, x, "");
+    check_both(kind, hx, cx);
     Shape s = x.dim() == 2 ? Shape{x.size(0), H} : Shape{H};
     State state{check_state(hx, "hx", s, x), kind == Kind::lstm ? check_state(cx, "cx", s, x) : Tensor()};
     return step(kind, from_inputs(kind, x, w), state, w, H);
@@ -121,6 +128,7 @@ LstmOutput layers(Kind kind, const char* op, const Operand& input, const Tensor&
     if (o.num_layers > int64_t(params.size()) || int64_t(params.size()) != o.num_layers * directions * each)
       throw ValueError(std::to_string(params.size()) + " params (expected " + std::to_string(each) + " for each of " +
                        std::to_string(o.num_layers) + " layers and " + std::to_string(directions) + " directions)");
+    check_both(kind, hx, cx);
     const int64_t B = x.size(1), rows = o.num_layers * directions;
     Tensor h0, c0;
     std::vector<Tensor> last_h, last_c;

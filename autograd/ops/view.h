@@ -26,6 +26,9 @@ Tensor diagonal(const Operand& x, Integer offset = 0, Integer dim1 = 0, Integer 
 // Pieces of one size, the last with what is left; or of the sizes given, which add up to the axis (ShapeError).
 std::vector<Tensor> split(const Operand& x, Integer size, Integer dim = 0);
 std::vector<Tensor> split(const Operand& x, const std::vector<int64_t>& sizes, Integer dim = 0);
+inline std::vector<Tensor> split(const Operand& x, std::initializer_list<int64_t> sizes, Integer dim = 0) {
+  return split(x, std::vector<int64_t>(sizes), dim);  // {3} is a list
+}
 std::vector<Tensor> chunk(const Operand& x, Integer chunks, Integer dim = 0);
 Tensor cat(const std::vector<Tensor>& tensors, Integer dim = 0,
            std::source_location where = std::source_location::current());

@@ -59,7 +59,7 @@ void pairs(Samples& s) {
 }
 
 Out log_loss(In x) {
-  return each_reduction([&](Reduction r) { return nll_loss(x[0], x[1], {{}, r}); });
+  return each_reduction([&](Reduction r) { return nll_loss(x[0], x[1], {.reduction = r}); });
 }
 template <int present> Out binary(In x) {
   Tensor weight = present & 1 ? x[2] : Tensor(), positive = present & 2 ? x[3] : Tensor();

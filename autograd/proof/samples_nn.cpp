@@ -92,7 +92,7 @@ void recurrent(Samples& s) {
   cell("rnn_relu_cell", 1, [](In x) -> Out { return {rnn_relu_cell(x[0], x[1], x[2], x[3], x[4], x[5])}; });
   cell("gru_cell", 3, [](In x) -> Out { return {gru_cell(x[0], x[1], x[2], x[3], x[4], x[5])}; });
   cell("lstm_cell", 4, [](In x) -> Out {
-    auto [h, c] = lstm_cell(x[0], {x[1], Tensor()}, x[2], x[3], x[4], x[5]);
+    auto [h, c] = lstm_cell(x[0], {x[1], x[1]}, x[2], x[3], x[4], x[5]);
     return {h, c};
   });
   // Two steps, both directions, states as inputs: x, h, then per direction w_ih, w_hh.

@@ -9,7 +9,9 @@
 
 #include "autograd/checkpoint.h"
 #include "autograd/op_def.h"
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/loss.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/softmax.h"
@@ -48,6 +50,15 @@ Tensor absent(const Tensor& x, const Tensor& w, std::ostream& out) {
   out << x.shape() << x.dtype();
   const Tensor m = x > 0, n = !m & ~(w > 0) | (m ^ m) | m & 1;
   return layer_norm(x, {3}, {}, {}) + layer_norm(x, 3, {}, {}, {.eps = 1}) + where(n, x, w);
+}
+
+// accept: options in PyTorch's order, options without what comes before them, and lists of one
+Tensor ordered(const Tensor& x, const Tensor& y, const Tensor& w) {
+  return cross_entropy(x, y, {.weight = w, .ignore_index = 1, .reduction = Reduction::sum, .label_smoothing = 0.1}) +
+         nll_loss(x, y, {.weight = w, .ignore_index = 1, .reduction = Reduction::none}) + eye(3, {.dtype = f64}) +
+         eye(3, 4, {.dtype = f64}) + eye(3, {}, {.dtype = f64}) + split(x, {3}, 1)[0] + split(x, {3})[0] +
+         linspace(0, 1, 5, {.dtype = f64}) + randint(5, {3}, {.dtype = i32}) + flip(x, {0}) + roll(x, {1}, {0}) +
+         sum(x, {0}) + repeat(x, {2}) + tile(x, {2}) + pad(x, {1, 1}, {.value = 2}) + clamp(x, {}, 1);
 }
 
 // accept: a function of one tensor without its type

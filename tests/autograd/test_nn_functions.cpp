@@ -6,14 +6,17 @@
 
 #include <doctest/doctest.h>
 #include "autograd/ops/activation.h"
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/loss.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/position.h"
+#include "autograd/ops/random.h"
 #include "autograd/ops/recurrent.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
 #include "autograd/ops/view.h"
 #include "tests/helpers.h"
 
@@ -139,6 +142,8 @@ TEST_CASE("what these functions refuse, with values and the caller's line") {
       {"rope: positions is [3] (expected [4])", [] { rope(x, {.positions = arange(3)}); }},
       {"rope: positions is [4] f32 (expected i64 or i32)", [] { rope(x, {.positions = v}); }},
       {"rope: offset is 9223372036854775807", [] { rope(x, {.offset = INT64_MAX}); }},
+      {"rope: offset is -9223372036854775808", [] { rope(x, {.offset = INT64_MIN}); }},
+      {"rope: offset is -1 (expected positions from 0", [] { rope(x, {.offset = -1}); }},
       {"rope: base is 0", [] { rope(x, {.base = 0}); }},
       {"kl_div: shapes do not broadcast: [5] and [2,4,6]", [] { kl_div(x, zeros({5})); }},
       {"kl_div: target is [4] i64", [] { kl_div(v, arange(4)); }},
@@ -189,9 +194,21 @@ TEST_CASE("what these functions refuse, with values and the caller's line") {
        [] { gru_cell(in[0], n, gru_params[0], gru_params[1], gru_params[2]); }},
       {"lstm_cell: cx is [2,5] (expected [2,4])",
        [] {
-         lstm_cell(in[0], {Tensor(), zeros({2, 5})}, zeros({16, 3}), zeros({16, 4}));
+         lstm_cell(in[0], {zeros({2, 4}), zeros({2, 5})}, zeros({16, 3}), zeros({16, 4}));
+       }},
+      {"lstm_cell: hx is undefined, cx [2,4] f32 (expected both, or none)",
+       [] {
+         lstm_cell(in[0], {n, zeros({2, 4})}, zeros({16, 3}), zeros({16, 4}));
+       }},
+      {"lstm: hx is [1,2,4] f32, cx undefined (expected both, or none)",
+       [] {
+         lstm(in, {h, n}, {zeros({16, 3}), zeros({16, 4})}, {.has_biases = false});
        }},
       {"rnn_tanh_cell: expected a defined tensor", [] { rnn_tanh_cell(n, n, w, w); }},
+      {"cross_entropy: ignore_index is 0, target floating (expected i64 or i32)",
+       [] { cross_entropy(x, x, {.ignore_index = 0}); }},
+      {"where: condition is [4] f32 (expected bool). Compare it", [] { where(v, 1, 2); }},
+      {"where: condition is [4] i64 (expected bool)", [] { where(arange(4), v, v); }},
   };
   for (const Case& c : cases) {
     INFO(std::string(c.text));
@@ -202,3 +219,74 @@ TEST_CASE("what these functions refuse, with values and the caller's line") {
 }
 
 }  // namespace
+
+TEST_CASE("a value that no option of an enum has is refused, on the rows of the table and everywhere else") {
+  static Tensor x = zeros({2, 3}), ids = zeros({2}, {.dtype = i64});
+  constexpr auto seven = Reduction(7);
+  constexpr auto other = DType(99);
+  struct Case {
+    const char* text;
+    void (*call)();
+  };
+  const std::vector<Case> cases = {
+      {"cross_entropy: reduction is 7 (expected one of the values of its enum, 0 to 2)",
+       [] { cross_entropy(x, ids, {.reduction = seven}); }},
+      {"cross_entropy: reduction is -1", [] { cross_entropy(x, ids, {.reduction = Reduction(-1)}); }},
+      {"cross_entropy: reduction is 7", [] { cross_entropy(x, x, {.reduction = seven}); }},
+      {"nll_loss: reduction is 7", [] { nll_loss(x, ids, {.reduction = seven}); }},
+      {"mse_loss: reduction is 7", [] { mse_loss(x, x, {seven}); }},
+      {"mse_loss: reduction is 7", [] { mse_loss(x, 1, {seven}); }},
+      {"smooth_l1_loss: reduction is 7",
+       [] {
+         smooth_l1_loss(x, x, {seven, 0});
+       }},
+      {"binary_cross_entropy_with_logits: reduction is 7",
+       [] { binary_cross_entropy_with_logits(x, x, {.reduction = seven, .pos_weight = x}); }},
+      {"kl_div: reduction is 4 (expected one of the values of its enum, 0 to 3)",
+       [] { kl_div(x, x, {.reduction = KlReduction(4)}); }},
+      {"gelu: approximate is 9", [] { gelu(x, {.approximate = Gelu(9)}); }},
+      {"div: rounding_mode is 3", [] { div(x, x, {.rounding_mode = Rounding(3)}); }},
+      {"pad: mode is 4",
+       [] {
+         pad(x, {1, 1}, {.mode = PadMode(4)});
+       }},
+      {"cast: dtype is 99", [] { cast(x, other); }},
+      {"dtype is 99", [] { (void)x.to(other); }},
+      {"sum: dtype is 99", [] { sum(x, 0, {.dtype = other}); }},
+      {"softmax: dtype is 99", [] { softmax(x, 0, {.dtype = other}); }},
+      {"zeros: dtype is 99", [] { zeros({2}, {.dtype = other}); }},
+      {"empty: dtype is 99", [] { empty({2}, {.dtype = other}); }},
+      {"full: dtype is 99", [] { full({2}, 3, {.dtype = other}); }},
+      {"arange: dtype is 99", [] { arange(3, {.dtype = other}); }},
+      {"eye: dtype is 99", [] { eye(3, {.dtype = other}); }},
+      {"rand: dtype is 99", [] { rand({2}, {.dtype = other}); }},
+      {"randint: dtype is 99", [] { randint(3, {2}, {.dtype = other}); }},
+      {"dtype is 99",
+       [] {
+         Tensor({1, 2}, {.dtype = other});
+       }},
+  };
+  for (const Case& c : cases) {
+    INFO(std::string(c.text));
+    const std::string text = error_of(c.call);
+    INFO(text);
+    CHECK(text.find(c.text) != std::string::npos);
+    CHECK(text.find("test_nn_functions.cpp:") != std::string::npos);
+  }
+  CHECK_THROWS_AS(Tensor::of(V{1, 2}, {2}, {.dtype = other}), ValueError);
+  for (DType t : {f32, f64, bf16, f16, i64, i32, u8, i8, boolean}) CHECK_NOTHROW((void)zeros({2}).to(t));
+}
+
+TEST_CASE("a bound that is NaN makes all numbers NaN, with gradient 0, as in PyTorch") {
+  const double nan = NAN;
+  for (DType t : {f32, f64, bf16, f16}) {
+    Tensor x = Tensor({1, 2}, {.dtype = t}).requires_grad_();
+    for (const Tensor& y : {clamp(x, nan), clamp(x, {}, nan), clamp(x, 0, nan), clamp(x, nan, 1)}) {
+      CHECK(y.dtype() == t);
+      CHECK((y.shape() == x.shape() && all(isnan(y)).item<bool>()));
+      CHECK(grad({sum(y)}, {x})[0].to_vector<double>() == V{0, 0});
+    }
+  }
+  CHECK(clamp(arange(2), nan).dtype() == f32);
+  CHECK(all(isnan(clamp(arange(2), nan))).item<bool>());
+}

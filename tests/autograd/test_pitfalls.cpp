@@ -135,9 +135,9 @@ TEST_CASE("pitfall 14: every invalid target is an error, every valid ignore_inde
         Tensor x = leaf(noise_of(8, 1), {2, 4}, f32, d);
         Tensor target = Tensor::of(std::vector<int64_t>{1, bad}, {2}, {.device = device(d)});
         CHECK_THROWS_AS(cross_entropy(x, target, {.reduction = reduction}), IndexError);
-        CHECK_NOTHROW(cross_entropy(x, target, {.reduction = reduction, .ignore_index = bad}));
+        CHECK_NOTHROW(cross_entropy(x, target, {.ignore_index = bad, .reduction = reduction}));
         CHECK_THROWS_AS(nll_loss(x, target, {.reduction = reduction}), IndexError);
-        CHECK_NOTHROW(nll_loss(x, target, {.reduction = reduction, .ignore_index = bad}));
+        CHECK_NOTHROW(nll_loss(x, target, {.ignore_index = bad, .reduction = reduction}));
         CHECK_NOTHROW(exp(x));  // the fault does not stay behind
       }
 }

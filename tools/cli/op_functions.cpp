@@ -157,7 +157,7 @@ Out layer_norm_of(In in, At a) {
 }
 Out cross_entropy_of(In in, At a) {
   return {cross_entropy(in[0], in[1],
-                        {in[2], a.reduction(), a.integer("ignore_index", -100), a.real("label_smoothing", 0)})};
+                        {in[2], a.integer("ignore_index", -100), a.reduction(), a.real("label_smoothing", 0)})};
 }
 Out dropout_of(In in, At a) { return {dropout(in[0], a.real("p", 0.5), {a.flag("training", true)})}; }
 
@@ -294,7 +294,7 @@ const OpFunction kForms[] = {
     {"cross_entropy", 3, cross_entropy_of, 1 << 2},
     {"nll_loss", 3,
      [](In in, At a) -> Out {
-       return {nll_loss(in[0], in[1], {in[2], a.reduction(), a.integer("ignore_index", -100)})};
+       return {nll_loss(in[0], in[1], {in[2], a.integer("ignore_index", -100), a.reduction()})};
      },
      1 << 2},
     {"mse_loss", 2, [](In in, At a) -> Out { return {mse_loss(in[0], in[1], {a.reduction()})}; }},
