@@ -7,6 +7,7 @@
 namespace fovea::nn {
 
 enum class Activation : uint8_t { gelu, gelu_tanh, relu };
+constexpr Activation last_of(Activation) { return Activation::relu; }
 
 inline Tensor activate(const Tensor& x, Activation a) {
   switch (a) {
@@ -14,7 +15,7 @@ inline Tensor activate(const Tensor& x, Activation a) {
     case Activation::gelu_tanh: return gelu(x, {Gelu::tanh});
     case Activation::relu: return relu(x);
   }
-  throw ValueError("activation: no such kind");
+  refuse_unlisted("activation", int64_t(a), int64_t(last_of(a)));
 }
 
 inline const char* name_of(Activation a) {

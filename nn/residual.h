@@ -9,6 +9,7 @@
 namespace fovea::nn {
 
 enum class NormPosition : uint8_t { pre, post };
+constexpr NormPosition last_of(NormPosition) { return NormPosition::post; }
 
 struct ResidualOptions {
   int64_t dim = 0;
@@ -23,7 +24,9 @@ template <class M> class Residual final : public Layer<Residual<M>> {
       : Layer<Residual<M>>(std::move(parent)),
         norm(this, "norm", o.dim, {o.eps, o.bias}),
         body(Parent{this, ""}, body_options),
-        position_(o.position) {}
+        position_(o.position) {
+    check_listed(o.position, "position");
+  }
   Residual(Owner owner, const char* name, const ResidualOptions& o, const typename M::Options& body_options)
       : Residual(Parent{owner, name}, o, body_options) {}
 

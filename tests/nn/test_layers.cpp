@@ -116,6 +116,11 @@ TEST_CASE("residuals put the norm before or behind") {
                                      {.dim = 8, .multiplier = 2});
   CHECK(furthest(pre(x), x + pre.body(pre.norm(x))) == 0);
   CHECK(furthest(post(x), post.norm(x + post.body(x))) == 0);
+  CHECK_THROWS_AS(nn::Residual<nn::FeedForward>(nn::Parent{}, {.dim = 8, .position = nn::NormPosition(2)}, {.dim = 8}),
+                  ValueError);
+  nn::FeedForward other(nn::Parent{}, {.dim = 8, .activation = nn::Activation(3)});
+  CHECK_THROWS_WITH_AS(other(x), doctest::Contains("activation is 3 (expected one of the values of its enum, 0 to 2)"),
+                       ValueError);
   std::vector<std::string> names;
   for (auto& [name, p] : pre.named_parameters()) names.push_back(name);
   CHECK(names ==
