@@ -294,7 +294,14 @@ template <class T> struct Items {
   const T* x;
   bool descending;
   int place_bits;
+  bool whole = false;  // keys are in the items, less `low`
+  uint64_t low = 0;
   int64_t place(uint64_t item) const { return int64_t(item & ((uint64_t(1) << place_bits) - 1)); }
+  T value(uint64_t item) const {
+    if constexpr (std::is_same_v<T, int64_t>)
+      if (whole) return int64_t(sort_key(int64_t((item >> place_bits) + low), descending));
+    return x[place(item)];
+  }
   uint64_t key(int64_t i) const { return sort_key(x[i], descending); }
   bool operator()(uint64_t a, uint64_t b) const {
     if (a >> place_bits != b >> place_bits) return a < b;
@@ -311,7 +318,7 @@ template <class T> struct Items {
         for (int64_t p = b; p < e; p++) f(p, n * p / pieces, n * (p + 1) / pieces);
       });
     };
-    uint64_t low = 0, high = ~uint32_t(0);
+    uint64_t high = ~uint32_t(0);
     if (sizeof(T) > 4 || n > kMost) {
       each_piece([&](int64_t p, int64_t b, int64_t e) {
         uint64_t least = key(b), most = least;
@@ -322,6 +329,7 @@ template <class T> struct Items {
     }
     place_bits = std::bit_width(uint64_t(n - 1));
     const int bits = std::bit_width(high - low), cut = std::max(bits + place_bits - 64, 0);
+    whole = cut == 0;
     each_piece([&](int64_t, int64_t b, int64_t e) {
       for (int64_t i = b; i < e; i++) items[i] = (key(i) - low) >> cut << place_bits | uint64_t(i);
     });
@@ -360,9 +368,8 @@ template <class T> void sort_rows(const Call& c, const SortAttrs& a, const Axes&
         if (!sorted) sorted = order.sort(n, count, items, spare);
         parallel_for(0, count, kGrain, [&](int64_t first, int64_t last) {
           for (int64_t i = first; i < last; i++) {
-            const int64_t place = order.place(sorted[i]);
-            c.y(1).as<int64_t>()[to + i * step] = place;
-            c.y(0).as<T>()[to + i * step] = x[place];
+            c.y(1).as<int64_t>()[to + i * step] = order.place(sorted[i]);
+            c.y(0).as<T>()[to + i * step] = order.value(sorted[i]);
           }
         });
       }
