@@ -362,9 +362,10 @@ Array Array::slice(int64_t dim, int64_t start, int64_t length, int64_t step) con
     throw IndexError("start " + std::to_string(start) + ", length " + std::to_string(length) + ", step " +
                      std::to_string(step) + " leave axis " + std::to_string(d) + " of " + to_string(shape()));
   Shape shape = this->shape(), strides = this->strides();
-  int64_t offset = length > 0 ? start * strides[d] : 0;
+  auto times = [](int64_t a, int64_t b) { return int64_t(uint64_t(a) * uint64_t(b)); };  // too large: nothing is there
+  int64_t offset = length > 0 ? times(start, strides[d]) : 0;
   shape[d] = length;
-  if (length > 1) strides[d] = int64_t(uint64_t(strides[d]) * uint64_t(step));  // a step alone may be of any size
+  if (length > 1) strides[d] = times(strides[d], step);
   return alias(shape, strides, offset);
 }
 

@@ -122,9 +122,9 @@ struct Alone {
 // The bits of an element depend on the part that it is in, so who computes a part is decided at run time, but not where
 // the parts are cut.
 template <class T> int64_t parts_of(const Gemm<T>& g) {
-  constexpr int64_t kAlone = 300'000;  // multiply-adds that are not worth a thread
-  const int64_t units = (std::max(g.m, g.n) + kUnit - 1) / kUnit;
-  return std::clamp<int64_t>(g.m * g.n * g.k / kAlone, 1, std::min<int64_t>(thread_count(), units));
+  constexpr double kAlone = 300'000;  // multiply-adds that are not worth a thread
+  const int64_t units = (std::max(g.m, g.n) + kUnit - 1) / kUnit, most = std::min<int64_t>(thread_count(), units);
+  return int64_t(std::clamp<double>(double(g.m) * double(g.n) * double(g.k) / kAlone, 1, double(most)));
 }
 // Part i of the product, of `parts` along its longer side.
 template <class T> Gemm<T> part_of(const Gemm<T>& g, int64_t i, int64_t parts) {
