@@ -50,6 +50,13 @@ Memory memory_of(const DLTensor& t) {
   m.strides = t.strides ? Shape(t.strides, rank) : m.shape;
   if (!t.strides) dense_strides(m.shape.dims, m.shape.rank, m.strides.dims);
   if (empty) return m;
+  constexpr int64_t kFar = int64_t(1) << 48;  // bytes between the first element and any other
+  for (int i = 0, size = int(size_of(m.type)); i < m.shape.rank; i++) {
+    int64_t way = 0;
+    if (__builtin_mul_overflow(m.shape[i] - 1, m.strides[i], &way) || way >= kFar / size || way <= -kFar / size)
+      throw ShapeError("axis " + std::to_string(i) + " of " + to_string(m.shape) + " has the stride " +
+                       std::to_string(m.strides[i]) + " (expected one that stays in the memory)");
+  }
   if (!t.data) throw ValueError("its data is null");
   m.data = static_cast<char*>(t.data) + t.byte_offset;
   return m;

@@ -35,16 +35,16 @@ void put_moments(Compose& c, const VarAttrs& a, const Tensor& spread, const Tens
   c.out[0] = view(spread.to(c.x(0).dtype()), shape);
   c.out[1] = view(center.to(c.x(0).dtype()), shape);
 }
-void var_mean_compose(Compose& c) {
-  const auto& a = c.attrs<VarAttrs>();
-  Tensor x = wide(c.x(0)), center = mean(x, a.dim, {.keepdim = true});
-  Tensor squares = sum(square(x - center), a.dim, {.keepdim = true});
-  put_moments(c, a, squares / degrees_of_freedom(x.shape(), a), center);
-}
 // What is left of the mean, which was rounded, is taken off too: equal numbers have no deviation.
 Tensor deviations(const Tensor& x, const Tensor& center, const Shape& dim) {
   Tensor d = x - center;
   return d - mean(d, dim, {.keepdim = true});
+}
+void var_mean_compose(Compose& c) {
+  const auto& a = c.attrs<VarAttrs>();
+  Tensor x = wide(c.x(0)), center = mean(x, a.dim, {.keepdim = true});
+  Tensor squares = sum(square(deviations(x, center, a.dim)), a.dim, {.keepdim = true});
+  put_moments(c, a, squares / degrees_of_freedom(x.shape(), a), center);
 }
 // By the norm of the deviations, which neither overflows nor vanishes where their squares do.
 void std_mean_compose(Compose& c) {
@@ -68,7 +68,7 @@ void var_mean_backward(Backward& b) {
   Tensor dx;
   if (b.g(0).defined()) {
     Tensor x = wide(b.x(0)), scale = spread(b.g(0), shape, a.dim) * (2 / degrees_of_freedom(shape, a));
-    dx = scale * (x - mean(x, a.dim, {.keepdim = true}));
+    dx = scale * deviations(x, mean(x, a.dim, {.keepdim = true}), a.dim);
   }
   add_moments(b, a.dim, dx);
 }

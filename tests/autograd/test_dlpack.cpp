@@ -91,6 +91,13 @@ TEST_CASE("what from_dlpack refuses, by type; the deleter is called all the same
   check(
       "negative size", [](M& m) { m.dl_tensor.shape[0] = -1; }, ShapeError(""));
   check(
+      "has the stride 9223372036854775807",
+      [](M& m) {
+        static int64_t far[] = {INT64_MAX, 1};
+        m.dl_tensor.strides = far;
+      },
+      ShapeError(""));
+  check(
       "its shape is null", [](M& m) { m.dl_tensor.shape = nullptr; }, ValueError(""));
   check(
       "its data is null", [](M& m) { m.dl_tensor.data = nullptr; }, ValueError(""));

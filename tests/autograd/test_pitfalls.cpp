@@ -40,6 +40,26 @@ TEST_CASE("pitfall 9: LayerNorm where the mean is far larger than the spread, pt
       }
 }
 
+TEST_CASE("pitfall 9: var along any axis where the mean is far larger than the spread, pt#51102") {
+  const int64_t n = 64;
+  for (const char* d : kDevices)
+    for (double offset : {1e3, 1e4, 1e5}) {
+      std::vector<double> v;
+      for (double z : noise_of(n, 5)) v.push_back(double(float(offset + 0.1 * z)));
+      double m = 0, exact = 0;
+      for (double x : v) m += x / double(n);
+      for (double x : v) exact += (x - m) * (x - m) / double(n - 1);
+      Tensor row = leaf(v, {1, n}, f32, d), column = expand(row.detach().reshape({n, 1}), {n, 3});
+      INFO(std::string(d), " ", offset);
+      CHECK(var(row, 1).item() == doctest::Approx(exact).epsilon(1e-5));
+      CHECK(var(column, 0)[1].item() == doctest::Approx(exact).epsilon(1e-5));
+      CHECK(var(column.contiguous(), 0)[1].item() == doctest::Approx(exact).epsilon(1e-5));
+      std::vector<float> g = grad({sum(var(row, 1))}, {row})[0].to_vector<float>();
+      for (size_t i = 0; i < size_t(n); i++)
+        CHECK(std::abs(g[i] - 2 * (v[i] - m) / double(n - 1)) <= 1e-5 * std::sqrt(exact));
+    }
+}
+
 TEST_CASE(
     "pitfall 10: all norms of tiny, huge, constant and mixed numbers, forward and backward, pt#162489, pt#178123") {
   const std::pair<const char*, Tensor (*)(const Tensor&)> norms[] = {
