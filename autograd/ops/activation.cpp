@@ -76,8 +76,8 @@ void define_activation_ops() {
           Tensor cdf = (erf(x * kSqrtHalf) + 1) * 0.5, pdf = exp(square(x) * -0.5) * (0.5 * kGeluScale);
           return g * (cdf + x * pdf);
         }
-        // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows.
-        Tensor z = minimum(maximum(x, -16.0), 16.0);
+        // Beyond 16 it is 0 or 1 in every dtype, and the square of a large x overflows. NaN stays, in derivatives too.
+        Tensor z = where(x < -16, -16.0, where(x > 16, 16.0, x));
         Tensor s = sigmoid((z + square(z) * z * kGeluCubic) * (2 * kGeluScale));
         Tensor slope = (square(z) * (3 * kGeluCubic) + 1) * (2 * kGeluScale);
         return g * (s + z * s * (1.0 - s) * slope);

@@ -103,13 +103,14 @@ void cross_entropy_compose(Compose& c) {
 
 // Inputs g, input, target, weight, statistic, which is computed anew. With p = softmax(x):
 //   d row / d x_c = (1 - e) w_y (p_c - [c = y]) + e / C (p_c sum_k w_k - w_c), and 0 where ignored.
+// An ignored row counts as zeros, lest derivatives of this multiply its NaN by 0.
 void cross_entropy_backward_compose(Compose& c) {
   const auto& a = c.attrs<CrossEntropyAttrs>();
   DType t = acc_dtype(c.x(1).dtype());
-  Tensor x = c.x(1).to(t), g = c.x(0).to(t), weights = c.has(3) ? c.x(3).to(t) : Tensor();
+  Tensor g = c.x(0).to(t), weights = c.has(3) ? c.x(3).to(t) : Tensor();
   Targets y(c.x(2), weights, t, a);
+  Tensor x = where(column(y.valid), c.x(1).to(t), 0.0), p = softmax(x, 1);
   int64_t classes = x.size(1);
-  Tensor p = softmax(x, 1);
   Tensor hit = cast(eq(arange(double(classes), {.dtype = i64, .like = x}), column(y.index)), t);
   Tensor slope = column(y.weight) * (p - hit);
   double e = a.label_smoothing;

@@ -10,6 +10,7 @@
 #include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/loss.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/moments.h"
 #include "autograd/ops/norm.h"
@@ -180,6 +181,30 @@ void never_draws_zero(const char* d, int64_t draws) {
 }
 
 }  // namespace
+
+TEST_CASE("what stands in an ignored row changes no derivative, of the second order neither") {
+  for (const char* d : kDevices)
+    for (double bad : {double(NAN), double(INFINITY)})
+      for (Reduction r : {Reduction::none, Reduction::mean, Reduction::sum})
+        for (int form = 0; form < 5; form++) {  // plain, smoothed, weighted, both, nll_loss
+          Tensor target = Tensor::of(std::vector<int64_t>{-100, 1}, {2}, {.device = device(d)});
+          Tensor weight = form == 2 || form == 3 ? Tensor({1, 2, 3}, {.device = device(d)}) : Tensor();
+          auto derivatives = [&](double first) {
+            Tensor x = leaf({first, 2, 3, 1, 2, 3}, {2, 3}, f32, d);
+            Tensor loss = form == 4 ? nll_loss(x, target, {.reduction = r})
+                                    : cross_entropy(x, target, {weight, -100, r, form % 2 * 0.1});
+            Tensor c = ones(loss.shape(), {.device = device(d), .requires_grad = true});
+            std::vector<Tensor> all = grad({loss}, {x}, {c}, {.create_graph = true});
+            Tensor slope = arange(6, {.dtype = f32, .device = device(d)}).reshape({2, 3});
+            if (form != 4) all.push_back(grad({all[0]}, {x}, {slope}, {.retain_graph = true})[0]);
+            all.push_back(grad({all[0]}, {c}, {slope})[0]);
+            return all;
+          };
+          std::vector<Tensor> clean = derivatives(1), dirty = derivatives(bad);
+          INFO(std::string(d), " ", bad, ", reduction ", int(r), ", form ", form);
+          for (size_t i = 0; i < clean.size(); i++) CHECK(equal(clean[i], dirty[i]));
+        }
+}
 
 TEST_CASE("pitfall 19: what has probability 0 is never drawn; NaN is an error, pt#48841, pt#50034") {
   for (const char* d : kDevices) {

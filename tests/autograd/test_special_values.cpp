@@ -173,6 +173,16 @@ TEST_CASE("the slope of 0^b by b is its limit: -inf below 0, then 0") {
   CHECK(std::isnan(g[3]));
 }
 
+TEST_CASE("gelu has no second derivative where x is NaN, and 0 at the infinities and far out") {
+  for (const char* d : kDevices) {
+    Tensor x = leaf({NAN, INFINITY, -INFINITY, 1e30, -1e30, 16, -16}, {7}, f32, d);
+    Tensor slope = grad({sum(gelu(x, {Gelu::tanh}))}, {x}, {}, {.create_graph = true})[0];
+    const std::vector<float> second = grad({sum(slope)}, {x})[0].to_vector<float>();
+    CHECK(std::isnan(second[0]));
+    CHECK(std::vector<float>(second.begin() + 1, second.end()) == std::vector<float>(6, 0));
+  }
+}
+
 TEST_CASE("smooth_l1_loss with the least of betas is l1_loss") {
   for (DType t : {f32, f64, bf16})
     for (double beta : {0x1p-126, 1e-42, 1e-300, 1e-310}) {
