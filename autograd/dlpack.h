@@ -48,8 +48,8 @@ static_assert(sizeof(DLTensor) == 48 && sizeof(DLManagedTensor) == 64 && sizeof(
 }  // namespace dlpack
 
 struct FromDlpackOptions {
-  bool copy =
-      false;  // numbers of our own: the way to take what is read-only, not aligned, or truths that are not 0 or 1
+  // Numbers of our own: the way to take what is read-only, not aligned, or truths that are not 0 or 1.
+  bool copy = false;
 };
 // A tensor over the other side's memory. `managed` is taken over, also where this throws: its deleter is called when
 // the last tensor over it dies, on whichever thread that is. DTypeError for types that we have not, DeviceError for

@@ -56,9 +56,9 @@ template <class T> struct Batch {
     parallel_for(0, n, std::max<int64_t>(n * kAlone / (work + 1), 1), items);
   }
 
-  // Of small products those of bf16, which our kernels would first copy as f32.
   bool goes_to_onednn(bool deterministic) const {
-    return count > 0 && (!by_item() || std::is_same_v<T, BFloat16>)&&!deterministic && onednn::is_wanted(g);
+    constexpr bool small_too = std::is_same_v<T, BFloat16>;  // our kernels would first copy them as f32
+    return count > 0 && (small_too || !by_item()) && !deterministic && onednn::is_wanted(g);
   }
   int64_t onednn_scratch() const {
     if constexpr (std::is_same_v<T, BFloat16>)
