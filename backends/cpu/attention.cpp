@@ -1,11 +1,11 @@
 #include "backends/cpu/attention.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/rows.h"
 #include "core/parallel.h"
 
 #define FOVEA_FAMILY "backends/cpu/attention_backward.inc"
@@ -14,24 +14,11 @@
 namespace fovea::cpu {
 namespace {
 
-constexpr int64_t kMaxSlots = 64;    // workers that have scratch of their own
 constexpr int64_t kAlone = 100'000;  // multiply-adds below which one thread does it all
 constexpr int64_t kAlign = 16;       // floats
 constexpr int kMaxGroup = 64;        // query heads of one key head
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-// f(task, slot) for every task, whoever is free takes the next; slots are below min(tasks, kMaxSlots).
-template <class F> void take_tasks(int64_t tasks, bool alone, const F& f) {
-  std::atomic<int64_t> next{0};
-  auto work = [&](int64_t slot, int64_t) {
-    for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < tasks;
-         i = next.fetch_add(1, std::memory_order_relaxed))
-      f(i, slot);
-  };
-  if (alone) work(0, 1);
-  else parallel_for(0, std::min(tasks, kMaxSlots), 1, work);
-}
 
 // The strides of [B, H, T, D] or [B, T, H, D].
 struct Heads {

@@ -163,6 +163,61 @@ bool scatters(const Call& c, const ScatterAttrs& a) {
          (!c.x(0).present() || c.x(0).dtype == y.dtype);
 }
 
+// Along an axis with columns behind it, in whole arrays: a stripe of columns at a time, in scratch that stays in a near
+// cache. The base is copied there, what the index names is set or added to, and the result is copied out. Short rows
+// are asked for ahead, since they lie far apart in memory, where no CPU expects the next one. For indices that are few
+// beside the base, a copy at once is better.
+constexpr int64_t kStripeBytes = 1 << 17, kStripeMost = 1 << 19;  // the second where rows would be shorter than:
+constexpr int64_t kStripeRow = 128, kAhead = 1024;                // bytes
+
+struct Stripes {
+  int64_t limit, count, width;   // rows of the result, rows of the source, elements of a row
+  int64_t columns, each, tasks;  // of a stripe; stripes of an item of the axes before; of all items
+  bool ok;
+  Stripes(const Call& c, int d) {
+    const View &base = c.x(0), &index = c.x(1), &y = c.y();
+    const int64_t size = int64_t(size_of(y.dtype));
+    limit = y.shape[d], count = index.shape[d], width = row_size(y, y.rank - 1 - d);
+    const int64_t items = y.numel / (limit * width), fair = items * width * size / 16;  // enough of them for threads
+    const int64_t row = std::max(std::min(kStripeBytes / limit, fair) / 64 * 64, kStripeRow);
+    columns = row / size, each = (width + columns - 1) / columns, tasks = items * each;
+    ok = width * size >= kStripeRow && 2 * count >= limit && limit * row <= kStripeMost && y.dense && index.dense &&
+         c.x(2).dense && (!base.present() || base.dense);
+    for (int k = 0; k < y.rank; k++) ok &= k == d || index.shape[k] == y.shape[k];
+  }
+  int64_t scratch(int64_t size) const { return ok ? std::min(tasks, kMaxSlots) * limit * columns * size : 0; }
+};
+
+template <class T> void ask_for(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(p + i);
+}
+
+template <class T, bool adds> void scatter_stripes(const Call& c, const Stripes& s) {
+  const auto copy_out = row_copy(c.y().numel * int64_t(sizeof(T)));
+  const int64_t ahead = kAhead / (s.columns * int64_t(sizeof(T))) * s.width;
+  by_index(c.x(1), s.limit, c.fault, [&](auto place) {
+    take_tasks(s.tasks, c.x(1).numel < kGrain, [&](int64_t task, int64_t slot) {
+      const int64_t j = task % s.each * s.columns, n = std::min(s.columns, s.width - j);
+      const int64_t into = task / s.each * s.limit * s.width + j, from = task / s.each * s.count * s.width + j;
+      T* stripe = static_cast<T*>(c.scratch) + slot * s.limit * s.columns;
+      if (c.x(0).present())
+        for (int64_t r = 0; r < s.limit; r++) {
+          const T* base = c.x(0).as<T>() + into + r * s.width;
+          if (ahead) ask_for(base + ahead, n);
+          std::memcpy(stripe + r * s.columns, base, size_t(n) * sizeof(T));
+        }
+      else std::memset(stripe, 0, size_t(s.limit * s.columns) * sizeof(T));
+      for (int64_t r = 0, at = from; r < s.count; r++, at += s.width) {
+        if (ahead) ask_for(place.p + at + ahead, n), ask_for(c.x(2).as<T>() + at + ahead, n);
+        put<adds>(place, at, n, at, c.x(2).as<T>() + at, stripe, 1, s.columns);
+      }
+      for (int64_t r = 0; r < s.limit; r++)
+        copy_out(c.y().as<T>() + into + r * s.width, stripe + r * s.columns, size_t(n) * sizeof(T));
+      stream_fence();
+    });
+  });
+}
+
 // Threads share the rows of the last axis where that is the one indexed, else its columns: no element is written by
 // two, and each in the order of the index.
 template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied) {
@@ -213,13 +268,24 @@ template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied)
 }  // namespace
 
 int64_t scatter_scratch(const Call& c, const void* attrs) {
-  return scatters(c, *static_cast<const ScatterAttrs*>(attrs)) ? 0 : ref::scatter_scratch(c, attrs);
+  const auto& a = *static_cast<const ScatterAttrs*>(attrs);
+  return scatters(c, a) ? Stripes(c, ref::axis(a.dim, c.y().rank)).scratch(int64_t(size_of(c.y().dtype)))
+                        : ref::scatter_scratch(c, attrs);
 }
 
 Status scatter(const Call& c, const ScatterAttrs& a) {
   if (!scatters(c, a)) return ref::scatter(c, a);
   const View &base = c.x(0), &index = c.x(1), &y = c.y();
   const int d = ref::axis(a.dim, y.rank);
+  auto by_type = [&](auto f) {
+    if (c.kind == uint8_t(Scatter::assign)) by_size(y.dtype, [&]<class T>() { f.template operator()<T, false>(); });
+    else if (y.dtype == f32) f.template operator()<float, true>();
+    else if (y.dtype == f64) f.template operator()<double, true>();
+    else f.template operator()<uint64_t, true>();
+    return Status{};
+  };
+  if (const Stripes stripes(c, d); stripes.ok)
+    return by_type([&]<class T, bool adds>() { scatter_stripes<T, adds>(c, stripes); });
   // Rows that are written one by one are copied just before.
   bool by_rows = (!base.present() || base.dense) && y.dense && d == y.rank - 1 && index.shape[d] > 1;
   for (int k = 0; k < d; k++) by_rows &= index.shape[k] == y.shape[k];
@@ -228,11 +294,7 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
     s = base.present() ? copy({.in = c.in, .out = c.out, .inputs = 1, .outputs = 1}, {})
                        : fill({.out = c.out, .outputs = 1}, {});
   if (!s || index.numel == 0) return s;
-  if (c.kind == uint8_t(Scatter::assign)) by_size(y.dtype, [&]<class T>() { scatter_as<T, false>(c, d, !by_rows); });
-  else if (y.dtype == f32) scatter_as<float, true>(c, d, !by_rows);
-  else if (y.dtype == f64) scatter_as<double, true>(c, d, !by_rows);
-  else scatter_as<uint64_t, true>(c, d, !by_rows);
-  return {};
+  return by_type([&]<class T, bool adds>() { scatter_as<T, adds>(c, d, !by_rows); });
 }
 
 namespace {

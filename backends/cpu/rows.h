@@ -1,6 +1,7 @@
 // Kernels that work row by row (softmax, norms): walks the leading axes of several views together, spread over threads.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -79,6 +80,20 @@ inline int64_t row_size(const View& v, int tail) {
   int64_t n = 1;
   for (int d = v.rank - tail; d < v.rank; d++) n *= v.shape[d];
   return n;
+}
+
+constexpr int64_t kMaxSlots = 64;  // workers that have scratch of their own
+
+// f(task, slot) for every task, whoever is free takes the next; slots are below min(tasks, kMaxSlots).
+template <class F> void take_tasks(int64_t tasks, bool alone, const F& f) {
+  std::atomic<int64_t> next{0};
+  auto work = [&](int64_t slot, int64_t) {
+    for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < tasks;
+         i = next.fetch_add(1, std::memory_order_relaxed))
+      f(i, slot);
+  };
+  if (alone) work(0, 1);
+  else parallel_for(0, std::min(tasks, kMaxSlots), 1, work);
 }
 
 // f(at, begin, end, row): of the row whose first elements lie at[k] from the data of view k, those from `begin` to
