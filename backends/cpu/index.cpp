@@ -218,8 +218,8 @@ template <class T, bool adds> void scatter_stripes(const Call& c, const Stripes&
   });
 }
 
-// Threads share the rows of the last axis where that is the one indexed, else its columns: no element is written by
-// two, and each in the order of the index.
+// Threads share the rows of the last axis where that is the one indexed, else its columns, in pieces as wide as can be:
+// no element is written by two, and each in the order of the index.
 template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied) {
   const View &index = c.x(1), &src = c.x(2), &y = c.y();
   const int64_t limit = y.shape[d], along = y.strides[d];
@@ -260,7 +260,7 @@ template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied)
       parallel_for(0, loops.rows(), std::max<int64_t>(kGrain / inner, 1),
                    [&](int64_t b, int64_t e) { rows(b, e, 0, inner); });
     else
-      parallel_for(0, inner, std::max<int64_t>(kGrain / loops.rows(), kStripe),
+      parallel_for(0, inner, std::max({kGrain / loops.rows(), kStripe, inner / (2 * thread_count())}),
                    [&](int64_t b, int64_t e) { rows(0, loops.rows(), b, e); });
   });
 }
