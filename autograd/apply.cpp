@@ -185,6 +185,7 @@ void apply_typed(ThreadState& s, int id, const OpRow& r, const Tensor* const* x,
   bool broadcast = false;
   if (r.elementwise && !def.infer) {
     broadcast = infer_elementwise(r, views.data(), inputs, made.metas[0]);
+    for (int k = 1; k < r.outputs; k++) made.metas[k] = made.metas[0];
   } else {
     Infer infer{views.data(), inputs, attrs, made.metas};
     def.infer(infer);

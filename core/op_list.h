@@ -142,7 +142,7 @@ struct OpRow {
   uint8_t outputs = 1;
   uint8_t dispatch = 0;      // the input whose dtype and device pick the slot
   bool list = false;         // any number of further inputs
-  bool elementwise = false;  // output = the inputs broadcast together; the engine sums gradients back
+  bool elementwise = false;  // outputs = the inputs broadcast together; the engine sums gradients back
   Result result = Result::same;
   uint16_t optional = 0;     // inputs that may be absent, as bits
   uint16_t statistic = 0;    // inputs that are functions of the others (mean, rstd, log-sum-exp)
@@ -265,6 +265,7 @@ struct OpRow {
   X(hypot,          NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1) | out(), in(0) | in(1) | out()}}) \
   X(logaddexp,      NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0) | in(1)}}) \
   X(swiglu,         NoAttrs,        {.inputs = 2, .elementwise = true, .result = Result::floating, .needs = {in(0) | in(1), in(0)}}) \
+  X(swiglu_backward, NoAttrs,       {.inputs = 3, .outputs = 2, .elementwise = true}) \
   X(lerp,           NoAttrs,        {.inputs = 3, .elementwise = true, .needs = {in(2), in(2), in(0) | in(1)}}) \
   X(addcmul,        AddcmulAttrs,   {.inputs = 3, .elementwise = true, .needs = {0, in(2), in(1)}}) \
   X(clamp_between,  NoAttrs,        {.inputs = 3, .elementwise = true}) \

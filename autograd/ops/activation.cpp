@@ -38,6 +38,14 @@ Tensor log_one_plus_exp(const Tensor& z) {
   return where(below, 0.0, z) + log1p(exp(where(below, z, -z)));
 }
 
+void swiglu_backward(Backward& b) {
+  if (!b.needs(0)) return b.add(1, b.g() * silu(b.x(0)));  // up was not kept
+  Tensor in[3] = {b.g(), b.x(0), b.x(1)}, out[2];
+  const Tensor* x[3] = {&in[0], &in[1], &in[2]};
+  detail::apply_any(state(), op::swiglu_backward, x, 3, &kNoAttrs, std::source_location::current(), out);
+  for (int i = 0; i < 2; i++) b.add(i, out[i]);
+}
+
 }  // namespace
 
 void define_activation_ops() {
@@ -135,16 +143,17 @@ void define_activation_ops() {
   define(op::swiglu, {.doc = "silu(gate) up",
                       .compose = [](Compose& c) { c.out[0] = silu(c.x(0)) * c.x(1); },
                       .gradient = Gradient::backward,
-                      .backward =
-                          [](Backward& b) {
-                            Tensor g = b.g(), gate = b.x(0);
-                            if (b.needs(0)) {
-                              Tensor inner = g * b.x(1);
-                              auto here = std::source_location::current();
-                              b.add(0, apply<op::silu_backward, 2>({&inner, &gate}, {}, here));
-                            }
-                            if (b.needs(1)) b.add(1, g * silu(gate));
-                          }});
+                      .backward = swiglu_backward});
+  define(op::swiglu_backward, {.doc = "the gradients of gate and up",
+                               .compose =
+                                   [](Compose& c) {
+                                     const Tensor &g = c.x(0), &gate = c.x(1);
+                                     Tensor inner = g * c.x(2);
+                                     auto here = std::source_location::current();
+                                     c.out[0] = apply<op::silu_backward, 2>({&inner, &gate}, {}, here);
+                                     c.out[1] = expand(g * silu(gate), c.out[0].shape());  // as wide as all three
+                                   },
+                               .gradient = Gradient::derived});
 }
 
 Tensor swiglu(const Operand& gate, const Operand& up) {

@@ -189,6 +189,10 @@ void detail::elementwise_samples(Samples& s) {
   binary<op::logaddexp>(s, anywhere, anywhere);
   s.add<op::logaddexp>({exactly({3}, {1, -2, 300}), exactly({3}, {1, 500, -300})}).named("ties and tails");
   binary<op::swiglu>(s, anywhere, anywhere);
+  s.add<op::swiglu_backward>({reals({3, 4}), reals({3, 4}), reals({3, 4})});
+  s.add<op::swiglu_backward>({reals({2, 3, 4}), reals({3, 1}), reals({4})}).named("broadcast");
+  s.add<op::swiglu_backward>({reals({2, 0}), reals({1, 1}), reals({})}).named("empty");
+  s.add<op::swiglu_backward>({reals({}), reals({}), reals({})});
   s.add<op::lerp>({reals({3, 4}), reals({4}), reals({3, 1})});
   s.add<op::lerp>({reals({2, 0}), reals({1, 1}), reals({})});
   s.add<op::lerp>({reals({}), reals({1}), reals({1, 1})});

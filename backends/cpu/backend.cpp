@@ -28,6 +28,8 @@ class CpuBackend final : public HostBackend {
     table.set<op::activation, cpu::activation>({.dtypes = f32s, .accepts = cpu::activation_accepts});
     table.set<op::activation_backward, cpu::activation_backward>(
         {.dtypes = f32s, .accepts = cpu::activation_backward_accepts});
+    table.set<op::swiglu, cpu::swiglu>({.dtypes = f32s, .accepts = cpu::same_dtypes});
+    table.set<op::swiglu_backward, cpu::swiglu_backward>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::hypot, cpu::hypot>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::logaddexp, cpu::logaddexp>({.dtypes = f32s, .accepts = cpu::same_dtypes});
     table.set<op::lerp, cpu::lerp>({.dtypes = f32s, .accepts = cpu::same_dtypes});

@@ -1,5 +1,5 @@
 // Elementwise kernels of one row per level: contiguous in and out, operands of two-input kernels may be one repeated
-// value (step 0). elementwise.cpp walks views with them.
+// value (step 0). elementwise.cpp and activation.cpp walk views with them.
 #pragma once
 #include <cstdint>
 
@@ -35,6 +35,9 @@ template <class T> struct ElementwiseKernels {
                                             Parameters p);
   void (*gelu[2])(int64_t n, const T* x, T* y);  // by fovea::Gelu
   void (*gelu_backward[2])(int64_t n, const T* g, int64_t step_g, const T* x, int64_t step_x, T* dx);
+  void (*swiglu)(int64_t n, const T* gate, int64_t step_gate, const T* up, int64_t step_up, T* y);
+  void (*swiglu_backward)(int64_t n, const T* g, int64_t step_g, const T* gate, int64_t step_gate, const T* up,
+                          int64_t step_up, T* dgate, T* dup);
   void (*to_whole)(int64_t n, const T* x, int64_t* y);  // towards zero; 0 for what i64 cannot hold
   void (*select)(int64_t n, const bool* p, const T* a, int64_t step_a, const T* b, int64_t step_b, T* y);
 };

@@ -20,6 +20,8 @@ bool activation_backward_accepts(const Call& c, const void*);
 Status activation_backward(const Call& c, const ActivationAttrs& a);  // g, x or the result
 Status gelu(const Call& c, const GeluAttrs& a);                       // x
 Status gelu_backward(const Call& c, const GeluAttrs& a);              // g, x
+Status swiglu(const Call& c, const NoAttrs&);                         // gate, up
+Status swiglu_backward(const Call& c, const NoAttrs&);                // g, gate, up
 
 Status copy(const Call& c, const NoAttrs&);
 Status cat(const Call& c, const DimAttrs& a);
