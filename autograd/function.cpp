@@ -82,7 +82,15 @@ std::vector<Tensor> Function::operator()(const std::vector<Tensor>& inputs, std:
   try {
     if (name.empty() || !forward || !backward) throw ValueError("a Function needs a name, forward and backward");
     int64_t begin = s.mode & kTrace ? trace_clock() : 0;
-    std::vector<Tensor> out = run_forward(*this, inputs);
+    std::vector<Tensor> out;
+    try {
+      out = run_forward(*this, inputs);
+    } catch (const Error& e) {
+      for (const Tensor& t : inputs)
+        if (t.defined() && is_dual(t.dtype()))
+          throw UnsupportedError(std::string("its forward is host code without dual numbers: ") + e.what());
+      throw;
+    }
     if (s.mode & kTrace) tell(s, *this, inputs, out, begin);
     std::vector<const Tensor*> in;
     bool recording = false;

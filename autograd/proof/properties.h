@@ -22,10 +22,13 @@ struct Property {
   const char* says;
   void (*check)(Trial&);
 };
-std::span<const Property> properties();
+std::span<const Property> properties();  // all of them
+// Those among them that say what a rule may do beside giving the right numbers.
+std::span<const Property> contracts();
 
 // All properties of one sample; empty when they hold, or when the sample is not for this dtype.
 std::vector<Problem> check_properties(const Sample& s, Device d, DType t);
+std::vector<Problem> check_contracts(const Sample& s, Device d);  // in f64
 // Whether the sample is tried in this dtype: it is among its own, or there is nothing floating in it and t is f32.
 bool applies(const Sample& s, DType t);
 

@@ -10,8 +10,9 @@
 namespace fovea::proof {
 namespace {
 
-// The numbers of an input as doubles, row-major.
-std::vector<double> numbers(const Input& in, uint64_t seed) {
+// The numbers of input `place` as doubles, row-major.
+std::vector<double> numbers(const Input& in, uint64_t place, uint64_t variant) {
+  const uint64_t seed = place + (in.floating() ? 64 * variant : 0);  // ids stay: they may be chosen
   auto n = size_t(numel(in.shape));
   std::vector<double> v(n);
   switch (in.kind) {
@@ -33,7 +34,10 @@ std::vector<double> numbers(const Input& in, uint64_t seed) {
       break;
     }
     case Input::exact:
+    case Input::given:
       for (size_t i = 0; i < n; i++) v[i] = in.values[i % in.values.size()];
+      if (in.kind == Input::given && in.floating() && variant > 0)
+        for (size_t i = 0; i < n; i++) v[i] *= 1 - std::abs(noise(i, seed)) / 16;
       break;
     case Input::whole:
       for (size_t i = 0; i < n; i++) v[i] = std::floor(in.low + (in.high - in.low) * 0.5 * (noise(i, seed) + 1));
@@ -61,6 +65,10 @@ Input integers(const Shape& s, int64_t low, int64_t high, DType t) {
 }
 Input ids(const Shape& s, int64_t below) { return integers(s, 0, below); }
 Input truths(const Shape& s) { return {Input::truth, s, 0, 0, 0, {}, boolean}; }
+Input like(const Tensor& t) {
+  if (!t.defined()) return none();
+  return {Input::given, t.shape(), 0, 0, 0, t.to_vector<double>(), t.dtype()};
+}
 
 Sample& Sample::named(std::string_view what) { return name.append(" ").append(what), *this; }
 Sample& Sample::sums(int64_t n) { return factor = std::sqrt(double(std::max<int64_t>(n, 1))), *this; }
@@ -79,6 +87,22 @@ Sample::Outputs::Outputs(std::vector<Tensor> tensors) : list(std::move(tensors))
 Sample::Outputs::Outputs(const std::pair<Tensor, Tensor>& two) : list{two.first, two.second} {}
 
 std::string Sample::subject() const { return function ? function_name : row(op).name; }
+int Sample::number() const {
+  const size_t at = name.find(" #");
+  return at == name.npos ? 0 : std::atoi(name.c_str() + at + 2);
+}
+Sample Sample::shaped(const std::vector<Shape>& shapes) const {
+  if (shapes.size() != inputs.size())
+    throw ValueError(name + ": " + std::to_string(shapes.size()) + " shapes (expected " +
+                     std::to_string(inputs.size()) + ", one for each input)");
+  Sample s = *this;
+  for (size_t i = 0; i < shapes.size(); i++)
+    if (s.inputs[i].kind != Input::absent) s.inputs[i].shape = shapes[i];
+  return s;
+}
+bool Sample::given() const {
+  return std::any_of(inputs.begin(), inputs.end(), [](const Input& in) { return in.kind == Input::given; });
+}
 bool Sample::without_gradient() const { return !function && op_def(op).gradient == Gradient::not_differentiable; }
 
 Sample& Samples::append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash) {
@@ -92,7 +116,7 @@ Sample& Samples::append(int id, std::initializer_list<Input> inputs, uint64_t at
 
 Sample& Samples::add(const char* function, std::initializer_list<Input> inputs, Sample::Function f) {
   Sample& s = append(function, inputs);
-  s.function = f;
+  s.function = std::move(f);
   s.function_name = function;
   return s;
 }
@@ -148,7 +172,7 @@ std::vector<std::string> sampled_functions() {
 }
 std::vector<const Sample*> samples_of(int op) { return samples_of(row(op).name); }
 
-std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d) {
+std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d, uint64_t variant) {
   std::vector<Tensor> x;
   for (size_t i = 0; i < s.inputs.size(); i++) {
     const Input& in = s.inputs[i];
@@ -156,7 +180,7 @@ std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d) {
       x.emplace_back();
       continue;
     }
-    std::vector<double> v = numbers(in, i);
+    std::vector<double> v = numbers(in, i, variant);
     x.push_back(tensor_from_host(v.data(), f64, in.shape, {.dtype = in.floating() ? t : in.dtype, .device = d}));
   }
   return x;

@@ -4,6 +4,7 @@
 // Built-in ops have theirs in samples_<family>.cpp, users' ops give `define_op` a `.samples` function.
 #pragma once
 #include <deque>
+#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -18,15 +19,15 @@ namespace fovea::proof {
 
 // What an input holds. The numbers depend on its place and size only: every run sees the same ones.
 struct Input {
-  enum Kind : uint8_t { absent, real, apart, exact, whole, truth };
+  enum Kind : uint8_t { absent, real, apart, exact, whole, truth, given };
   Kind kind = absent;
   Shape shape;
   double low = 0, high = 0;         // real, whole: numbers in [low, high)
   double gap = 0;                   // real: no closer to 0 than this
-  std::vector<double> values = {};  // exact: in row-major order, repeated as needed
+  std::vector<double> values = {};  // exact, given: in row-major order, repeated as needed
   DType dtype = f32;                // of what is not floating; floating inputs take the dtype of the run
   ~Input();                         // a call, since samples are many
-  bool floating() const { return kind == real || kind == apart || (kind == exact && is_floating(dtype)); }
+  bool floating() const { return kind == real || kind == apart || (kind >= exact && is_floating(dtype)); }
 };
 Input none();
 Input reals(const Shape& s, double low = -2, double high = 2);
@@ -39,6 +40,7 @@ Input exactly(const Shape& s, std::vector<double> values, DType t = f32);
 Input integers(const Shape& s, int64_t low, int64_t high, DType t = i64);
 Input ids(const Shape& s, int64_t below);
 Input truths(const Shape& s);
+Input like(const Tensor& t);  // its numbers; floating ones a little smaller in another variant
 
 struct Sample {
   struct Outputs {  // one tensor or several
@@ -47,10 +49,10 @@ struct Sample {
     Outputs(std::vector<Tensor> tensors);
     Outputs(const std::pair<Tensor, Tensor>& two);
   };
-  using Function = Outputs (*)(const std::vector<Tensor>&);
+  using Function = std::function<Outputs(const std::vector<Tensor>&)>;
 
   int op = op::none;
-  Function function = nullptr;  // made of ops: called in place of an op
+  Function function;  // made of ops: called in place of an op
   std::string function_name;
   std::string name;  // "softmax #2 last axis", unique
   std::vector<Input> inputs;
@@ -77,8 +79,11 @@ struct Sample {
   Sample& threaded() { return large = true, *this; }
   Sample& reading() { return reads = true, *this; }
 
-  std::string subject() const;    // the op's name, or the function's
-  bool without_gradient() const;  // an op of integer and boolean results
+  std::string subject() const;                            // the op's name, or the function's
+  int number() const;                                     // among the subject's samples, as its name says
+  Sample shaped(const std::vector<Shape>& shapes) const;  // with inputs of other sizes
+  bool without_gradient() const;                          // an op of integer and boolean results
+  bool given() const;                                     // its inputs are a user's tensors
 };
 
 // The list that samples are added to.
@@ -120,9 +125,12 @@ std::vector<Tensor> call(const Sample& s, const std::vector<Tensor>& inputs,
                          std::source_location where = std::source_location::current());
 
 // A sample's inputs: floating ones of dtype t, undefined tensors for absent ones. completed() fills in the statistics.
-std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d);
+// With another `variant` the numbers are others of the same kind (exact ones stay).
+std::vector<Tensor> raw_inputs(const Sample& s, DType t, Device d, uint64_t variant = 0);
 std::vector<Tensor> completed(const Sample& s, std::vector<Tensor> raw);
-inline std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d) { return completed(s, raw_inputs(s, t, d)); }
+inline std::vector<Tensor> make_inputs(const Sample& s, DType t, Device d, uint64_t variant = 0) {
+  return completed(s, raw_inputs(s, t, d, variant));
+}
 // Whether input i is differentiated: floating, present, neither a statistic nor excluded by the row.
 bool differentiated(const Sample& s, int i);
 // Whether the op runs on floating inputs at all; else one dtype is enough.

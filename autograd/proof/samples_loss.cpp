@@ -27,13 +27,13 @@ void distances(Samples& s) {
   auto smooth = [](In x) { return each_reduction([&](Reduction r) { return smooth_l1_loss(x[0], x[1], {r, 0.5}); }); };
   const std::pair<const char*, Sample::Function> all[] = {
       {"mse_loss", squares}, {"l1_loss", lengths}, {"huber_loss", huber}, {"smooth_l1_loss", smooth}};
-  for (auto& [name, loss] : all) {
+  for (const auto& [name, loss] : all) {
     s.add(name, {apart({3, 4}), apart({3, 4}, 0.03)}, loss).sums(12);
     s.add(name, {apart({2, 1, 3}), apart({2, 1}, 0.03)}, loss).named("broadcast").sums(12);
     s.add(name, {apart({}), apart({}, 0.03)}, loss).named("0-dim");
     s.add(name, {reals({0, 3}), reals({0, 3})}, loss).named("empty");
     Sample& equal = s.add(name, {ties, tied}, loss).named("ties").sums(5);
-    if (loss == static_cast<Sample::Function>(lengths)) equal.at_kink("|0| has every slope in [-1, 1]");
+    if (name == std::string_view("l1_loss")) equal.at_kink("|0| has every slope in [-1, 1]");
     s.add(name, {exactly({4}, {kNan, kInf, -kInf, 1}), exactly({4}, {0, 1, -kInf, kNan})}, loss)
         .named("special")
         .up_to(0, kForwardOnly);

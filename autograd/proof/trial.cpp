@@ -59,9 +59,19 @@ Tensor laid_out(const Tensor& t, Order order) {
       wide[r - 1] += 3;
       return Tensor(filled_from(fresh(wide).narrow(r - 1, 2, shape[r - 1]), t));
     }
-    case Order::backwards: {
+    case Order::stepped: {
+      if (r == 0) return laid_out(t, Order::offset);
+      Shape wide = shape;
+      wide[r - 1] *= 2;
+      return Tensor(filled_from(fresh(wide).slice(r - 1, 0, shape[r - 1], 2), t));
+    }
+    case Order::backwards:
+    case Order::reversed: {
       if (r == 0 || t.numel() == 0) return t;
-      return Tensor(filled_from(fresh(shape).slice(r - 1, shape[r - 1] - 1, shape[r - 1], -1), t));
+      Array turned = fresh(shape);
+      for (int d = order == Order::reversed ? 0 : r - 1; d < r; d++)
+        turned = turned.slice(d, shape[d] - 1, shape[d], -1);
+      return Tensor(filled_from(turned, t));
     }
     case Order::repeated:
       if (!is_floating(t.dtype()) || t.numel() == 0) return t;
@@ -84,12 +94,12 @@ Trial::Trial(const Sample& s, Device d, DType t) : sample(s), device(d), dtype(t
   reference = run(s, reference_inputs(Order::dense));
 }
 
-std::vector<Tensor> Trial::inputs(Order order) const {
-  std::vector<Tensor> raw = raw_inputs(sample, dtype, device);
-  for (Tensor& t : raw) t = laid_out(t, order);
-  std::vector<Tensor> all = completed(sample, raw);
-  if (sample.complete && order != Order::repeated)
-    for (Tensor& t : all) t = laid_out(t, order);
+std::vector<Tensor> laid_inputs(const Sample& s, DType t, Device d, Order order, uint64_t variant) {
+  std::vector<Tensor> raw = raw_inputs(s, t, d, variant);
+  for (Tensor& x : raw) x = laid_out(x, order);
+  std::vector<Tensor> all = completed(s, raw);
+  if (s.complete && order != Order::repeated)
+    for (Tensor& x : all) x = laid_out(x, order);
   return all;
 }
 

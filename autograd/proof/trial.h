@@ -7,17 +7,25 @@
 
 namespace fovea::proof {
 
+inline constexpr double kForward = 4, kGradient = 8, kSecond = 32;  // roundings of the dtype, times the sample's class
+
 // Memory orders in which an input is given: all the same numbers, but for `repeated`.
 enum class Order : uint8_t {
   dense,
   transposed,  // axes from right to left
   offset,      // behind the start of its memory
   padded,      // rows with gaps
+  stepped,     // every second element of the last axis
   backwards,   // the last axis by a negative stride
+  reversed,    // all axes by negative strides
   repeated     // the first axis by stride 0
 };
-inline constexpr const char* kOrderNames[] = {"dense", "transposed", "offset", "padded", "backwards", "repeated"};
+inline constexpr int kOrders = 8;
+inline constexpr const char* kOrderNames[kOrders] = {"dense",   "transposed", "offset",   "padded",
+                                                     "stepped", "backwards",  "reversed", "repeated"};
 Tensor laid_out(const Tensor& t, Order order);
+// make_inputs() in that order; the statistics of repeated numbers are those of the repeated ones.
+std::vector<Tensor> laid_inputs(const Sample& s, DType t, Device d, Order order, uint64_t variant = 0);
 
 class Trial {
  public:
@@ -48,7 +56,7 @@ class Trial {
   std::vector<Tensor> reference_inputs(Order order) const;
   // Gradients in f64 for the cotangents that cotangents(seed) gives.
   const std::vector<Tensor>& reference_gradients();
-  std::vector<Tensor> inputs(Order order) const;
+  std::vector<Tensor> inputs(Order order) const { return laid_inputs(sample, dtype, device, order); }
 
  private:
   std::vector<Tensor> reference_gradients_;

@@ -67,6 +67,37 @@ class Budget {
   Clock::time_point begin_;
 };
 
+// "[2,3][3][]" as shapes.
+std::vector<Shape> shapes_of(const std::string& text) {
+  std::vector<Shape> shapes;
+  const char* p = text.c_str();
+  auto fail = [&] { throw UsageError("--shapes is '" + text + "' (expected one for each input, like [2,3][3])"); };
+  while (*p) {
+    if (*p == ' ') p++;
+    if (*p++ != '[') fail();
+    Shape& s = shapes.emplace_back();
+    while (*p && *p != ']') {
+      char* end = nullptr;
+      const long long n = std::strtoll(p, &end, 10);
+      if (end == p || n < 0 || s.rank == kMaxRank) fail();
+      s.push_back(n);
+      p = *end == ',' ? end + 1 : end;
+    }
+    if (*p++ != ']') fail();
+  }
+  return shapes;
+}
+
+// What --op, --sample and --shapes say.
+proof::Report check_named(const Args& args, const std::string& name, const proof::CheckOptions& o) {
+  if (!args.has("--sample")) return proof::check_op(name, o);
+  for (const proof::Sample* s : proof::samples_of(name))
+    if (s->number() == args.integer("--sample", 0))
+      return proof::check(args.has("--shapes") ? s->shaped(shapes_of(args.text("--shapes"))) : *s, o);
+  throw UsageError(fmt::format("{} has no sample {} (expected 1 to {})", name, args.integer("--sample", 0),
+                               proof::samples_of(name).size()));
+}
+
 int check_ops(const Args& args, int order, const Budget& budget) {
   std::vector<std::string> names, functions = proof::sampled_functions();  // functions made of ops have no row
   if (args.has("--op")) {
@@ -91,7 +122,7 @@ int check_ops(const Args& args, int order, const Budget& budget) {
     if (proof::samples_of(name).empty()) {
       note(name + ": not checked, it has no samples");
     } else {
-      proof::Report r = proof::check_op(name, {.order = order});
+      proof::Report r = check_named(args, name, {.order = order});
       worst = std::max(worst, r.verdict);
       if (args.json()) {
         Json input = r.worst.input >= 0 ? Json(r.worst.input) : Json();
@@ -100,6 +131,7 @@ int check_ops(const Args& args, int order, const Budget& budget) {
                          r.limit, r.repro, r.detail);
         j.set("sample", r.sample);
         j.set("samples", r.checked);
+        if (r.cause != proof::Cause::none) j.set("cause", proof::name_of(r.cause));
         print_json(j);
       } else {
         print_line(r.to_string());
@@ -152,6 +184,8 @@ int check_language_model(const Args& args, const Budget& budget) {
 int run_gradcheck(const Args& args) {
   if (args.has("--op") + args.has("--all") + args.has("--model") != 1)
     throw UsageError("--op NAME, --all or --model CONFIG is required, one of them");
+  if (args.has("--sample") && !args.has("--op")) throw UsageError("--sample is for --op");
+  if (args.has("--shapes") && !args.has("--sample")) throw UsageError("--shapes is for --sample");
   if (!args.has("--model")) {
     refuse(args, {"--set", "--vocab"}, "is for --model");
     return check_ops(args, args.text("--order") == "2" ? 2 : 1, Budget(args));
@@ -167,6 +201,8 @@ const Verb kGradcheck = {
     "gradcheck",
     "the gradients of ops, or of a model, against exact derivatives",
     {{"--op", Option::text, "which op"},
+     {"--sample", Option::integer, "of --op: only its sample of this number"},
+     {"--shapes", Option::text, "of --sample: other shapes for its inputs, like [2,3][3]"},
      {"--all", Option::flag, "every op that has a gradient"},
      {"--model", Option::file, "a config.json or a checkpoint: all parameters, on random text"},
      kSet,

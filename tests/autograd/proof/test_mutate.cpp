@@ -45,7 +45,7 @@ TEST_CASE("a report of a broken rule names the entry and what to run") {
     CHECK(r.worst.input == 0);
     CHECK(r.worst.index == std::vector<int64_t>{1, 2});  // the middle of [3, 5]
     CHECK(r.worst.analytic - r.worst.oracle > 1e-8);
-    CHECK(r.repro == std::string("fovea gradcheck --op exp --order 1 --device ref"));
+    CHECK(r.repro == std::string("fovea gradcheck --op exp --order 1 --device ref --sample 1 --shapes \"[1,1]\""));
     CHECK_THROWS_AS(Mutation(op::log, Break::sign, 0), ValueError);
   }
   CHECK(check(s, o).verdict == Verdict::pass);

@@ -64,6 +64,8 @@ std::string broken(int id) {
 bool mentions(const std::string& list, const char* name) { return list.find(name) != list.npos; }
 
 int calls = 0;
+Tensor captured;
+std::vector<Tensor> kept;
 int wrong_kernel_op = 0, outer_op = 0;
 
 }  // namespace
@@ -155,8 +157,27 @@ TEST_CASE("each property is broken by an op that deserves it") {
   kernel(composed, [](const Call& c, const void*) { return each(c, [](float& y, float x, int64_t) { y = 2 * x; }); });
   CHECK(broken(composed) == std::string("composed"));
 
+  int places = new_op("prop_places", [](Backward& b) { b.add(0, twice(b.g()).to(device("ref"))); });
+  CHECK(mentions(broken(places), "places"));
+
+  int accumulates = new_op("prop_accumulates", [](Backward& b) { b.add(0, b.g() * (calls++ % 2 ? 2.0 : 2.001)); });
+  CHECK(mentions(broken(accumulates), "accumulates"));
+
+  int versions = new_op(
+      "prop_versions", [](Backward& b) { b.add(0, twice(captured) * b.g()); },
+      [](Compose& c) {
+        captured = c.x(0).detach();  // what it should have saved
+        c.out[0] = c.x(0) * c.x(0);
+      });
+  CHECK(mentions(broken(versions), "versions"));
+  captured = Tensor();
+
+  int leaks = new_op("prop_leaks", [](Backward& b) { b.add(0, kept.emplace_back(twice(b.g()))); });
+  CHECK(mentions(broken(leaks), "leaks"));
+  kept.clear();
+
   std::string all;
   for (const Property& p : properties()) all += std::string(p.name) + ", ";
-  CHECK(all == std::string("forward, gradient, second order, composed, infer, layouts, repeats, threads, given, added, "
-                           "manners, linear, "));  // each of them is broken above
+  CHECK(all == std::string("forward, gradient, second order, composed, infer, layouts, given, added, manners, repeats, "
+                           "threads, linear, places, accumulates, versions, leaks, "));  // each of them is broken above
 }
