@@ -118,7 +118,7 @@ struct SortAttrs {
   }
 };
 
-// How many there are, where only the data tells.
+// How many there are, where no input's shape tells.
 struct CountAttrs {
   int64_t count = 0;
   static constexpr auto fields() { return Fields{Field{"count", &CountAttrs::count}}; }

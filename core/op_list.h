@@ -306,6 +306,7 @@ struct OpRow {
   X(triu,           TriangleAttrs,  {}) \
   X(upper_bound,    NoAttrs,        {.inputs = 2, .result = Result::index}) \
   X(true_places,    CountAttrs,     {.result = Result::index}) \
+  X(randperm,       CountAttrs,     {.result = Result::index}) \
   X(cat,            DimAttrs,       {.inputs = 0, .list = true}) \
   X(embedding,      EmbeddingAttrs, {.inputs = 2, .dispatch = 1, .no_gradient = in(0), .needs = {0, in(0)}}) \
   X(embedding_backward, EmbeddingBackwardAttrs, {.inputs = 2, .no_gradient = in(1), .needs = {in(1)}}) \

@@ -182,6 +182,16 @@ void dropout_compose(Compose& c) {
   c.out[0] = where(keep, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
 }
 
+void infer_randperm(Infer& c) {
+  detail::check_dtype(c.x(0), "the draw", i64);
+  detail::check_shape(c.x(0), "the draw", {2});
+  const int64_t n = c.attrs<CountAttrs>().count;
+  if (n < 0) throw ValueError("n is " + std::to_string(n) + " (expected 0 or more)");
+  c.set(0, i64, {n});
+}
+
+void randperm_compose(Compose& c) { c.out[0] = argsort(bits_over(c.x(0), c.x(0), {c.attrs<CountAttrs>().count})); }
+
 }  // namespace
 
 detail::DrawTape::DrawTape(std::vector<Generator>& draws, bool replay)
@@ -219,6 +229,10 @@ Generator& default_generator() {
 void manual_seed(uint64_t seed) { default_generator() = {seed, 0}; }
 
 void define_random_ops() {
+  define(op::randperm, {.doc = "0, ..., count - 1 in the order of as many draws of 64 bits, as signed numbers",
+                        .infer = infer_randperm,
+                        .compose = randperm_compose,
+                        .gradient = Gradient::not_differentiable});
   define(op::dropout,
          {.doc = "zeroes elements with probability p and scales the others by 1 / (1 - p)",
           .infer = infer_dropout,
@@ -320,9 +334,8 @@ Tensor randperm(Integer n, const RandomOptions& o, std::source_location where) t
   CallScope call("randperm", where);
   NoGrad guard;
   Plan p(o, i64);
-  if (n < 0) throw ValueError("randperm: n " + std::to_string(n) + " (expected 0 or more)");
   if (n > 0) p.check_whole(n - 1);
-  return p.done(argsort(p.bits({n})).to(p.dtype));
+  return p.done(apply<op::randperm, 1>({&p.draw}, {n}, where).to(p.dtype));
 } catch (Error& e) {
   detail::locate(e, "randperm", where);
   throw;

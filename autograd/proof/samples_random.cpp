@@ -44,6 +44,8 @@ void detail::random_samples(Samples& s) {
   s.add<op::dropout>({reals({1}), exactly({2}, {1, 0}, i64)}, {0.5}).named("single");
   s.add<op::dropout>({reals({3, 0}), exactly({2}, {1, 0}, i64)}, {0.5}).named("empty");
   s.add<op::dropout>({reals({80, 700}), exactly({2}, {1, 5}, i64)}, {0.3}).named("threads").threaded();
+  for (int64_t n : {0, 1, 2, 37, 1000}) s.add<op::randperm>({exactly({2}, {7, 3}, i64)}, {n}).named(std::to_string(n));
+  s.add<op::randperm>({exactly({2}, {1, 5}, i64)}, {40000}).named("threads").threaded();
   places(s);
 }
 

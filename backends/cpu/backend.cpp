@@ -91,6 +91,8 @@ class CpuBackend final : public HostBackend {
     table.set<op::true_places, cpu::true_places>(
         {.dtypes = only(boolean), .accepts = cpu::true_places_accepts, .scratch = cpu::true_places_scratch});
     table.set<op::random_bits, cpu::random_bits>();
+    table.set<op::randperm, cpu::randperm>(
+        {.dtypes = only(i64), .accepts = cpu::randperm_accepts, .scratch = cpu::randperm_scratch});
     table.set<op::embedding, cpu::embedding>({.dtypes = kFloats, .accepts = cpu::embedding_accepts});
     cpu::set_with_halves<op::embedding_backward, cpu::embedding_backward, cpu::embedding_backward_accepts>(table,
                                                                                                            whole);

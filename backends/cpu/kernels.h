@@ -93,6 +93,9 @@ int64_t rope_scratch(const Call& c, const void* attrs);
 
 Status random_bits(const Call& c, const NoAttrs&);
 Status dropout(const Call& c, const DropoutAttrs& a);  // x, the draw
+Status randperm(const Call& c, const CountAttrs& a);   // the draw
+bool randperm_accepts(const Call& c, const void* attrs);
+int64_t randperm_scratch(const Call& c, const void* attrs);
 Status scan(const Call& c, const DimAttrs& a);
 Status arg_reduce(const Call& c, const DimKeepAttrs& a);
 Status sort(const Call& c, const SortAttrs& a);
