@@ -301,6 +301,7 @@ struct OpRow {
   X(argmin,         DimKeepAttrs,   {.slot = op::arg_reduce, .kind = uint8_t(ArgReduce::min), .result = Result::index}) \
   X(scatter,        ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::assign), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
   X(scatter_add,    ScatterAttrs,   {.slot = op::scatter_kind, .kind = uint8_t(Scatter::add), .inputs = 3, .dispatch = 2, .optional = in(0), .no_gradient = in(1), .needs = {in(1), 0, in(1)}}) \
+  X(scatter_backward, DimAttrs,     {.inputs = 2, .outputs = 2, .no_gradient = in(1)}) \
   X(roll,           RollAttrs,      {}) \
   X(tril,           TriangleAttrs,  {}) \
   X(triu,           TriangleAttrs,  {}) \

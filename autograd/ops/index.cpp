@@ -73,24 +73,40 @@ Tensor unrepeated(Tensor x, int d) {
   return x;
 }
 
-// What was overwritten gets nothing: of the base what src covers, of src all but the last written to a place. Who was
-// last is found by scattering their places on the axis.
+// What was overwritten gets nothing: of the base what src covers, of src all but the last written to a place.
 void scatter_backward(Backward& b) {
-  int64_t dim = b.attrs<ScatterAttrs>().dim;
-  Tensor index = b.x(1);
-  if (b.needs(0)) b.add(0, scatter(b.g(), dim, index, 0.0));
-  if (!b.needs(2)) return;
-  Tensor picked = gather(b.g(), dim, index);
-  if (index.dim() == 0 || index.numel() == 0) return b.add(2, picked);
+  const DimAttrs a{b.attrs<ScatterAttrs>().dim};
+  Tensor g = b.g(), index = b.x(1), out[2];
+  if (!b.needs(2)) return b.add(0, scatter(g, a.dim, index, 0.0));
+  const Tensor* in[2] = {&g, &index};
+  detail::apply_any(state(), op::scatter_backward, in, 2, &a, source_location::current(), out);
+  if (b.needs(0)) b.add(0, out[0]);
+  b.add(2, out[1]);
+}
+
+// Inputs g, index; outputs the gradients of base and src.
+void infer_scatter_backward(Infer& c) {
+  infer_gather(c);
+  c.set(1, c.x(0).dtype, shape_of(c.x(1)));
+  c.set(0, c.x(0).dtype, shape_of(c.x(0)));
+}
+
+// Who was last is found by scattering their places on the axis.
+void scatter_backward_compose(Compose& c) {
+  const int64_t dim = c.attrs<DimAttrs>().dim;
+  Tensor g = c.x(0), index = c.x(1);
+  c.out[0] = scatter(g, dim, index, 0.0);
+  c.out[1] = gather(g, dim, index);
+  if (index.dim() == 0 || index.numel() == 0) return;
   const int d = wrap_dim(dim, index.dim());
   index = unrepeated(index, d);
   Shape line, into = index.shape();
   for (int k = 0; k < index.dim(); k++) line.push_back(k == d ? index.size(d) : 1);
-  into[d] = b.g().size(d);
+  into[d] = g.size(d);
   const TensorOptions whole{.dtype = index.size(d) < int64_t(1) << 31 ? i32 : i64, .like = index};
   Tensor place = reshape(arange(double(index.size(d)), whole), line);
   Tensor last = scatter_into_zeros<op::scatter>(into, d, index, expand(place, index.shape()));
-  b.add(2, where(eq(gather(last, d, index), place), picked, 0.0));
+  c.out[1] = where(eq(gather(last, d, index), place), c.out[1], zeros({}, {.like = g}));
 }
 
 // Views of an index [n] as one number per row of `shape`.
@@ -213,6 +229,10 @@ void define_index_ops() {
                        .infer = infer_scatter,
                        .gradient = Gradient::backward,
                        .backward = scatter_backward});
+  define(op::scatter_backward, {.doc = "what scatter's base and source get of the gradient",
+                                .infer = infer_scatter_backward,
+                                .compose = scatter_backward_compose,
+                                .gradient = Gradient::derived});
   define(op::scatter_add, {.doc = "elements added along an axis by index",
                            .infer = infer_scatter,
                            .gradient = Gradient::backward,

@@ -29,6 +29,15 @@ void detail::index_samples(Samples& s) {
   s.add<op::gather>({reals({}), ids({}, 1)}, {0}).named("0-dim");
   scatters<op::scatter>(s);
   scatters<op::scatter_add>(s);
+  s.add<op::scatter_backward>({reals({4, 3}), ids({2, 3}, 4)}, {0});
+  s.add<op::scatter_backward>({reals({3, 5}), ids({3, 4}, 5)}, {1}).named("last axis");
+  s.add<op::scatter_backward>({reals({2, 3}), ids({2, 6}, 2)}, {-1}).named("many to a place");
+  s.add<op::scatter_backward>({reals({4, 3}), ids({6, 1}, 4)}, {0}).named("narrow");
+  s.add<op::scatter_backward>({reals({3}), ids({0}, 3)}, {0}).named("nothing");
+  s.add<op::scatter_backward>({reals({1}), ids({1}, 1)}, {0}).named("single");
+  s.add<op::scatter_backward>({reals({}), ids({}, 1)}, {0}).named("0-dim");
+  s.add<op::scatter_backward>({reals({3, 4}), integers({3, 2}, 0, 4, i32)}, {1}).named("i32");
+  s.add<op::scatter_backward>({reals({3, 90, 150}), ids({3, 90, 150}, 90)}, {1}).named("threads").threaded();
   s.add<op::embedding>({ids({5}, 4), reals({4, 3})}, {}).sums(5);
   s.add<op::embedding>({ids({2, 3}, 4), reals({4, 2})}, {1}).named("padding").sums(6);
   s.add<op::embedding>({integers({2, 3}, 0, 4, i32), reals({4, 5})}, {}).named("i32").sums(6);

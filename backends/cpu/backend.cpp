@@ -88,6 +88,7 @@ class CpuBackend final : public HostBackend {
         {.dtypes = kReal, .layout = Layout::contiguous, .accepts = cpu::upper_bound_accepts});
     table.set<op::gather, cpu::gather>();
     cpu::set_with_halves<op::scatter_kind, cpu::scatter, cpu::all_accepted, cpu::scatter_scratch>(table, {});
+    table.set<op::scatter_backward, cpu::scatter_backward>({.accepts = cpu::scatter_backward_accepts});
     table.set<op::true_places, cpu::true_places>(
         {.dtypes = only(boolean), .accepts = cpu::true_places_accepts, .scratch = cpu::true_places_scratch});
     table.set<op::random_bits, cpu::random_bits>();

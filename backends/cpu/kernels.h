@@ -105,6 +105,8 @@ bool upper_bound_accepts(const Call& c, const void*);
 Status gather(const Call& c, const DimAttrs& a);       // x, index
 Status scatter(const Call& c, const ScatterAttrs& a);  // base, index, src
 int64_t scatter_scratch(const Call& c, const void* attrs);
+Status scatter_backward(const Call& c, const DimAttrs& a);  // g, index
+bool scatter_backward_accepts(const Call& c, const void* attrs);
 Status true_places(const Call& c, const CountAttrs& a);  // mask
 bool true_places_accepts(const Call& c, const void*);
 int64_t true_places_scratch(const Call& c, const void*);
