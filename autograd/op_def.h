@@ -11,8 +11,7 @@
 namespace fovea {
 namespace proof {
 class Samples;
-class Mutation;
-}  // namespace proof
+}
 
 // What `infer` sees and fills: output shapes and dtypes, or a thrown error.
 struct Infer {
@@ -75,7 +74,6 @@ class Backward {
  private:
   friend class Engine;
   friend void detail::run_function(Backward& b);
-  friend class proof::Mutation;  // breaks rules on purpose
   Tensor fitted(int i, Tensor gradient) const;
   Engine* engine_ = nullptr;  // null: everything goes to the sinks
   Node* node_ = nullptr;

@@ -52,8 +52,10 @@ template <class Pull>
 void check_again(Findings& f, const Subject& s, Cause cause, const std::string& detail, Pull pull) {
   Report report;
   Findings again(report, s, f.scale);
-  const Numbers c = s.cotangent(Probe::sixteenths, 2);
-  compare_first(again, s, pull(c), c);
+  for (Probe kind : {Probe::signs, Probe::sixteenths}) {
+    const Numbers c = s.cotangent(kind, 2);
+    compare_first(again, s, pull(c), c);
+  }
   if (!again.failed()) return;
   f.settle(Verdict::fail, detail, cause);
   f.report.worst = report.worst;

@@ -62,7 +62,7 @@ std::vector<int> differentiated_inputs(const Sample& s) {
 
 std::vector<int> differentiable_outputs(const Sample& s, const std::vector<Tensor>& outputs) {
   std::vector<int> list;
-  const uint64_t fixed = s.function ? 0 : op_def(s.op).fixed_outputs;
+  const uint64_t fixed = s.op == op::none ? 0 : op_def(s.op).fixed_outputs;
   for (size_t k = 0; k < outputs.size(); k++)
     if (is_floating(outputs[k].dtype()) && !(fixed >> k & 1)) list.push_back(int(k));
   return list;

@@ -86,7 +86,7 @@ Sample::Outputs::Outputs(std::initializer_list<Tensor> tensors) : list(tensors) 
 Sample::Outputs::Outputs(std::vector<Tensor> tensors) : list(std::move(tensors)) {}
 Sample::Outputs::Outputs(const std::pair<Tensor, Tensor>& two) : list{two.first, two.second} {}
 
-std::string Sample::subject() const { return function ? function_name : row(op).name; }
+std::string Sample::subject() const { return op == op::none ? function_name : row(op).name; }
 int Sample::number() const {
   const size_t at = name.find(" #");
   return at == name.npos ? 0 : std::atoi(name.c_str() + at + 2);
@@ -103,7 +103,7 @@ Sample Sample::shaped(const std::vector<Shape>& shapes) const {
 bool Sample::given() const {
   return std::any_of(inputs.begin(), inputs.end(), [](const Input& in) { return in.kind == Input::given; });
 }
-bool Sample::without_gradient() const { return !function && op_def(op).gradient == Gradient::not_differentiable; }
+bool Sample::without_gradient() const { return op != op::none && op_def(op).gradient == Gradient::not_differentiable; }
 
 Sample& Samples::append(int id, std::initializer_list<Input> inputs, uint64_t attrs_hash) {
   const OpRow& r = row(id);
@@ -194,7 +194,7 @@ std::vector<Tensor> completed(const Sample& s, std::vector<Tensor> x) {
 
 bool differentiated(const Sample& s, int i) {
   if (!s.inputs[size_t(i)].floating() || s.without_gradient()) return false;
-  return s.function || !((row(s.op).no_gradient | row(s.op).statistic) >> (i < 16 ? i : 15) & 1);
+  return s.op == op::none || !((row(s.op).no_gradient | row(s.op).statistic) >> (i < 16 ? i : 15) & 1);
 }
 
 bool has_floating_input(const Sample& s) {

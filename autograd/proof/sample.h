@@ -52,7 +52,7 @@ struct Sample {
   using Function = std::function<Outputs(const std::vector<Tensor>&)>;
 
   int op = op::none;
-  Function function;  // made of ops: called in place of an op
+  Function function;  // called in place of the op, where there is one
   std::string function_name;
   std::string name;  // "softmax #2 last axis", unique
   std::vector<Input> inputs;

@@ -26,7 +26,7 @@ void one_matrix(Samples& s) { s.add({proof::reals({3, 4})}); }
 void square_matrix(Samples& s) { s.add({proof::reals({3, 3})}); }
 void matrix_and_row(Samples& s) { s.add({proof::reals({3, 4}), proof::reals({4})}); }
 
-void infer_like(Infer& i) { i.like(0, i.x(0)); }
+void infer_as_x(Infer& i) { i.like(0, i.x(0)); }
 void compose_cube(Compose& c) { c.out[0] = c.x(0) * c.x(0) * c.x(0); }
 void compose_copy(Compose& c) { c.out[0] = c.x(0) + 0.0; }
 
@@ -35,7 +35,7 @@ struct Broken {
   void (*compose)(Compose&);
   void (*backward)(Backward&);
   void (*samples)(Samples&) = one_matrix;
-  void (*infer)(Infer&) = infer_like;
+  void (*infer)(Infer&) = infer_as_x;
   int inputs = 1;
 };
 int define_broken(const Broken& b) {
@@ -60,8 +60,8 @@ void finds(const Report& r, Cause cause, const std::string& words) {
   CHECK(r.detail.find(words) != r.detail.npos);
 }
 
-int calls = 0;
-Tensor kept;  // what a rule must not keep
+int rule_calls = 0;
+Tensor rule_kept;  // what a rule must not keep
 
 }  // namespace
 
@@ -91,7 +91,7 @@ TEST_CASE("a wrong gradient is diagnosed") {
                      b.add(0, b.g());
                      b.add(1, select(b.g(), 0, 0));
                    },
-                   matrix_and_row, infer_like, 2}),
+                   matrix_and_row, infer_as_x, 2}),
         Cause::missing_sum, "broadcast from [4] to [3,4], the gradient is that of its first copy");
 
   finds(report_of({"broken_overwrites",
@@ -112,21 +112,21 @@ TEST_CASE("a wrong gradient is diagnosed") {
         "gave a gradient of shape [] for input 0 (expected [3,4])");
 }
 
-TEST_CASE("what is wrong only in some calls is found there") {
+TEST_CASE("what is wrong only in some rule_calls is found there") {
   finds(report_of({"broken_stale", compose_copy,
                    [](Backward& b) {
-                     if (!kept.defined() || !(kept.shape() == b.g().shape())) kept = b.g() + 0.0;
-                     b.add(0, kept);
+                     if (!rule_kept.defined() || !(rule_kept.shape() == b.g().shape())) rule_kept = b.g() + 0.0;
+                     b.add(0, rule_kept);
                    }}),
         Cause::ignores_cotangent, "the same for every cotangent");
-  kept = Tensor();
+  rule_kept = Tensor();
   finds(report_of({"broken_kept_input", compose_cube,
                    [](Backward& b) {
-                     if (!kept.defined()) kept = b.x(0).detach();
-                     b.add(0, square(kept) * b.g() * 3);
+                     if (!rule_kept.defined()) rule_kept = b.x(0).detach();
+                     b.add(0, square(rule_kept) * b.g() * 3);
                    }}),
         Cause::stale, "right in the first call");
-  kept = Tensor();
+  rule_kept = Tensor();
   finds(report_of({"broken_layout", compose_cube,
                    [](Backward& b) {  // reads x as if it were dense
                      Tensor x = b.x(0), flat = Tensor::of(std::vector<double>(x.array().data<double>(),
@@ -139,7 +139,7 @@ TEST_CASE("what is wrong only in some calls is found there") {
       report_of({"broken_second", compose_cube, [](Backward& b) { b.add(0, square(b.x(0).detach()) * b.g() * 3); }}, 2),
       Cause::second_order, "right in first order, wrong in second");
   finds(report_of({"broken_alternating", compose_cube,
-                   [](Backward& b) { b.add(0, square(b.x(0)) * b.g() * (calls++ % 2 ? 3.5 : 3)); }}),
+                   [](Backward& b) { b.add(0, square(b.x(0)) * b.g() * (rule_calls++ % 2 ? 3.5 : 3)); }}),
         Cause::stale, "another gradient the second time");
 }
 
@@ -188,12 +188,12 @@ TEST_CASE("verdicts of kinks and of noise") {
   CHECK(std::string(name_of(r.verdict)) == "fail");
 
   r = report_of({"noisy", compose_cube, [](Backward& b) {
-                   b.add(0, square(b.x(0)) * b.g() * (3 + 1e-8 * std::sin(double(calls++) * 12.9898)));
+                   b.add(0, square(b.x(0)) * b.g() * (3 + 1e-8 * std::sin(double(rule_calls++) * 12.9898)));
                  }});
   INFO(r.to_string());
   CHECK(std::string(name_of(r.verdict)) == "too-noisy");
   r = report_of({"noisy_and_wrong", compose_cube, [](Backward& b) {
-                   b.add(0, square(b.x(0)) * b.g() * (3.001 + 1e-8 * std::sin(double(calls++) * 12.9898)));
+                   b.add(0, square(b.x(0)) * b.g() * (3.001 + 1e-8 * std::sin(double(rule_calls++) * 12.9898)));
                  }});
   CHECK(std::string(name_of(r.verdict)) == "fail");
 }
