@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <vector>
 
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
@@ -140,17 +141,27 @@ Tensor choices(const Tensor& u, uint64_t n) {
   return shift_right(shift_right(u, 64 - taken) * int64_t(n), taken);
 }
 
-// Places by odds p [rows, n] in f64: how many running sums a uniform part of the whole has passed. [rows, count]
+// Places by odds p [rows, n]: how many running sums a uniform part of the whole has passed. [rows, count]. Some rows at
+// a time, whose sums then stay in the caches.
 Tensor drawn_by_odds(const Tensor& p, int64_t count, const Tensor& draw) {
-  const int64_t rows = p.size(0), n = p.size(1);
-  Tensor passed = cumsum(p, 1), u = uniform_from(bits_over(p, draw, {rows, count}), f64) * narrow(passed, 1, n - 1, 1);
-  return apply<op::upper_bound, 2>({&passed, &u}, {}, std::source_location::current());
+  constexpr int64_t kPiece = 1 << 19, kTogether = 16;
+  const int64_t rows = p.size(0), n = p.size(1), most = std::max(kPiece / n / kTogether, int64_t(1)) * kTogether;
+  Tensor u = uniform_from(bits_over(p, draw, {rows, count}), f64);
+  auto places = [&](int64_t begin, int64_t some) {
+    Tensor passed = cumsum(narrow(p, 0, begin, some).to(f64), 1);
+    Tensor part = narrow(u, 0, begin, some) * narrow(passed, 1, n - 1, 1);
+    return apply<op::upper_bound, 2>({&passed, &part}, {}, std::source_location::current());
+  };
+  if (rows <= most) return places(0, rows);
+  std::vector<Tensor> pieces;
+  for (int64_t i = 0; i < rows; i += most) pieces.push_back(places(i, std::min(most, rows - i)));
+  return cat(pieces, 0);
 }
 
 // Different places: each waits for a time that is exponential with its odds as rate, and the first ones are taken.
 Tensor drawn_in_a_race(const Tensor& p, int64_t count, const Tensor& draw) {
   Tensor wait = -log1p(-uniform_from(bits_over(p, draw, p.shape()), f64));
-  return topk(where(eq(p, 0), -1.0, p / wait), count, 1).second;
+  return topk(where(eq(p, 0), -1.0, p.to(f64) / wait), count, 1).second;
 }
 
 // The first element that is not good, as "-0.5 at [0,2]"; "" where all are, or where no host can look.
@@ -244,76 +255,66 @@ void define_random_ops() {
           }});
 }
 
-Tensor rand(const Shape& shape, const RandomOptions& o, std::source_location where) try {
-  CallScope call("rand", where);
-  NoGrad guard;
-  Plan p(o, f32);
-  p.check_floating("rand");
-  return p.done(uniform_numbers(p, shape));
-} catch (Error& e) {
-  detail::locate(e, "rand", where);
-  throw;
-}
-
-Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o, std::source_location where) try {
-  CallScope call("uniform", where);
-  NoGrad guard;
-  Plan p(o, f32);
-  p.check_floating("uniform");
-  bool fits = low <= high;
-  for (double v : {low, high, high - low}) fits &= std::isfinite(nearest(p.dtype, v));
-  if (!fits)
-    throw ValueError("uniform: low " + text_of(low) + ", high " + text_of(high) +
-                     " (expected low <= high, and both and high - low finite in " + name_of(p.dtype) + ")");
-  Tensor u = uniform_numbers(p, shape);
-  if (low == 0 && high == 1) return p.done(u);
-  // Neither sum nor rounding may reach the upper bound.
-  const double most = std::max(below(p.dtype, high), nearest(p.dtype, low));
-  return p.done(clamp(detail::wide(u) * (high - low) + low, {}, most).to(p.dtype));
-} catch (Error& e) {
-  detail::locate(e, "uniform", where);
-  throw;
-}
-
-Tensor randn(const Shape& shape, const RandomOptions& o, std::source_location where) try {
-  CallScope call("randn", where);
-  NoGrad guard;
-  Plan p(o, f32);
-  p.check_floating("randn");
-  return p.done(normal_numbers(p, shape));
-} catch (Error& e) {
-  detail::locate(e, "randn", where);
-  throw;
-}
-
-Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o, std::source_location where) try {
-  CallScope call("normal", where);
-  NoGrad guard;
-  Plan p(o, f32);
-  p.check_floating("normal");
-  if (!(std >= 0)) throw ValueError("normal: std " + text_of(std) + " (expected 0 or more)");
-  return p.done(normal_numbers(p, shape) * std + mean);
-} catch (Error& e) {
-  detail::locate(e, "normal", where);
-  throw;
-}
-
-Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOptions& o, std::source_location where) try {
-  CallScope call("randint", where);
-  NoGrad guard;
-  Plan p(o, i64);
-  if (low >= high)
-    throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
-                     " (expected low < high)");
-  p.check_whole(low), p.check_whole(high - 1);
-  Tensor x = by_pieces(p.bits(shape), p.dtype, [&](const Tensor& u) {
-    Tensor from_zero = choices(u, uint64_t(high) - uint64_t(low));
-    return (low == 0 ? from_zero : from_zero + int64_t(low)).to(p.dtype);
+Tensor rand(const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return detail::called("rand", where, [&] {
+    NoGrad guard;
+    Plan p(o, f32);
+    p.check_floating("rand");
+    return p.done(uniform_numbers(p, shape));
   });
-  return p.done(x);
-} catch (Error& e) {
-  detail::locate(e, "randint", where);
-  throw;
+}
+
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& o, std::source_location where) {
+  return detail::called("uniform", where, [&] {
+    NoGrad guard;
+    Plan p(o, f32);
+    p.check_floating("uniform");
+    bool fits = low <= high;
+    for (double v : {low, high, high - low}) fits &= std::isfinite(nearest(p.dtype, v));
+    if (!fits)
+      throw ValueError("uniform: low " + text_of(low) + ", high " + text_of(high) +
+                       " (expected low <= high, and both and high - low finite in " + name_of(p.dtype) + ")");
+    Tensor u = uniform_numbers(p, shape);
+    if (low == 0 && high == 1) return p.done(u);
+    // Neither sum nor rounding may reach the upper bound.
+    const double most = std::max(below(p.dtype, high), nearest(p.dtype, low));
+    return p.done(clamp(detail::wide(u) * (high - low) + low, {}, most).to(p.dtype));
+  });
+}
+
+Tensor randn(const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return detail::called("randn", where, [&] {
+    NoGrad guard;
+    Plan p(o, f32);
+    p.check_floating("randn");
+    return p.done(normal_numbers(p, shape));
+  });
+}
+
+Tensor normal(double mean, double std, const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return detail::called("normal", where, [&] {
+    NoGrad guard;
+    Plan p(o, f32);
+    p.check_floating("normal");
+    if (!(std >= 0)) throw ValueError("normal: std " + text_of(std) + " (expected 0 or more)");
+    return p.done(normal_numbers(p, shape) * std + mean);
+  });
+}
+
+Tensor randint(Integer low, Integer high, const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return detail::called("randint", where, [&] {
+    NoGrad guard;
+    Plan p(o, i64);
+    if (low >= high)
+      throw ValueError("randint: low " + std::to_string(low) + ", high " + std::to_string(high) +
+                       " (expected low < high)");
+    p.check_whole(low), p.check_whole(high - 1);
+    Tensor x = by_pieces(p.bits(shape), p.dtype, [&](const Tensor& u) {
+      Tensor from_zero = choices(u, uint64_t(high) - uint64_t(low));
+      return (low == 0 ? from_zero : from_zero + int64_t(low)).to(p.dtype);
+    });
+    return p.done(x);
+  });
 }
 
 Tensor randint(Integer high, const Shape& shape, const RandomOptions& o, std::source_location where) {
@@ -330,25 +331,21 @@ Tensor randint_like(const Tensor& x, Integer low, Integer high, const RandomOpti
   return randint(low, high, x.shape(where), beside(x, o), where);
 }
 
-Tensor randperm(Integer n, const RandomOptions& o, std::source_location where) try {
-  CallScope call("randperm", where);
-  NoGrad guard;
-  Plan p(o, i64);
-  if (n > 0) p.check_whole(n - 1);
-  return p.done(apply<op::randperm, 1>({&p.draw}, {n}, where).to(p.dtype));
-} catch (Error& e) {
-  detail::locate(e, "randperm", where);
-  throw;
+Tensor randperm(Integer n, const RandomOptions& o, std::source_location where) {
+  return detail::called("randperm", where, [&] {
+    NoGrad guard;
+    Plan p(o, i64);
+    if (n > 0) p.check_whole(n - 1);
+    return p.done(apply<op::randperm, 1>({&p.draw}, {n}, where).to(p.dtype));
+  });
 }
 
-Tensor random_bits(const Shape& shape, const RandomOptions& o, std::source_location where) try {
-  CallScope call("random_bits", where);
-  Plan p(o, i64);
-  if (p.dtype != i64) throw DTypeError(std::string("random_bits: dtype ") + name_of(p.dtype) + " (expected i64)");
-  return p.bits(shape);
-} catch (Error& e) {
-  detail::locate(e, "random_bits", where);
-  throw;
+Tensor random_bits(const Shape& shape, const RandomOptions& o, std::source_location where) {
+  return detail::called("random_bits", where, [&] {
+    Plan p(o, i64);
+    if (p.dtype != i64) throw DTypeError(std::string("random_bits: dtype ") + name_of(p.dtype) + " (expected i64)");
+    return p.bits(shape);
+  });
 }
 
 Tensor bernoulli(const Operand& p, Generator* generator) {
@@ -375,12 +372,14 @@ Tensor multinomial(const Operand& p, Integer num_samples, MultinomialOptions o) 
     if (num_samples < 1 || (!o.replacement && num_samples > n))
       throw ValueError("num_samples is " + std::to_string(num_samples) + " (expected 1 " +
                        (o.replacement ? "or more)" : "to " + std::to_string(n) + ", without replacement)"));
-    Tensor odds = reshape(t, {t.numel() / n, n}).to(f64);
+    Tensor odds = reshape(t, {t.numel() / n, n});
     if (t.dtype() == f64) odds = odds / amax(odds, 1, {.keepdim = true});  // parts of a denormal sum are all of it
-    if (std::string bad = first_not(logical_and(t >= 0, isfinite(t)), t); !bad.empty())
-      throw ValueError("p is " + bad + " (expected finite numbers, 0 or more)");
+    const Tensor low = amin(t, -1), high = amax(t, -1);
+    if (!first_not(logical_and(low >= 0, isfinite(high)), low).empty())
+      throw ValueError("p is " + first_not(logical_and(t >= 0, isfinite(t)), t) +
+                       " (expected finite numbers, 0 or more)");
     const int64_t least = o.replacement ? 1 : int64_t(num_samples);
-    Tensor possible = sum(t > 0, -1);
+    Tensor possible = least == 1 ? cast(high > 0, i64) : sum(t > 0, -1);
     if (std::string bad = first_not(possible >= least, possible); !bad.empty())
       throw ValueError("the number of elements of p above 0 is " + bad + " (expected " + std::to_string(least) +
                        " or more)");

@@ -125,6 +125,13 @@ TEST_CASE("numbers are spread as they should be") {
   CHECK(mean(flips, {0})[2].item() == 1);
 }
 
+TEST_CASE("places of many long rows are those of each row") {  // drawn some rows at a time
+  Generator g{5, 1}, again = g;
+  Tensor fine = multinomial(ones({35, 40000}), 4, {.replacement = true, .generator = &g});
+  Tensor coarse = multinomial(ones({35, 400}), 4, {.replacement = true, .generator = &again});
+  CHECK(floor_divide(fine, 100).to_vector<int>() == coarse.to_vector<int>());
+}
+
 TEST_CASE("places are drawn with their odds, and without replacement each once") {
   Generator g{11, 0};
   const int64_t n = 20000;
