@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/proof/check_model.h"
 #include "autograd/proof/sample.h"
 #include "autograd/proof/verdict.h"
 #include "core/device.h"

@@ -53,7 +53,7 @@ std::string Report::to_string() const {
             short_number(worst.error) + " (expected at most " + short_number(tolerance) + "; " +
             short_number(worst.ulps()) + " ulps)";
   }
-  if (!detail.empty()) text += ". " + detail;
+  if (!detail.empty()) text += "; " + detail;
   if (!smallest.empty()) {
     text += ". Smallest case that fails:";
     for (const Shape& s : smallest) text += " " + fovea::to_string(s);

@@ -124,6 +124,7 @@ int check_ops(const Args& args, int order, const Budget& budget) {
     } else {
       proof::Report r = check_named(args, name, {.order = order});
       worst = std::max(worst, r.verdict);
+      for (const std::string& file : args.texts("--plugin")) r.repro += " --plugin " + file;
       if (args.json()) {
         Json input = r.worst.input >= 0 ? Json(r.worst.input) : Json();
         Json j = json_of("op", r.op, proof::name_of(r.verdict), r.order,
