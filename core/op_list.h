@@ -292,7 +292,7 @@ struct OpRow {
   X(any,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::any), .result = Result::boolean}) \
   X(all,            ReduceAttrs,    {.slot = op::reduce, .kind = uint8_t(Reduce::all), .result = Result::boolean}) \
   X(cumsum,         DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::sum)}) \
-  X(cumprod,        DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::prod), .needs = {in(0)}}) \
+  X(cumprod,        DimAttrs,       {.slot = op::scan, .kind = uint8_t(Scan::prod), .needs = {in(0) | out()}}) \
   X(logcumsumexp,   DimAttrs,       {}) \
   X(var_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0)}}) \
   X(std_mean,       VarAttrs,       {.outputs = 2, .needs = {in(0) | out(0) | out(1)}}) \

@@ -24,7 +24,8 @@ void cumprod_backward(Backward& b) {
   const int64_t d = b.attrs<DimAttrs>().dim;
   Tensor x = wide(b.x(0)), s = wide(b.g());
   const int64_t n = x.dim() ? x.size(d) : 1;
-  Tensor y = n > 1 ? cumprod(x, d) : Tensor();
+  Tensor y = b.y();
+  if (y.dtype() != x.dtype()) y = cumprod(x, d);
   if (n > 1 && detail::are_normal(y)) {
     const Slice reversed{.step = -1};
     s = slice(cumsum(slice(s * y, d, reversed), d), d, reversed) / x;
