@@ -93,6 +93,30 @@ template <class T, bool adds> void scatter_stripes(const Call& c, const Stripes&
   });
 }
 
+// One element in each row of the last axis, as in one_hot: it is set while its row, filled just before, is near.
+bool is_single(const Call& c, int d) {
+  const View &base = c.x(0), &index = c.x(1), &src = c.x(2), &y = c.y();
+  bool ok = d == y.rank - 1 && index.shape[d] == 1 && index.dense && y.dense && (!base.present() || base.dense);
+  bool one = true;  // number for all rows
+  for (int k = 0; k < d; k++) ok &= index.shape[k] == y.shape[k], one &= src.strides[k] == 0 || src.shape[k] == 1;
+  return ok && (one || src.dense);
+}
+
+template <class T, bool adds> void scatter_singles(const Call& c) {
+  const View &base = c.x(0), &y = c.y();
+  const int64_t limit = y.shape[y.rank - 1], step = c.x(2).dense;
+  by_index(c.x(1), limit, c.fault, [&](auto place) {
+    parallel_for(0, y.numel / limit, std::max<int64_t>(kGrain / limit, 1), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; r++) {
+        T* row = y.as<T>() + r * limit;
+        if (base.present()) std::memcpy(row, base.as<T>() + r * limit, size_t(limit) * sizeof(T));
+        else std::memset(row, 0, size_t(limit) * sizeof(T));
+        put<adds>(place, r, 1, r, c.x(2).as<T>() + r * step, row, 0, 1);
+      }
+    });
+  });
+}
+
 // Threads share the rows of the last axis where that is the one indexed, else its columns, in pieces as wide as can be:
 // no element is written by two, and each in the order of the index.
 template <class T, bool adds> void scatter_as(const Call& c, int d, bool copied) {
@@ -161,6 +185,7 @@ Status scatter(const Call& c, const ScatterAttrs& a) {
   };
   if (const Stripes stripes(c, d); stripes.ok)
     return by_type([&]<class T, bool adds>() { scatter_stripes<T, adds>(c, stripes); });
+  if (is_single(c, d)) return by_type([&]<class T, bool adds>() { scatter_singles<T, adds>(c); });
   // Rows that are written one by one are copied just before.
   bool by_rows = (!base.present() || base.dense) && y.dense && d == y.rank - 1 && index.shape[d] > 1;
   for (int k = 0; k < d; k++) by_rows &= index.shape[k] == y.shape[k];
