@@ -66,8 +66,8 @@ class CpuBackend final : public HostBackend {
     cpu::set_with_halves<op::group_norm, cpu::group_norm, cpu::group_norm_accepts>(table, whole);
     cpu::set_with_halves<op::group_norm_backward, cpu::group_norm_backward, cpu::group_norm_accepts,
                          cpu::group_norm_backward_scratch>(table, whole);
-    cpu::set_with_halves<op::vector_norm, cpu::vector_norm, cpu::vector_norm_accepts, cpu::vector_norm_scratch>(
-        table, {.dtypes = kReal});
+    table.set<op::vector_norm, cpu::vector_norm>(
+        {.dtypes = kFloats, .accepts = cpu::vector_norm_accepts, .scratch = cpu::vector_norm_scratch});
     const SlotOptions dense{.dtypes = only(f32), .layout = Layout::contiguous};
     cpu::set_with_halves<op::var_mean, cpu::var_mean, cpu::moments_accept, cpu::moments_scratch>(table, dense);
     cpu::set_with_halves<op::std_mean, cpu::std_mean, cpu::moments_accept, cpu::moments_scratch>(table, dense);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/cpu/halves.h"
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/reduce.h"
 #include "backends/cpu/rows.h"
@@ -215,31 +216,64 @@ int last_axes(const Shape& dim, int rank) {
   return dim.rank ? dim.rank : rank;
 }
 
-// Few long rows are cut into pieces, the norms of which have a norm. In f32 only, since squares are added in f64.
+// Few long rows are cut into pieces, the norms of which have a norm. Not in f64, since squares are added in f64.
 constexpr int64_t kNormPiece = 1 << 14;
 int64_t norm_pieces(const View& x, const View& y) {
-  const bool cut = x.dtype == f32 && x.dense && y.numel < 16;
+  const bool cut = x.dtype != f64 && x.dense && y.numel < 16;
   return cut && x.numel > 0 ? (x.numel / y.numel + kNormPiece - 1) / kNormPiece : 1;
 }
 int64_t vector_norm_scratch(const Call& c, const void*) {
   const int64_t pieces = norm_pieces(c.x(0), c.y());
   return pieces == 1 ? 0 : pieces * c.y().numel * int64_t(sizeof(double));
 }
-void norm_of_pieces(const View& x, const View& y, double ord, int64_t pieces, double* part) {
+
+// The norm of what has the norms a, of order 2 its square, and b.
+double joined(double ord, double a, double b) {
+  if (ord > 2) return b > a || b != b ? b : a;  // a NaN is not less than any
+  return a + (ord == 1 ? b : b * b);
+}
+double finished(double ord, double total) { return ord == 2 ? std::sqrt(total) : total; }
+
+// f16 is widened a few at a time, which stay in the nearest cache.
+template <class S> double norm_of_row(int64_t n, const S* x, double ord) {
+  if constexpr (sizeof(S) > 2) {
+    return kernels<S>().vector_norm(n, x, ord);
+  } else if constexpr (std::is_same_v<S, BFloat16>) {
+    return kernels<float>().vector_norm_bf16(n, x, ord);
+  } else {
+    constexpr int64_t kSome = 2048;
+    alignas(64) float some[kSome];
+    double total = 0;
+    for (int64_t i = 0; i < n; i += kSome) {
+      const int64_t count = std::min(n - i, kSome);
+      widen(count, x + i, some);
+      total = joined(ord, total, kernels<float>().vector_norm(count, some, ord));
+    }
+    return finished(ord, total);
+  }
+}
+template <class S> void norms(const Call& c, const VectorNormAttrs& a) {
+  const View &x = c.x(0), &y = c.y();
+  const int64_t pieces = norm_pieces(x, y);
+  if (pieces == 1) {
+    const int tail = a.dim.rank ? a.dim.rank : x.rank;
+    const int64_t n = row_size(x, tail);
+    return for_rows<1>({&x}, x.rank - tail, n, [&](const int64_t* at, int64_t row) {
+      y.as<S>()[row] = S(norm_of_row(n, x.as<S>() + at[0], a.ord));
+    });
+  }
   const int64_t n = x.numel / y.numel;
+  double* part = static_cast<double*>(c.scratch);
   parallel_for(0, y.numel * pieces, 1, [&](int64_t b, int64_t e) {
     for (int64_t q = b; q < e; q++) {
       const int64_t first = q % pieces * kNormPiece;
-      part[q] =
-          kernels<float>().vector_norm(std::min(kNormPiece, n - first), x.as<float>() + q / pieces * n + first, ord);
+      part[q] = norm_of_row(std::min(kNormPiece, n - first), x.as<S>() + q / pieces * n + first, a.ord);
     }
   });
   for (int64_t row = 0; row < y.numel; row++, part += pieces) {
     double total = 0;
-    for (int64_t q = 0; q < pieces; q++)
-      if (ord > 2) total = part[q] > total || part[q] != part[q] ? part[q] : total;  // a NaN is not less than any
-      else total += ord == 1 ? part[q] : part[q] * part[q];
-    y.as<float>()[row] = float(ord == 2 ? std::sqrt(total) : total);
+    for (int64_t q = 0; q < pieces; q++) total = joined(a.ord, total, part[q]);
+    y.as<S>()[row] = S(finished(a.ord, total));
   }
 }
 
@@ -253,16 +287,10 @@ bool vector_norm_accepts(const Call& c, const void* attrs) {
   return good && y.dense && y.dtype == x.dtype && rows_dense(x, tail) && (!few || norm_pieces(x, y) > 1);
 }
 Status vector_norm(const Call& c, const VectorNormAttrs& a) {
-  if (const int64_t pieces = norm_pieces(c.x(0), c.y()); pieces != 1)
-    return norm_of_pieces(c.x(0), c.y(), a.ord, pieces, static_cast<double*>(c.scratch)), Status{};
-  by_type(c.x(0).dtype, [&]<class T>() {
-    const View& x = c.x(0);
-    const int tail = a.dim.rank ? a.dim.rank : x.rank;
-    const int64_t n = row_size(x, tail);
-    for_rows<1>({&x}, x.rank - tail, n, [&](const int64_t* at, int64_t row) {
-      c.y().as<T>()[row] = T(kernels<T>().vector_norm(n, x.as<T>() + at[0], a.ord));
-    });
-  });
+  const DType t = c.x(0).dtype;
+  if (t == bf16) norms<BFloat16>(c, a);
+  else if (t == f16) norms<Float16>(c, a);
+  else by_type(t, [&]<class T>() { norms<T>(c, a); });
   return {};
 }
 

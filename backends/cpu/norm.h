@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "backends/cpu/isa.h"
+#include "core/half.h"
 
 namespace fovea::cpu {
 
@@ -17,7 +18,8 @@ template <class T> struct NormKernels {
   // y = x rstd weight; dx = rstd (gw - h mean(gw h)) with h = x rstd, dweight += g h.
   void (*rms_norm)(int64_t n, const T* x, const T* weight, double eps, T* y, T* rstd);
   void (*rms_norm_backward)(int64_t n, const T* g, const T* x, const T* weight, T rstd, T* dx, T* dweight);
-  double (*vector_norm)(int64_t n, const T* x, double ord);  // of order 1, 2 or infinity
+  double (*vector_norm)(int64_t n, const T* x, double ord);              // of order 1, 2 or infinity
+  double (*vector_norm_bf16)(int64_t n, const BFloat16* x, double ord);  // in the table of f32
   // 1 / the deviation, and the mean in two parts.
   T (*statistics)(int64_t n, const T* x, double eps, T* high, T* low);
   // y = (x - high - low) rstd weight + bias; the sums of g, g h and h with h = (x - mean) rstd; and with h less by

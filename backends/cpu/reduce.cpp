@@ -155,8 +155,9 @@ template <class T, class Out, Fold f> void whole_down(int64_t rows, int64_t n, c
     for (int64_t j = 0; j < n; j++) to[j] = Out(join_whole<f>(int64_t(to[j]), int64_t(x[i * stride + j])));
 }
 
-// Halves, by the kernels of f32 on what stays in the nearest cache.
+// Halves, by the kernels of f32 on what stays in the nearest cache; sums of bf16 have their own.
 template <class S, Fold f> double half_row(int64_t n, const S* x) {
+  if constexpr (std::is_same_v<S, BFloat16> && f == Fold::sum) return reduce_kernels<float>(isa()).bf16.row(n, x);
   constexpr int64_t kBlock = 2048;  // of which a row of f32 is summed too
   alignas(64) float some[kBlock];
   double total = 0;
@@ -169,12 +170,14 @@ template <class S, Fold f> double half_row(int64_t n, const S* x) {
   return total;
 }
 template <class S, Fold f> void half_down(int64_t rows, int64_t n, const S* x, int64_t stride, float* to) {
+  const ReduceKernels<float>& k = reduce_kernels<float>(isa());
+  if constexpr (std::is_same_v<S, BFloat16> && f == Fold::sum) return k.bf16.down(rows, n, x, stride, to);
   constexpr int64_t kSome = 8;
   alignas(64) float some[kSome + 1][kDownColumns];  // what there is so far, and more rows
   for (int64_t i = 0; i < rows; i += kSome) {
     const int64_t count = std::min(rows - i, kSome);
-    for (int64_t k = 0; k < count; k++) widen(n, x + (i + k) * stride, some[k + 1]);
-    reduce_kernels<float>(isa()).down[int(f)](count + (i > 0), n, some[i == 0], kDownColumns, some[0]);
+    for (int64_t r = 0; r < count; r++) widen(n, x + (i + r) * stride, some[r + 1]);
+    k.down[int(f)](count + (i > 0), n, some[i == 0], kDownColumns, some[0]);
   }
   std::copy_n(some[0], n, to);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "backends/cpu/isa.h"
+#include "core/half.h"
 
 namespace fovea::cpu {
 
@@ -13,12 +14,18 @@ inline constexpr int kFolds = 4;
 inline constexpr int64_t kDownColumns = 512, kDownRows = 256, kShort = 16;
 
 // A NaN among the numbers is the largest and the smallest.
+// Sums of bf16 in f32, as those of ReduceKernels.
+struct Bf16Sums {
+  double (*row)(int64_t n, const BFloat16* x);
+  void (*down)(int64_t rows, int64_t n, const BFloat16* x, int64_t stride, float* to);
+};
 template <class T> struct ReduceKernels {
   double (*row[kFolds])(int64_t n, const T* x);
   // to[i] = all x[i * k + j] with j below k folded: rows of few numbers, at most kShort.
   void (*short_rows[kFolds])(int64_t rows, int64_t k, const T* x, T* to);
   // to[j] = all x[i * stride + j] of `rows` folded, n columns; at most kDownColumns of kDownRows.
   void (*down[kFolds])(int64_t rows, int64_t n, const T* x, int64_t stride, T* to);
+  Bf16Sums bf16;  // in the table of f32
   // The row of each column's largest or smallest, of fewer than 2^31.
   void (*places[2])(int64_t rows, int64_t n, const T* x, int64_t stride, int64_t* place);
 };

@@ -282,3 +282,35 @@ TEST_CASE("norms of few long rows, in pieces that threads share out") {
         for (auto& r : results) CHECK(same_bits(r, results[0]));
       }
 }
+
+TEST_CASE("norms of halves are those of the same numbers in f32, rounded once") {
+  auto check = [&]<class S>(DType t, double ord, int64_t rows, int64_t n) {
+    std::vector<float> x = numbers<float>(rows * n, 1);
+    std::vector<S> kept(x.begin(), x.end());
+    x.assign(kept.begin(), kept.end());
+    const VectorNormAttrs a{ord, Shape{-1}, false};
+    auto run = [&](void* from, DType of, void* to) {
+      Strided vx(from, of, {rows, n}, {n, 1}), vy(to, of, {rows}, {1});
+      const View *in[] = {&vx.view}, *out[] = {&vy.view};
+      Call call{.in = in, .out = out, .inputs = 1, .outputs = 1};
+      CHECK(cpu::vector_norm_accepts(call, &a));
+      Scratch scratch(cpu::vector_norm_scratch(call, &a));
+      call.scratch = scratch.data();
+      CHECK(cpu::vector_norm(call, a));
+      CHECK(!scratch.broken());
+    };
+    at_every_isa([&](cpu::Isa) {
+      std::vector<float> want(static_cast<size_t>(rows));
+      std::vector<S> got(static_cast<size_t>(rows));
+      run(x.data(), f32, want.data()), run(kept.data(), t, got.data());
+      int wrong = 0;
+      for (size_t i = 0; i < got.size(); i++) wrong += !(std::abs(float(got[i]) - want[i]) <= want[i] * 0x1.01p-8f);
+      CHECK(wrong == 0);
+    });
+  };
+  for (double ord : {1.0, 2.0, double(INFINITY)})
+    for (auto [rows, n] : {std::pair<int64_t, int64_t>{40, 773}, {3, 20'001}, {1, 5}}) {
+      check.operator()<BFloat16>(bf16, ord, rows, n);
+      if (ord != 1) check.operator()<Float16>(f16, ord, rows, n);
+    }
+}
