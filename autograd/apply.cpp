@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "autograd/gradient_report.h"
 #include "core/dispatch.h"
 
 namespace fovea {
@@ -162,8 +163,8 @@ void compose(ThreadState& s, const OpRow& r, const OpDef& def, const Tensor* con
     std::vector<const View*> vin, vout;
     for (int i = 0; i < inputs; i++) vin.push_back(in[i]->defined() ? &in[i]->array().view() : &kAbsent);
     for (int k = 0; k < r.outputs; k++) vout.push_back(&out[k].array().view());
-    s.trace->op(TraceEvent{r.name, backend_of(out[0].device()).name(), true, false, s.depth, vin.data(), inputs,
-                           vout.data(), r.outputs, begin, trace_clock()});
+    s.trace->op(TraceEvent{r.name, backend_of(out[0].device()).name(), true, false, false, s.depth + s.rules,
+                           vin.data(), inputs, vout.data(), r.outputs, begin, trace_clock()});
   }
 }
 
@@ -282,14 +283,29 @@ void run_composition(const OpRow& r, const OpDef& def, const Tensor* const* in, 
     if (out[k].defined() && out[k].dtype() == f32) out[k] = out[k].to(t);
 }
 
-void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
-               std::source_location where, Tensor* out) {
+static void apply_located(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+                          std::source_location where, Tensor* out) {
   try {
     apply_checked(s, id, in, inputs, attrs, where, out);
   } catch (Error& e) {
     locate(s, e, row(id), where);
     throw;
   }
+}
+
+// Traces are told the line, too.
+[[gnu::noinline]] static void apply_told(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+                                         std::source_location where, Tensor* out) {
+  WhereScope line(s, &where);
+  apply_located(s, id, in, inputs, attrs, where, out);
+  note_cuts(s, row(id), in, inputs, out, *s.where);
+}
+
+void apply_any(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
+               std::source_location where, Tensor* out) {
+  if (s.mode & kTrace) [[unlikely]]
+    return apply_told(s, id, in, inputs, attrs, where, out);
+  apply_located(s, id, in, inputs, attrs, where, out);
 }
 
 [[gnu::noinline]] Tensor apply_first(ThreadState& s, int id, const Tensor* const* in, int inputs, const void* attrs,
@@ -327,7 +343,7 @@ template <int N>
   const View* views[N];
   for (int i = 0; i < N; i++) views[i] = &in[i]->array().view();
   const View &a = *views[0], &b = *views[N - 1];
-  bool same = (r.result != Result::floating || is_floating(a.dtype)) && !(s.mode & (kNoKernels | kUnsaved));
+  bool same = (r.result != Result::floating || is_floating(a.dtype)) && !(s.mode & (kNoKernels | kUnsaved | kTrace));
   if constexpr (N == 2) {
     same &= kind_of(a) == kind_of(b);
     for (int i = 0; same && i < a.rank; i++) same = a.shape[i] == b.shape[i];

@@ -36,7 +36,7 @@ detail::UnsavedTape::UnsavedTape()
 detail::UnsavedTape::~UnsavedTape() { innermost_tape = outer_; }
 
 Tensor detail::UnsavedTape::leaf(const Tensor& x) {
-  Tensor t = x.detach().requires_grad_();
+  Tensor t = Tensor(x.array()).requires_grad_();
   mark(t.edge().node(), id_);
   return t;
 }
@@ -150,7 +150,7 @@ Tensors detail::checkpoint(TensorFunction f, void* kept, void (*destroy)(void*),
       if (y[k].requires_grad()) {
         tape.capture(y[k]);  // an output may be what was captured itself
         segment->outputs.push_back(k);
-        outputs.push_back(y[k].detach());
+        outputs.push_back(Tensor(y[k].array()));
       }
     segment->captured = tape.captured();
   }

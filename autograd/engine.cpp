@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "autograd/apply.h"
+#include "autograd/gradient_report.h"
 #include "autograd/hooks.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/view.h"
@@ -203,11 +204,34 @@ void Engine::abandon(Node* at, std::span<const Tensor> roots) {
       fail_at(n, "the rule gave no gradient for input " + std::to_string(i) + " and did not say zero()");
 }
 
+// Host code is the user's: what it calls is told as what the user calls.
+void Engine::call_told(Node* n, const Tensor* g, Tensor* sinks, bool* filled) {
+  static const View kAbsent;
+  {
+    struct Deeper {
+      ThreadState& s;
+      int by;
+      ~Deeper() { s.rules -= by; }
+    } deeper{state_, n->hooks && n->hooks->function ? 0 : 1};
+    state_.rules += deeper.by;
+    call_rule(n, g, sinks, filled);
+  }
+  std::vector<const View*> cotangents, gradients;
+  for (int k = 0; k < n->outputs; k++) cotangents.push_back(g[k].defined() ? &g[k].array().view() : &kAbsent);
+  for (int i = 0; i < n->inputs; i++) {
+    gradients.push_back(sinks[i].defined() ? &sinks[i].array().view() : &kAbsent);
+    if (n->edges()[i] && !sinks[i].defined())
+      GradientPaths::cut(n->edges()[i], row(n->def->id).name, "has no slope", n->where, n->module);
+  }
+  state_.trace->gradients({row(n->def->id).name, &n->where, n->module, state_.depth + state_.rules, cotangents.data(),
+                           n->outputs, gradients.data(), n->inputs});
+}
+
 [[gnu::always_inline]] inline void Engine::fill_slot(Tensor& slot, Tensor&& gradient) {
   if (!slot.defined()) new (&slot) Tensor(std::move(gradient));  // nothing to destroy
   // In place where nobody else sees the sum and nothing is recorded.
   else if (!(slot.array().sole_owner() && slot.array().dense() && !slot.edge() && !gradient.edge() &&
-             slot.dtype() == gradient.dtype() && add_into(state_, slot.array(), gradient.array().view())))
+             slot.dtype() == gradient.dtype() && add_into(state_, slot.array(), gradient.array().view(), &where_)))
     slot = sum_of(slot, gradient);
 }
 
@@ -227,7 +251,9 @@ void Engine::process(Node* n) {
       if (Target* t = target(reinterpret_cast<uintptr_t>(n) | uintptr_t(k)); t && g[k].defined())
         t->gradient = t->gradient.defined() ? sum_of(t->gradient, g[k]) : g[k];
   Sinks sinks(state_, inputs);
-  if (any && n->def) call_rule(n, g, sinks.tensors(), sinks.filled());
+  if (any && (state_.mode & kTrace) && n->def) [[unlikely]]
+    call_told(n, g, sinks.tensors(), sinks.filled());
+  else if (any && n->def) call_rule(n, g, sinks.tensors(), sinks.filled());
   else if (any && !to_targets_)  // a leaf with hooks
     accumulate_leaf(state_, *static_cast<LeafNode*>(n), g[0].take_array(), where_);
   for (int k = 0; k < outputs; k++) {  // before gradients move on: a leaf takes over what nobody else holds
@@ -373,7 +399,8 @@ void accumulate_leaf(ThreadState& s, LeafNode& leaf, Array&& gradient, const std
     sum = gradient.sole_owner() && gradient.dense() ? std::move(gradient) : dense_copy(gradient);
     return;
   }
-  if (sum.sole_owner() && sum.dense() && sum.dtype() == gradient.dtype() && add_into(s, sum, gradient.view())) return;
+  if (sum.sole_owner() && sum.dense() && sum.dtype() == gradient.dtype() && add_into(s, sum, gradient.view(), &where))
+    return;
   sum = apply_binary(op::add, Operand(Tensor(sum), where), Tensor(gradient)).array();
 }
 

@@ -45,6 +45,7 @@ class Engine {
   void count_edges(std::span<const Tensor> roots);
   void process(Node* n);
   void call_rule(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
+  void call_told(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
   void call_derived(Node* n, const Tensor* cotangents, Tensor* sinks, bool* filled);
   void call_hooks(Node* n, Tensor* cotangents);
   void fill_slot(Tensor& slot, Tensor&& gradient);

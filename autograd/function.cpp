@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "autograd/apply.h"
+#include "autograd/gradient_report.h"
 #include "autograd/hooks.h"
 #include "core/trace.h"
 
@@ -56,7 +57,7 @@ namespace {
 std::vector<Tensor> run_forward(const Function& f, const std::vector<Tensor>& inputs) {
   ModeScope no_grad(state(), 0, kGrad);
   std::vector<Tensor> plain;
-  for (const Tensor& t : inputs) plain.push_back(t.detach());
+  for (const Tensor& t : inputs) plain.push_back(Tensor(t.array()));
   std::vector<Tensor> out = f.forward(plain);
   if (out.empty() || out.size() > 8)
     throw ValueError(std::to_string(out.size()) + " outputs of its forward (expected 1 to 8)");
@@ -66,13 +67,14 @@ std::vector<Tensor> run_forward(const Function& f, const std::vector<Tensor>& in
 }
 
 void tell(ThreadState& s, const Function& f, const std::vector<Tensor>& in, const std::vector<Tensor>& out,
-          int64_t begin) {
+          int64_t begin, const std::source_location& where) {
+  WhereScope line(s, &where);
   static const View kAbsent;
   std::vector<const View*> vin, vout;
   for (const Tensor& t : in) vin.push_back(t.defined() ? &t.array().view() : &kAbsent);
   for (const Tensor& t : out) vout.push_back(&t.array().view());
-  s.trace->op(TraceEvent{f.name.c_str(), backend_of(out[0].device()).name(), true, false, s.depth, vin.data(),
-                         int(vin.size()), vout.data(), int(vout.size()), begin, trace_clock()});
+  s.trace->op(TraceEvent{f.name.c_str(), backend_of(out[0].device()).name(), true, false, false, s.depth + s.rules,
+                         vin.data(), int(vin.size()), vout.data(), int(vout.size()), begin, trace_clock()});
 }
 
 }  // namespace
@@ -91,11 +93,13 @@ std::vector<Tensor> Function::operator()(const std::vector<Tensor>& inputs, std:
           throw UnsupportedError(std::string("its forward is host code without dual numbers: ") + e.what());
       throw;
     }
-    if (s.mode & kTrace) tell(s, *this, inputs, out, begin);
+    if (s.mode & kTrace) tell(s, *this, inputs, out, begin, where);
     std::vector<const Tensor*> in;
     bool recording = false;
     for (const Tensor& t : inputs) in.push_back(&t), recording |= bool(t.edge());
-    for (Tensor& t : out) t = t.detach();
+    for (Tensor& t : out) t = Tensor(t.array());
+    if ((s.mode & kTrace) && !(s.mode & kGrad))
+      for (const Tensor& t : inputs) detail::note_cut(t, name.c_str(), where);
     if (!recording || !(s.mode & kGrad)) return out;
     detail::record_host_code(s, name,
                              {in.data(), int(in.size()), 0, saves, nullptr, 0, where, out.data(), int(out.size())},

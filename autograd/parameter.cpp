@@ -1,7 +1,5 @@
 #include "autograd/parameter.h"
 
-#include <cmath>
-
 #include "autograd/ops/checks.h"
 
 namespace fovea {
@@ -19,7 +17,8 @@ Parameter::Parameter(std::string name, Role role, Tensor value, std::source_loca
 
 void Parameter::set(Tensor value) {
   bool leaf = trainable_ && role_ != Role::buffer && is_floating(value.dtype());
-  value_ = leaf ? value.detach().requires_grad_() : value.detach();
+  const Tensor plain(value.array());
+  value_ = leaf ? plain.requires_grad_() : plain;
 }
 
 void Parameter::freeze(bool frozen) {
@@ -33,35 +32,5 @@ Operand::Operand(Where w) : where_(w) {
 }
 Operand::Operand(const Parameter& p, Where w) : tensor_(&p.value()), where_(w) {}
 Operand::Operand(const Ref<Parameter>& p, Where w) : tensor_(&p->value()), where_(w) {}
-
-GradientReport gradient_report(const ParameterList& parameters) {
-  GradientReport report;
-  for (const auto& p : parameters) {
-    if (!p->value().requires_grad()) continue;
-    Tensor g = p->grad();
-    if (!g.defined()) {
-      report.unreached.push_back(p->name());
-      continue;
-    }
-    bool zero = true, finite = true;
-    for (double v : g.to_vector<double>()) zero &= v == 0, finite &= std::isfinite(v);
-    if (!finite) report.non_finite.push_back(p->name());
-    else if (zero) report.all_zero.push_back(p->name());
-  }
-  return report;
-}
-
-std::string GradientReport::to_string() const {
-  std::string text;
-  auto list = [&](const char* title, const std::vector<std::string>& names) {
-    if (names.empty()) return;
-    text += std::string(text.empty() ? "" : "\n") + title + ":";
-    for (const std::string& n : names) text += " " + n;
-  };
-  list("not reached by backward", unreached);
-  list("gradient all zero", all_zero);
-  list("gradient not finite", non_finite);
-  return text.empty() ? "every parameter has a finite, nonzero gradient" : text;
-}
 
 }  // namespace fovea

@@ -42,12 +42,4 @@ class Parameter : public Counted {
 
 using ParameterList = std::vector<Ref<Parameter>>;
 
-// What a backward did and did not reach.
-struct GradientReport {
-  std::vector<std::string> unreached, all_zero, non_finite;
-  bool clean() const { return unreached.empty() && all_zero.empty() && non_finite.empty(); }
-  std::string to_string() const;
-};
-GradientReport gradient_report(const ParameterList& parameters);
-
 }  // namespace fovea

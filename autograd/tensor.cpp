@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "autograd/engine.h"
+#include "autograd/gradient_report.h"
 #include "autograd/hooks.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
@@ -169,7 +170,10 @@ const void* Tensor::readable(DType t, const Where& w) const try { return made(w)
   throw;
 }
 
-void Tensor::copy_out(void* to, DType t, const Where& w) const try { copy_to_host(made(w), to, t); } catch (Error& e) {
+void Tensor::copy_out(void* to, DType t, const Where& w) const try {
+  copy_to_host(made(w), to, t);
+  if (edge_ && (state().mode & kTrace)) detail::note_cut(*this, numel() == 1 ? "item" : "to_vector", w);
+} catch (Error& e) {
   detail::locate(e, "to_vector", w);
   throw;
 }
@@ -251,8 +255,14 @@ std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << t.t
 std::ostream& operator<<(std::ostream& out, DType t) { return out << name_of(t); }
 std::ostream& detail::write(std::ostream& out, const Shape& s) { return out << fovea::to_string(s); }
 
+Tensor Tensor::detach(Where w) const {
+  if (edge_ && (state().mode & kTrace)) [[unlikely]]
+    detail::note_cut(*this, "detach", w);
+  return Tensor(array_);
+}
+
 Tensor Tensor::requires_grad_(bool on, Where w) const {
-  if (!on) return detach();
+  if (!on) return detach(w);
   if (!is_floating(dtype(w)))
     detail::fail<DTypeError>("requires_grad", w,
                              std::string(name_of(dtype())) + " has no gradient (expected a floating dtype)");

@@ -151,7 +151,7 @@ class Tensor : public TensorBase {
   bool is_leaf() const { return !edge_ || !edge_.node()->def; }
   // A leaf over this data; this tensor itself stays as it is.
   [[nodiscard]] Tensor requires_grad_(bool on = true, Where w = Where::current()) const;
-  [[nodiscard]] Tensor detach() const { return Tensor(array_); }
+  [[nodiscard]] Tensor detach(Where w = Where::current()) const;
   // d(this)/d(leaves), added to each leaf's grad(). `gradient` is the cotangent; absent: this must have one element,
   // and it is 1.
   void backward(const Tensor& gradient = {}, bool retain_graph = false, Where w = Where::current()) const;

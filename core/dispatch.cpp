@@ -1,7 +1,6 @@
 #include "core/dispatch.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 
 #include "core/array_block.h"
@@ -168,12 +167,18 @@ bool launch_all(ThreadState& s, const OpRow& r, const Slot& slot, const Launch& 
   c.scratch = scratch.data();
   if (!on_host(d.device)) c.stream = backend_of(d.device).stream(d.device.index);
   if (s.mode & kTrace) {
-    TraceEvent e{r.name,    backend_of(d.device).name(),
-                 false,     slot.reference,
-                 s.depth,   c.in,
-                 c.inputs,  c.out,
-                 c.outputs, trace_clock(),
-                 0};
+    TraceEvent e{.op = r.name,
+                 .backend = backend_of(d.device).name(),
+                 .composed = false,
+                 .reference = slot.reference,
+                 .update = r.form == Form::update,
+                 .depth = s.depth + s.rules,
+                 .in = c.in,
+                 .inputs = c.inputs,
+                 .out = c.out,
+                 .outputs = c.outputs,
+                 .begin = trace_clock(),
+                 .end = 0};
     run(s, r, slot, c, l.attrs, d);
     e.end = trace_clock();
     s.trace->op(e);
@@ -241,8 +246,6 @@ bool launch_short(ThreadState& s, const OpRow& r, const Slot& slot, const Launch
 
 }  // namespace
 
-int64_t trace_clock() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 bool launch(ThreadState& s, const Launch& l) {
   const OpRow& r = row(l.id);
   View like;  // what picks the slot where no input does
@@ -301,12 +304,13 @@ template <int inputs> Array launch_same_shape(ThreadState& s, int id, const View
 template Array launch_same_shape<1>(ThreadState&, int, const View* const (&)[1], DType);
 template Array launch_same_shape<2>(ThreadState&, int, const View* const (&)[2], DType);
 
-bool add_into(ThreadState& s, const Array& a, const View& b) {
+bool add_into(ThreadState& s, const Array& a, const View& b, const std::source_location* where) {
   const OpRow& r = row(op::add);
   const View* in[2] = {&a.view(), &b};
   const Slot* slot = find_slot(r, *in[0]);
   if (!slot) return false;
   if (!is_plain(s, *slot) || !on_host(in[0]->device) || !in[0]->data || !b.data) [[unlikely]] {
+    WhereScope line(s, where);
     Array to = a;
     return launch(s, Launch{op::add, in, 2, &kNoAttrs, &to, 1, nullptr, false, Destination::given});
   }
@@ -319,10 +323,11 @@ void update(ThreadState& s, int id, const Array* in, int inputs, const void* att
   ViewList views(s, inputs);
   static const View kAbsent;
   for (int i = 0; i < inputs; i++) views[i] = in[i] ? &in[i].view() : &kAbsent;
+  WhereScope line(s, &where);
   if (!launch(s, Launch{id, views.data(), inputs, attrs, out, outputs, nullptr, false, Destination::given}))
     throw UnsupportedError(std::string(row(id).name) + ": no kernel for " + name_of(out[0].dtype()) + " on " +
                            device_name(out[0].device()));
-  for (int i = 0; i < outputs; i++) out[i].storage()->written_at(s.where ? *s.where : where);
+  for (int i = 0; i < outputs; i++) out[i].storage()->written_at(*s.where);
 }
 
 void assign(Array& dst, const Array& src, std::source_location where) {

@@ -54,8 +54,9 @@ template <int inputs> Array launch_same_shape(ThreadState& s, int id, const View
 extern template Array launch_same_shape<1>(ThreadState&, int, const View* const (&)[1], DType);
 extern template Array launch_same_shape<2>(ThreadState&, int, const View* const (&)[2], DType);
 
-// a += b of one shape, dtype and device, on arrays that nobody else sees. False: no kernel takes the call.
-bool add_into(ThreadState& s, const Array& a, const View& b);
+// a += b of one shape, dtype and device, on arrays that nobody else sees. False: no kernel takes the call. `where` is
+// told to traces.
+bool add_into(ThreadState& s, const Array& a, const View& b, const std::source_location* where = nullptr);
 
 // Update ops on plain arrays: reads `in`, writes into `out` (any views) and bumps their versions, so that a graph which
 // has saved them can name the writer's line. UnsupportedError when the device has no kernel for it.

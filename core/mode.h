@@ -15,7 +15,6 @@ namespace fovea {
 enum Mode : uint32_t {
   kGrad = 1,           // ops are recorded
   kTrace = 2,          // every op is told to the thread's trace sink
-  kNanChecks = 4,      // the first op that makes a NaN or infinity out of finite inputs throws
   kDeterministic = 8,  // same bits for any thread count, also where it costs
   kNoKernels = 16,     // kernels of composed ops are skipped: proofs, FOVEA_COMPOSE
   kUnsaved = 32,       // what is recorded keeps no arrays: the forward of checkpoint(), which runs it again later
@@ -27,6 +26,7 @@ struct TraceSink;
 struct ThreadState {
   uint32_t mode = kGrad;
   int32_t depth = 0;  // of compositions: how deep inside other ops
+  int32_t rules = 0;  // of backward: how deep inside rules, counted while ops are told
   Fault fault;
   const std::source_location* where =
       nullptr;                   // overrides the caller's line (modules of nn lend theirs, the engine the forward's)

@@ -4,6 +4,7 @@
 #include <map>
 #include <thread>
 
+#include "autograd/gradient_report.h"
 #include "autograd/ops/loss.h"
 #include "autograd/ops/random.h"
 #include "autograd/ops/view.h"

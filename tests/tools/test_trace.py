@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from program import ProgramTest, main
+from program import ProgramTest, load, main, save
 
 
 SMALL = [s for pair in ({'model.layers': 1, 'model.dim': 16, 'model.heads': 2, 'model.context': 8, 'train.batch': 2, 'train.steps': 3,
@@ -60,6 +60,33 @@ class Trace(ProgramTest):
         with open(self.path('first.json')) as f:
             names = [e['name'] for e in json.load(f)['traceEvents']]
         self.assertEqual((names.count('adamw'), names.count('cross_entropy')), (1, 1))  # one step, without what is before and behind
+
+    def test_results_of_modules_beside_those_of_another_framework(self):
+        self.ok('trace', 'chargpt_s', '--threads', 1, '--out', self.path('a.h5'))
+        self.ok('bench', 'chargpt_s', '--threads', 1, '--iters', 1, '--losses', self.path('start.safetensors'))
+        start = load(self.read('start.safetensors'))
+        ids, (_, (_, width), table) = start['batch.x'], start['tok.weight']
+        rows = [v for i in ids[2] for v in table[i * width:(i + 1) * width]]
+        shape = ids[1] + [width]
+        self.write('same.safetensors', save({'tok': ('F32', shape, rows), 'gpt.tok': ('F64', shape, rows)}))
+        found = self.differ('a.h5', 'same.safetensors')
+        self.assertEqual((found['same'], found['modules'], found['error']), (True, 2, 0))
+        wrong = list(rows)
+        wrong[5 * width + 7] += 0.5
+        self.write('wrong.safetensors', save({'blocks.3': ('F32', shape, rows), 'tok': ('F32', shape, wrong)}))
+        found = self.differ('a.h5', 'wrong.safetensors')  # the run's order, not that of the file
+        self.assertEqual((found['name'], found['module'], found['index']), ('embedding', 'gpt.tok', [0, 5, 7]))
+        self.assertTrue(found['difference'].startswith('module tok, by embedding (gpt.tok), f32 [12,64,128]: '), found)
+        self.write('none.safetensors', save({'layer.7': ('F32', [1], [0])}))
+        self.refused(1, 'no module of the trace has the name of layer.7 (it has gpt, ', 'trace', 'diff', self.path('a.h5'),
+                     self.path('none.safetensors'))
+
+    def test_training_stops_at_the_first_op_that_makes_a_nan(self):
+        text = self.write('text.txt', 'the quick brown fox jumps over the lazy dog. ' * 40)
+        run = ('train', 'lm', text, *SMALL, '--watch-nan')
+        self.ok(*run, '-o', self.path('good'))
+        wrong = [a for s in ('train.lr=1e30', 'train.warmup=0', 'train.steps=9') for a in ('--set', s)]
+        self.refused(1, 'inf at [0,0,0] of its result, f32 [2,8,48], from finite inputs (gpt.blocks.0.attn.qkv)', *run, '-o', self.path('bad'), *wrong)
 
     def test_wrong_usage(self):
         self.refused(2, 'WORKLOAD is required (expected one of mlp_tiny', 'trace')

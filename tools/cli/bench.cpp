@@ -8,10 +8,12 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <optional>
 
 #include "autograd/ops/elementwise.h"
 #include "backends/cpu/onednn.h"
 #include "core/allocator.h"
+#include "core/nan_watch.h"
 #include "core/parallel.h"
 #include "models/config.h"
 #include "tools/cli/verbs.h"
@@ -187,6 +189,8 @@ void model_step(const Bench& bench, const Args& args) {
                                  {"losses", Json(Json::Array(losses.begin(), losses.end()))}}));
     return;
   }
+  std::optional<NanWatch> watch;
+  if (args.has("--watch-nan")) watch.emplace();
   bool tiny = w.tokens == 0;  // too short to be timed alone
   int per = tiny ? 20 : 1;
   bench.run({.workload = args.text("WORKLOAD"),
@@ -211,7 +215,8 @@ int run_bench(const Args& args) {
   else refuse(args, {"--deterministic"}, "does nothing here: gemm calls the kernels themselves");
   if (std::string device = args.text("--device", "auto"); name == "gemm" && device != "auto" && device != "cpu")
     throw UsageError("--device is " + device + " (expected cpu: gemm compares its kernels with oneDNN's)");
-  if (name == "gemm" || name == "dispatch") refuse(args, {"--trace", "--losses"}, "is for training steps");
+  if (name == "gemm" || name == "dispatch")
+    refuse(args, {"--trace", "--losses", "--watch-nan"}, "is for training steps");
   if (name == "dispatch" || name == "gemm") refuse(args, {"--B", "--T"}, "is for gpt2_step");
   if (args.has("--losses")) refuse(args, {"--trace", "--max-s"}, "is for timings, and --losses times nothing");
   if (name == "dispatch") dispatch(bench);
@@ -229,6 +234,7 @@ const Verb kBench = {"bench",
                       {"--iters", Option::integer, "how many calls are timed"},
                       {"--max-s", Option::real, "about how long (without --iters)"},
                       {"--shape", Option::text, "MxNxK, of gemm"},
+                      {"--watch-nan", Option::flag, "with every result of an op checked for NaN and infinities"},
                       {"--trace", Option::output, "record a step behind the timed ones: F.json for Chrome, F.h5"},
                       {"--losses", Option::output, "no timing: save the first weights there, print each step's loss"},
                       kB,

@@ -7,6 +7,7 @@
 #include "autograd/tensor.h"
 #include "models/config.h"
 #include "nn/io/hdf5.h"
+#include "nn/io/safetensors.h"
 #include "tools/cli/verbs.h"
 #include "tools/cli/workload.h"
 
@@ -29,8 +30,10 @@ int run_trace(const Args& args) {
 class Recorded {
  public:
   struct Op {
-    std::string name, ran, in;
+    std::string name, ran, in, at, module;
+    bool forward;  // called by the user: not inside a backward rule
     std::vector<const io::H5Entry*> results;
+    std::string where() const { return (at.empty() ? "" : " at " + at) + (module.empty() ? "" : " (" + module + ")"); }
   };
   explicit Recorded(const std::string& path) : file_(path) {
     if (!file_.attributes().count("trace"))
@@ -39,13 +42,18 @@ class Recorded {
     std::string last;
     for (const io::H5Entry& e : file_.entries()) {
       std::string number = e.path.substr(0, e.path.rfind('/'));
-      auto text = [&](const char* name) {
+      auto optional = [&](const char* name) {
         auto at = e.attributes.find(name);
-        if (at == e.attributes.end()) throw FileError(path + ": '" + e.path + "' has no attribute " + name);
-        return at->second;
+        return at == e.attributes.end() ? std::string() : at->second;
+      };
+      auto text = [&](const char* name) {
+        if (!e.attributes.count(name)) throw FileError(path + ": '" + e.path + "' has no attribute " + name);
+        return optional(name);
       };
       if (text("op") == "contiguous") continue;
-      if (number != last) ops_.push_back({text("op"), text("ran"), text("in"), {}});
+      if (number != last)
+        ops_.push_back(
+            {text("op"), text("ran"), text("in"), optional("at"), optional("module"), optional("depth") == "0", {}});
       last = number;
       ops_.back().results.push_back(&e);
     }
@@ -58,7 +66,7 @@ class Recorded {
   std::vector<Op> ops_;
 };
 
-std::string text_of(const io::H5Entry& e) { return std::string(name_of(e.dtype)) + " " + to_string(e.shape); }
+std::string text_of(DType t, const Shape& shape) { return std::string(name_of(t)) + " " + to_string(shape); }
 
 // How far apart two results of one shape are, at the worst entry and as a whole.
 struct Distance {
@@ -92,61 +100,118 @@ struct Distance {
   static int mantissa(DType t) { return t == f64 ? 52 : t == f32 ? 23 : t == f16 ? 10 : t == bf16 ? 7 : 0; }
 };
 
-// Stops at the first op whose name or results differ by more than the tolerance.
-int run_trace_diff(const Args& args) {
-  double tolerance = args.real("--tolerance", 0);
-  if (tolerance < 0) throw UsageError("--tolerance is " + args.text("--tolerance") + " (expected 0 or more)");
-  Recorded a(args.text("A")), b(args.text("B"));
-  size_t shorter = std::min(a.ops().size(), b.ops().size());
-  double largest = 0;
-  Json j{Json::Object{}};
+// The comparison so far: it ends at the first pair that parts.
+struct Comparison {
+  double tolerance, largest = 0;
   std::string parts;
-  for (size_t i = 0; i < shorter && parts.empty(); i++) {
+  Json found{Json::Object{}};
+
+  // `what` names both, with ": " or ", " before what is said of the numbers.
+  bool same(const std::string& what, const Array& x, const Array& y) {
+    Distance d(x, y);
+    largest = std::max(largest, d.error);
+    if (d.error <= tolerance) return true;
+    parts = fmt::format(
+        "{}, {}: {} in the first and {} in the second at {}, {:.4g} ulp; {:.3g} of the largest, cosine {:.9g}", what,
+        text_of(x.dtype(), x.shape()), d.first, d.second, to_string(d.index), d.ulp, d.error, d.cosine);
+    found.set("index", Json::Array(d.index.begin(), d.index.end()));
+    found.set("first", finite(d.first));
+    found.set("second", finite(d.second));
+    found.set("ulp", finite(d.ulp));
+    found.set("error", finite(d.error));
+    found.set("cosine", finite(d.cosine));
+    return false;
+  }
+  void at(const Recorded::Op& op, size_t number) {
+    found.set("op", int64_t(number + 1));
+    found.set("name", op.name);
+    if (!op.at.empty()) found.set("at", op.at);
+    if (!op.module.empty()) found.set("module", op.module);
+  }
+  int report(const Args& args, size_t compared, const char* of) {
+    const bool equal = parts.empty();
+    if (equal) found = Json::Object{{"error", finite(largest)}};
+    found.set("same", equal);
+    found.set(of, int64_t(compared));
+    if (!equal) found.set("difference", parts);
+    if (args.json()) print_json(found);
+    else if (!equal) print_line(parts);
+    else if (largest == 0) print_line(fmt::format("{} {} with the same results", compared, of));
+    else print_line(fmt::format("{} {}, results at most {:.3g} of the largest apart", compared, of, largest));
+    return equal ? 0 : 1;
+  }
+};
+
+// Two traces of ours: op by op.
+int diff_ops(const Recorded& a, const Recorded& b, Comparison c, const Args& args) {
+  size_t shorter = std::min(a.ops().size(), b.ops().size());
+  for (size_t i = 0; i < shorter && c.parts.empty(); i++) {
     const Recorded::Op &x = a.ops()[i], &y = b.ops()[i];
-    std::string where = fmt::format("op {} of {}, {}", i + 1, shorter, x.name);
-    j.set("op", int64_t(i + 1));
-    j.set("name", x.name);
+    std::string where = fmt::format("op {} of {}, {}{}", i + 1, shorter, x.name, x.where());
+    c.at(x, i);
     if (x.name != y.name || x.results.size() != y.results.size()) {
-      parts = fmt::format("{} of {}: the second has {} of {} there", where, x.in, y.name, y.in);
+      c.parts = fmt::format("{} of {}: the second has {} of {} there", where, x.in, y.name, y.in);
       break;
     }
     std::string ran = x.ran == y.ran ? x.ran : x.ran + " in the first, " + y.ran + " in the second";
-    for (size_t k = 0; k < x.results.size() && parts.empty(); k++) {
+    for (size_t k = 0; k < x.results.size() && c.parts.empty(); k++) {
       const io::H5Entry &p = *x.results[k], &q = *y.results[k];
-      if (!(p.shape == q.shape)) {
-        parts = fmt::format("{} ({}), result {} is {} in the first and {} in the second", where, ran, k, text_of(p),
-                            text_of(q));
-        break;
-      }
-      Distance d(a.read(p), b.read(q));
-      largest = std::max(largest, d.error);
-      if (d.error <= tolerance) continue;
-      parts = fmt::format(
-          "{} ({}), result {}, {}: {} in the first and {} in the second at {}, {:.4g} ulp; {:.3g} of the "
-          "largest, cosine {:.9g}",
-          where, ran, k, text_of(p), d.first, d.second, to_string(d.index), d.ulp, d.error, d.cosine);
-      j.set("result", int64_t(k));
-      j.set("index", Json::Array(d.index.begin(), d.index.end()));
-      j.set("first", finite(d.first));
-      j.set("second", finite(d.second));
-      j.set("ulp", finite(d.ulp));
-      j.set("error", finite(d.error));
-      j.set("cosine", finite(d.cosine));
+      if (!(p.shape == q.shape))
+        c.parts = fmt::format("{} ({}), result {} is {} in the first and {} in the second", where, ran, k,
+                              text_of(p.dtype, p.shape), text_of(q.dtype, q.shape));
+      else if (!c.same(fmt::format("{} ({}), result {}", where, ran, k), a.read(p), b.read(q)))
+        c.found.set("result", int64_t(k));
     }
   }
-  if (parts.empty() && a.ops().size() != b.ops().size())
-    parts = fmt::format("the {} ends after {} ops, the other has {}", a.ops().size() == shorter ? "first" : "second",
-                        shorter, std::max(a.ops().size(), b.ops().size()));
-  bool same = parts.empty();
-  if (same) j = Json::Object{{"error", finite(largest)}};
-  j.set("same", same);
-  j.set("ops", int64_t(shorter));
-  if (!same) j.set("difference", parts);
-  if (args.json()) print_json(j);
-  else if (!same) print_line(parts);
-  else if (largest == 0) print_line(fmt::format("{} ops with the same results", shorter));
-  else print_line(fmt::format("{} ops, results at most {:.3g} of the largest apart", shorter, largest));
-  return same ? 0 : 1;
+  if (c.parts.empty() && a.ops().size() != b.ops().size())
+    c.parts = fmt::format("the {} ends after {} ops, the other has {}", a.ops().size() == shorter ? "first" : "second",
+                          shorter, std::max(a.ops().size(), b.ops().size()));
+  return c.report(args, shorter, "ops");
+}
+
+// Arrays of another framework: each is the result of the module of that name, which may leave out our first names:
+// blocks.0.mlp is gpt.blocks.0.mlp. The result of a module is that of the last op called in it.
+int diff_modules(const Recorded& a, const std::string& path, Comparison c, const Args& args) {
+  const io::Safetensors other = io::read_safetensors(path);
+  std::map<size_t, std::vector<const std::pair<std::string, Array>*>> pairs;  // by the op, in the order of the run
+  std::string unknown;
+  for (const auto& pair : other.arrays) {
+    size_t last = a.ops().size();
+    for (size_t i = 0; i < a.ops().size(); i++)
+      if (std::string m = "." + a.ops()[i].module + "."; a.ops()[i].forward && !a.ops()[i].module.empty())
+        if (m.find("." + pair.first + ".") != m.npos) last = i;
+    if (last < a.ops().size()) pairs[last].push_back(&pair);
+    else unknown += (unknown.empty() ? "" : ", ") + pair.first;
+  }
+  if (!unknown.empty()) {
+    std::string modules;
+    for (const Recorded::Op& op : a.ops())
+      if (op.forward && !op.module.empty() && modules.find(op.module) == modules.npos && modules.size() < 200)
+        modules += (modules.empty() ? "" : ", ") + op.module;
+    throw FileError(path + ": no module of the trace has the name of " + unknown + " (it has " + modules + ", ...)");
+  }
+  for (const auto& [i, list] : pairs)
+    for (const auto* pair : list) {
+      if (!c.parts.empty()) break;
+      const Recorded::Op& op = a.ops()[i];
+      const io::H5Entry& p = *op.results[0];
+      const std::string what = fmt::format("module {}, by {}{}", pair->first, op.name, op.where());
+      c.at(op, i);
+      if (numel(p.shape) != pair->second.numel())
+        c.parts = fmt::format("{} is {} in the first and {} in the second", what, text_of(p.dtype, p.shape),
+                              text_of(pair->second.dtype(), pair->second.shape()));
+      else c.same(what, a.read(p), pair->second);
+    }
+  return c.report(args, other.arrays.size(), "modules");
+}
+
+int run_trace_diff(const Args& args) {
+  const double tolerance = args.real("--tolerance", 0);
+  if (tolerance < 0) throw UsageError("--tolerance is " + args.text("--tolerance") + " (expected 0 or more)");
+  Recorded a(args.text("A"));
+  const std::string b = args.text("B");
+  if (b.ends_with(".safetensors")) return diff_modules(a, b, {tolerance}, args);
+  return diff_ops(a, Recorded(b), {tolerance}, args);
 }
 
 }  // namespace
@@ -163,12 +228,13 @@ const Verb kTrace = {
     true,
     run_trace};
 
-const Verb kTraceDiff = {"trace diff",
-                         "the first op where two traces part, with its distance",
-                         {{"A", Option::file, "a trace with results", true},
-                          {"B", Option::file, "another", true},
-                          {"--tolerance", Option::real, "differences up to this part of a result's largest pass (0)"}},
-                         false,
-                         run_trace_diff};
+const Verb kTraceDiff = {
+    "trace diff",
+    "the first op where two traces part, with its distance",
+    {{"A", Option::file, "a trace with results", true},
+     {"B", Option::file, "another, or F.safetensors: results of modules by name, of another framework", true},
+     {"--tolerance", Option::real, "differences up to this part of a result's largest pass (0)"}},
+    false,
+    run_trace_diff};
 
 }  // namespace fovea::cli

@@ -30,32 +30,6 @@ std::string describe(const View* const* views, int n) {
   return text;
 }
 
-// The numbers as they are now, dense on the host: later ops may write over them.
-Array copied(const View& v) {
-  Array out = Array::empty(shape_of(v), v.dtype, {});
-  size_t element = size_t(size_of(v.dtype)), bytes = size_t(v.numel) * element;
-  char* to = static_cast<char*>(out.view().data);
-  if (detail::backends[v.device.backend].host) {
-    std::vector<int64_t> at(size_t(v.rank));
-    const char* from = static_cast<const char*>(v.data);
-    for (int64_t n = 0; n < v.numel; n++, to += element) {
-      std::memcpy(to, from, element);
-      for (int d = v.rank - 1; d >= 0; d--) {
-        from += v.strides[d] * int64_t(element);
-        if (++at[size_t(d)] < v.shape[d]) break;
-        from -= v.strides[d] * int64_t(element) * v.shape[d];
-        at[size_t(d)] = 0;
-      }
-    }
-  } else {
-    Backend& b = backend_of(v.device);
-    Status s = v.dense ? b.synchronize(v.device.index) : Status{Status::unsupported, "a result that is not dense"};
-    if (s) s = b.to_host(v.device.index, to, v.data, bytes);
-    if (!s) throw KernelError(std::string("trace: a result cannot be read: ") + (s.text ? s.text : b.name()));
-  }
-  return out;
-}
-
 double seconds(int64_t nanoseconds) { return 1e-9 * double(nanoseconds); }
 
 }  // namespace
@@ -71,9 +45,19 @@ void OpTrace::op(const TraceEvent& e) {
   while (keeps_results_ && e.composed && !events_.empty() && events_.back().depth > e.depth &&
          events_.back().begin >= e.begin)
     events_.pop_back();
-  events_.push_back({e.op, ran, e.depth, e.begin, e.end, describe(e.in, e.inputs), describe(e.out, e.outputs), {}});
+  const ThreadState& s = state();
+  events_.push_back({e.op,
+                     ran,
+                     e.depth,
+                     e.begin,
+                     e.end,
+                     describe(e.in, e.inputs),
+                     describe(e.out, e.outputs),
+                     s.where && s.where->line() > 0 ? fovea::describe(*s.where) : "",
+                     s.module,
+                     {}});
   for (int k = 0; keeps_results_ && k < e.outputs; k++)
-    if (e.out[k]->present() && e.out[k]->data) events_.back().results.push_back(copied(*e.out[k]));
+    if (e.out[k]->present() && e.out[k]->data) events_.back().results.push_back(host_copy(*e.out[k]));
 }
 
 std::vector<OpTrace::Line> OpTrace::lines() const {
@@ -138,10 +122,13 @@ void OpTrace::save_results() const {
   io::replace_file(path_, bytes, [&](const std::string& temporary) {
     io::H5Writer file(temporary);
     file.attribute("/", "trace", "1");
-    for (size_t i = 0; i < events_.size(); i++)
-      for (size_t k = 0; k < events_[i].results.size(); k++)
-        file.array(fmt::format("ops/{:07}/{}", i, k), events_[i].results[k],
-                   {{"op", events_[i].op}, {"ran", events_[i].ran}, {"in", events_[i].in}});
+    for (size_t i = 0; i < events_.size(); i++) {
+      const Event& e = events_[i];
+      io::H5Attributes told = {{"op", e.op}, {"ran", e.ran}, {"in", e.in}, {"depth", std::to_string(e.depth)}};
+      if (!e.at.empty()) told.emplace_back("at", e.at);
+      if (e.module) told.emplace_back("module", e.module);
+      for (size_t k = 0; k < e.results.size(); k++) file.array(fmt::format("ops/{:07}/{}", i, k), e.results[k], told);
+    }
     file.close();
   });
 }
@@ -155,6 +142,8 @@ void OpTrace::save_chrome() const {
     args.set("in", e.in);
     args.set("out", e.out);
     args.set("depth", e.depth);
+    if (!e.at.empty()) args.set("at", e.at);
+    if (e.module) args.set("module", e.module);
     Json j{Json::Object{}};
     j.set("name", e.op);
     j.set("cat", e.ran);

@@ -31,7 +31,8 @@ class OpTrace final : public TraceSink {
     const char *op, *ran;
     int depth;
     int64_t begin, end;
-    std::string in, out;
+    std::string in, out, at;  // at: the user's line; empty: unknown
+    const char* module;       // null outside
     std::vector<Array> results;
   };
   struct Line {

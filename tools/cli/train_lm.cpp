@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/nan_watch.h"
 #include "models/config.h"
 #include "models/data/grammar_source.h"
 #include "models/data/text_file.h"
@@ -97,6 +98,8 @@ int run_train(const Args& args) {
     run.before_step = [&, begun = false](int64_t) mutable {
       if (!std::exchange(begun, true)) tracing.emplace(state(), trace);
     };
+  std::optional<NanWatch> watch;
+  if (args.has("--watch-nan")) watch.emplace();
   std::optional<train::Progress> progress;
   run.note = [&](const std::string& text) { progress ? progress->note(text) : note(text); };
   run.on_step = [&](const train::Report& r) {
@@ -143,17 +146,19 @@ int run_train(const Args& args) {
 
 }  // namespace
 
-const Verb kTrainLm = {"train lm",
-                       "trains a language model on text files, or on the embedded corpus",
-                       {{"FILES", Option::files, "UTF-8 text; - is standard input; none: the embedded corpus"},
-                        {"-o,--out", Option::output, "the run's folder; goes on with the run that it holds"},
-                        {"--fresh", Option::flag, "forget what the folder holds"},
-                        {"--config", Option::file, "a JSON file with keys model.*, train.*, data.*"},
-                        {"--set", Option::texts, "KEY=VALUE, over the config; may come again"},
-                        {"--dtype", Option::text, "of the arithmetic: f32, bf16, f16 or f64", false, kDTypes},
-                        {"--trace", Option::output, "record the first step: F.json for Chrome, F.h5 for trace diff"},
-                        {"--dump-config", Option::flag, "print the config and stop"}},
-                       true,
-                       run_train};
+const Verb kTrainLm = {
+    "train lm",
+    "trains a language model on text files, or on the embedded corpus",
+    {{"FILES", Option::files, "UTF-8 text; - is standard input; none: the embedded corpus"},
+     {"-o,--out", Option::output, "the run's folder; goes on with the run that it holds"},
+     {"--fresh", Option::flag, "forget what the folder holds"},
+     {"--config", Option::file, "a JSON file with keys model.*, train.*, data.*"},
+     {"--set", Option::texts, "KEY=VALUE, over the config; may come again"},
+     {"--dtype", Option::text, "of the arithmetic: f32, bf16, f16 or f64", false, kDTypes},
+     {"--trace", Option::output, "record the first step: F.json for Chrome, F.h5 for trace diff"},
+     {"--watch-nan", Option::flag, "stop at the first op that makes a NaN or an infinity, and name it"},
+     {"--dump-config", Option::flag, "print the config and stop"}},
+    true,
+    run_train};
 
 }  // namespace fovea::cli
