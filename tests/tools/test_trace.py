@@ -46,6 +46,9 @@ class Trace(ProgramTest):
         near = self.differ('a.h5', 'ref.h5', '--tolerance', 1e-4)  # whoever composed it: one result for each op
         self.assertEqual((near['same'], near['ops']), (True, same['ops']))
         self.assertGreater(near['error'], 0)
+        self.ok('trace', 'chargpt_s', '--out', self.path('f32.h5'))
+        self.ok('trace', 'chargpt_s', '--dtype', 'bf16', '--out', self.path('bf16.h5'))  # with casts in other places
+        self.assertEqual(self.differ('f32.h5', 'bf16.h5', '--tolerance', 0.1)['name'], 'adamw')  # the last: signs of tiny gradients
         self.assertIn('the first ends after', self.differ('a.h5', 'two.h5')['difference'])
 
     def test_training_records_its_first_step_and_a_wrong_kernel_is_found(self):
@@ -80,6 +83,26 @@ class Trace(ProgramTest):
         self.write('none.safetensors', save({'layer.7': ('F32', [1], [0])}))
         self.refused(1, 'no module of the trace has the name of layer.7 (it has gpt, ', 'trace', 'diff', self.path('a.h5'),
                      self.path('none.safetensors'))
+
+    def test_the_graph_for_graphviz(self):
+        text = self.ok('trace', 'mlp_tiny', '--dot').out
+        self.assertTrue(text.startswith('digraph ops {') and text.rstrip().endswith('}'), text[:200])
+        self.assertEqual(text.count('linear\\n'), 8)
+        self.assertEqual(text.count('subgraph "cluster layers.layers.'), 8)
+        names = {line.split()[0] for line in text.splitlines() if '[label=' in line}
+        ends = {end for line in text.splitlines() if ' -> ' in line for end in line.rstrip(';').split(' -> ')}
+        self.assertTrue({e.strip() for e in ends} <= names)
+        self.assertIn('fillcolor=lightgrey', text)  # the backward
+        self.refused(2, '--json is for the table', 'trace', 'mlp_tiny', '--dot', '--json')
+
+    def test_activations_and_gradients_by_module(self):
+        lines = [json.loads(l) for l in self.ok('trace', 'mlp_tiny', '--modules', '--json').out.splitlines()]
+        modules = {l['module']: l for l in lines}
+        one = modules['layers.layers.0']
+        self.assertEqual((one['activations']['count'], one['gradients']['count']), (16, 16 * 16 + 16))
+        self.assertTrue(0 < one['activations']['rms'] <= one['activations']['largest'])
+        self.assertGreater(modules['layers']['activations']['zeros'], 8)  # relu
+        self.assertIn('layers.layers.7', self.ok('trace', 'mlp_tiny', '--modules').out)
 
     def test_training_stops_at_the_first_op_that_makes_a_nan(self):
         text = self.write('text.txt', 'the quick brown fox jumps over the lazy dog. ' * 40)

@@ -8,6 +8,8 @@
 #include "models/config.h"
 #include "nn/io/hdf5.h"
 #include "nn/io/safetensors.h"
+#include "nn/statistics.h"
+#include "tools/cli/trace_picture.h"
 #include "tools/cli/verbs.h"
 #include "tools/cli/workload.h"
 
@@ -16,17 +18,55 @@ namespace {
 
 using io::Json;
 
+void told(TraceSink& sink, Workload& w, int64_t steps) {
+  TraceScope scope(state(), sink);
+  for (int64_t i = 0; i < steps; i++) w.step();
+}
+
+void print_modules(const nn::ModuleStatistics& s, const Args& args) {
+  if (!args.json()) return print_line(s.table());
+  auto numbers = [](const nn::ModuleStatistics::Numbers& n) {
+    return Json(Json::Object{{"count", n.count},
+                             {"mean", finite(n.mean())},
+                             {"rms", finite(n.rms())},
+                             {"largest", n.largest},
+                             {"zeros", n.zeros},
+                             {"non_finite", n.non_finite}});
+  };
+  for (const auto& line : s.lines()) {
+    Json j{Json::Object{}};
+    j.set("module", line.module);
+    j.set("activations", numbers(line.activations));
+    j.set("gradients", numbers(line.gradients));
+    print_json(j);
+  }
+}
+
 int run_trace(const Args& args) {
   if (!args.has("WORKLOAD"))
     throw UsageError("trace: WORKLOAD is required (expected one of " + std::string(kWorkloads) + ")");
   int64_t steps = args.integer("--steps", 1);
   if (steps < 1 || steps > 10000) throw UsageError("--steps is " + std::to_string(steps) + " (expected 1 to 10000)");
   Workload w(args.text("WORKLOAD"), args, dtype_named(args.text("--dtype", "f32")));
+  if (args.has("--dot")) {
+    refuse(args, {"--out", "--modules", "--json"}, "is for the table (expected --dot alone)");
+    GraphPicture picture;
+    told(picture, w, steps);
+    print_line(picture.dot());
+    return 0;
+  }
+  if (args.has("--modules")) {
+    refuse(args, {"--out"}, "is for the ops (expected --modules alone)");
+    nn::ModuleStatistics statistics;
+    told(statistics, w, steps);
+    print_modules(statistics, args);
+    return 0;
+  }
   trace_steps(w, int(steps), args.text("--out"), args);
   return 0;
 }
 
-// The ops of a file with results, in order; without copies, which depend on layouts and so on who computed.
+// The ops of a file with results, in order.
 class Recorded {
  public:
   struct Op {
@@ -50,7 +90,6 @@ class Recorded {
         if (!e.attributes.count(name)) throw FileError(path + ": '" + e.path + "' has no attribute " + name);
         return optional(name);
       };
-      if (text("op") == "contiguous") continue;
       if (number != last)
         ops_.push_back(
             {text("op"), text("ran"), text("in"), optional("at"), optional("module"), optional("depth") == "0", {}});
@@ -59,6 +98,16 @@ class Recorded {
     }
   }
   const std::vector<Op>& ops() const { return ops_; }
+  bool same_ops(const Recorded& o) const {
+    return std::equal(ops_.begin(), ops_.end(), o.ops_.begin(), o.ops_.end(),
+                      [](const Op& a, const Op& b) { return a.name == b.name; });
+  }
+  // Without what makes no numbers: it depends on layouts and dtypes, and so on who computed.
+  void drop_copies() {
+    std::erase_if(ops_, [](const Op& op) {
+      return op.name == "contiguous" || op.name == "cast" || op.name == "assign" || op.name == "fill";
+    });
+  }
   Array read(const io::H5Entry& e) const { return file_.read(e); }
 
  private:
@@ -211,7 +260,9 @@ int run_trace_diff(const Args& args) {
   Recorded a(args.text("A"));
   const std::string b = args.text("B");
   if (b.ends_with(".safetensors")) return diff_modules(a, b, {tolerance}, args);
-  return diff_ops(a, Recorded(b), {tolerance}, args);
+  Recorded other(b);
+  if (!a.same_ops(other)) a.drop_copies(), other.drop_copies();
+  return diff_ops(a, other, {tolerance}, args);
 }
 
 }  // namespace
@@ -223,6 +274,8 @@ const Verb kTrace = {
      {"-o,--out", Option::output, "F.json in Chrome's trace-event format, or F.h5 with results, for trace diff"},
      kArithmetic,
      {"--steps", Option::integer, "how many steps are recorded (1)"},
+     {"--dot", Option::flag, "the ops as a graph, for graphviz"},
+     {"--modules", Option::flag, "activations and gradients by module: mean, size, zeros, NaN"},
      kB,
      kT},
     true,
