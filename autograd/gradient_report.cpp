@@ -104,8 +104,8 @@ std::string GradientReport::to_string() const {
   std::string text;
   auto list = [&](const char* title, const std::vector<std::string>& names) {
     if (names.empty()) return;
-    text += std::string(text.empty() ? "" : "\n") + title + ":";
-    for (const std::string& n : names) text += " " + n;
+    text += (text.empty() ? "" : "\n") + std::string(title) + ": " + names[0];
+    for (size_t i = 1; i < names.size(); i++) text += ", " + names[i];
   };
   std::vector<std::string> named = unreached;
   for (size_t i = 0; i < cuts.size(); i++) {

@@ -64,6 +64,15 @@ TEST_CASE("gradients that overflow where they meet, and updates of parameters") 
   NanWatch watch;
   std::string text = error_of<NonFiniteError>([&] { sum(x * big + x * big).backward(); });
   CHECK(text == "add: inf at [0] of its result, f32 [1], from finite inputs at " + line_of(__LINE__ - 1));
+
+  nn::Linear net(nn::Parent(), 2, 1);
+  optim::AdamW adam{net, {.lr = 3e38, .decay_all = true}};
+  sum(net(Tensor({1, 1}))).backward();
+  text = error_of<NonFiniteError>([&] {
+    for (int i = 0; i < 3; i++) adam.step();
+  });
+  CHECK(has(text, "adamw: "));
+  CHECK(has(text, "inf at [0,0] of its result, f32 [1,2], from finite inputs at test_nan_watch.cpp:"));
 }
 
 TEST_CASE("modules, functions made of ops, host code and checkpoints are named as the user knows them") {

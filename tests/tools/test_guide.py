@@ -8,6 +8,7 @@ import sys
 from program import ProgramTest, main
 
 GUIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'guide')
+WATCHED = sys.argv.pop()
 GATED = sys.argv.pop()
 SOFTCAP = sys.argv.pop()
 
@@ -17,13 +18,38 @@ def text_of(name):
         return f.read()
 
 
-class Gradcheck(ProgramTest):
+class Page(ProgramTest):
+    page = None
+
     def blocks(self, kind):
-        return re.findall(rf'^```{kind}\n(.*?)^```', text_of('gradcheck.md'), re.M | re.S)
+        return re.findall(rf'^```{kind}\n(.*?)^```', text_of(self.page), re.M | re.S)
 
     @staticmethod
     def without_numbers(text):
         return re.sub(r'\d[\d.]*(e[+-]\d+)?', 'N', text)
+
+
+class Debugging(Page):
+    page = 'debugging.md'
+
+    def test_code_is_that_of_the_file(self):
+        blocks = self.blocks('cpp')
+        self.assertEqual(len(blocks), 4)
+        for block in blocks:
+            self.assertIn(block, text_of('watched.cpp'))
+
+    def test_what_it_prints(self):
+        ran = subprocess.run([WATCHED], capture_output=True, text=True, check=False)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ''))
+        shown = ''.join(self.blocks('text'))
+        table = shown.index('module ')
+        self.assertEqual(ran.stdout[:table], shown[:table])
+        blank = lambda text: re.sub(r'[- ]+', ' ', self.without_numbers(text))
+        self.assertEqual(blank(ran.stdout[table:]), blank(shown[table:]))  # in the last digits machines differ
+
+
+class Gradcheck(Page):
+    page = 'gradcheck.md'
 
     def test_code_is_that_of_the_files(self):
         files = text_of('softcap.cpp') + text_of('gated.cpp')

@@ -119,6 +119,11 @@ TEST_CASE("a NaN planted in any op of the table is found and named, forward and 
         CHECK(int(watch.found()->where.line()) == call_line);
       }
       for (const std::string& op : found) silent.erase(op);
+      for (int id = 1; id < op::count; id++) {
+        if (row(id).form == Form::update || row(id).form == Form::slot) continue;
+        INFO(std::string(row(id).name) << " on " << std::string(name) << " was not tried");
+        CHECK(found.count(row(id).name) + silent.count(row(id).name) == 1);
+      }
       INFO(std::string(name) << std::string(backward ? ", backward: " : ", forward: ") << found.size() << " ops");
       CHECK(found.size() >= (backward ? 90 : 130));
       for (const std::string& op : silent) {
