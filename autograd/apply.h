@@ -6,6 +6,9 @@
 #include "autograd/tensor.h"
 
 namespace fovea {
+
+struct Function;
+
 namespace detail {
 
 // Any op, any number of inputs; fills `out` (as many as the row says).
@@ -24,6 +27,7 @@ struct Recorded {
   std::source_location where;
   Tensor* out;  // receives the edges
   int outputs;
+  const Function* host = nullptr;  // what is called, where it is host code of a user
 };
 Node* record_node(ThreadState& s, const OpDef& def, const Recorded& r);
 // Its output 0.

@@ -101,9 +101,9 @@ std::vector<Tensor> Function::operator()(const std::vector<Tensor>& inputs, std:
     if ((s.mode & kTrace) && !(s.mode & kGrad))
       for (const Tensor& t : inputs) detail::note_cut(t, name.c_str(), where);
     if (!recording || !(s.mode & kGrad)) return out;
-    detail::record_host_code(s, name,
-                             {in.data(), int(in.size()), 0, saves, nullptr, 0, where, out.data(), int(out.size())},
-                             backward, differentiable_twice);
+    detail::record_host_code(
+        s, name, {in.data(), int(in.size()), 0, saves, nullptr, 0, where, out.data(), int(out.size()), this}, backward,
+        differentiable_twice);
     return out;
   } catch (Error& e) {
     e.locate(name.empty() ? "function" : name.c_str(), s.where ? *s.where : where, s.module ? s.module : "");

@@ -47,6 +47,25 @@ class UnsavedTape {
   std::vector<Tensor> captured_;
 };
 
+// While one is open on this thread, it is shown every node as it is recorded: with the inputs as they are now, which a
+// node need not keep.
+class NodeWatch {
+ public:
+  NodeWatch() : outer_(innermost_), mode_(state(), kWatch, 0) { innermost_ = this; }
+  NodeWatch(const NodeWatch&) = delete;
+  NodeWatch& operator=(const NodeWatch&) = delete;
+  static void note(const Recorded& r, Node* n) { innermost_->recorded(r, n); }
+
+ protected:
+  ~NodeWatch() { innermost_ = outer_; }
+  virtual void recorded(const Recorded& r, Node* n) = 0;
+
+ private:
+  static thread_local NodeWatch* innermost_;
+  NodeWatch* const outer_;
+  ModeScope mode_;
+};
+
 }  // namespace detail
 
 }  // namespace fovea

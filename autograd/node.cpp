@@ -53,6 +53,8 @@ void release_node(Node* n) {
   s.releasing = false;
 }
 
+thread_local detail::NodeWatch* detail::NodeWatch::innermost_ = nullptr;
+
 Node* detail::record_node(ThreadState& s, const OpDef& def, const Recorded& r) {
   const int inputs = r.inputs, outputs = r.outputs;
   size_t metas = 0;
@@ -90,6 +92,7 @@ Node* detail::record_node(ThreadState& s, const OpDef& def, const Recorded& r) {
   if (r.attrs_size) std::memcpy(n->attrs(), r.attrs, size_t(r.attrs_size));
   Edge hold = Edge::adopt(n, 0);
   if (s.mode & kUnsaved) UnsavedTape::note(r, n);
+  if (s.mode & kWatch) NodeWatch::note(r, n);
   for (int k = 0; k < outputs; k++)
     if (!(def.fixed_outputs >> k & 1) && is_floating(r.out[k].dtype())) r.out[k] = Tensor(r.out[k].array(), Edge(n, k));
   return n;

@@ -19,6 +19,7 @@ enum Mode : uint32_t {
   kNoKernels = 16,     // kernels of composed ops are skipped: proofs, FOVEA_COMPOSE
   kUnsaved = 32,       // what is recorded keeps no arrays: the forward of checkpoint(), which runs it again later
   kEvaluate = 64,      // modules are in eval mode, whatever their flags say: generation, validation
+  kWatch = 128,        // every node is shown to the innermost NodeWatch as it is recorded: proofs
 };
 
 struct TraceSink;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "autograd/proof/findings.h"
 #include "autograd/proof/properties.h"
@@ -29,14 +30,10 @@ std::vector<Numbers> cotangents(const Subject& s) {
   return list;
 }
 
-bool is_kink(double below, double above) { return above - below > kSideTolerance * std::max(1.0, std::abs(above)); }
-
 // A wrong first derivative is forgiven where it lies between those of both sides of a kink.
 void judge_by_sides(Findings& f, const Subject& s, size_t i, size_t k, double analytic, const Numbers& c) {
-  auto [below, above] = s.sides(i, k, c);
-  if (is_kink(below, above) && analytic >= below - kSideTolerance && analytic <= above + kSideTolerance)
-    f.settle(Verdict::non_smooth,
-             "the derivative jumps here, from " + short_number(below) + " to " + short_number(above));
+  const Sides sides(s, i, k, c);
+  if (sides.allow(analytic)) f.settle(Verdict::non_smooth, sides.jump());
   else f.settle(Verdict::fail);
 }
 
@@ -62,6 +59,15 @@ void check_again(Findings& f, const Subject& s, Cause cause, const std::string& 
 }
 
 }  // namespace
+
+Sides::Sides(const Subject& s, size_t i, size_t k, const Numbers& c) { std::tie(below, above) = s.sides(i, k, c); }
+bool Sides::allow(double a) const {
+  const bool kink = above - below > kSideTolerance * std::max(1.0, std::abs(above));
+  return kink && a >= below - kSideTolerance && a <= above + kSideTolerance;
+}
+std::string Sides::jump() const {
+  return "the derivative jumps here, from " + short_number(below) + " to " + short_number(above);
+}
 
 void Findings::compare(int order, int input, const Shape& shape, const Numbers& gradient,
                        const std::vector<Numbers>& columns, const Numbers& c, const Judge& judge) {

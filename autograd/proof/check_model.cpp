@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "autograd/ops/random.h"
-#include "autograd/proof/check.h"
-#include "autograd/proof/evaluate.h"
+#include "autograd/proof/findings.h"
+#include "autograd/proof/walk.h"
 #include "core/dual.h"
 
 namespace fovea::proof {
@@ -64,6 +64,7 @@ class ModelChecker {
       if (!agrees(whole, d == 0)) find(whole);
       direction_.clear();
     }
+    if (options_.nodes || report_.verdict != Verdict::pass) check_each_node();
     return report_;
   }
 
@@ -84,7 +85,8 @@ class ModelChecker {
   }
 
   void gradient() {
-    Tensor y = evaluate();
+    Tensor y;
+    on_the_way_ = nodes_on_the_way([&] { return evaluate(); }, y);
     value_ = y.item();
     std::vector<Tensor> leaves;
     for (auto* p : checked_) leaves.push_back((*p)->value());
@@ -97,48 +99,84 @@ class ModelChecker {
     }
   }
 
-  // The exact derivative along the direction's part in `r`, with parameters moved by `shift` along it.
-  double derivative(Range r, double shift, double* value = nullptr) {
+  // Parameters moved by `shift` along the direction's part in `r`, made of T(value, direction).
+  template <class T, class Make> void move(Range r, double shift, Make make) {
     for (size_t i = 0; i < checked_.size(); i++) {
-      std::vector<Dual1> lifted(values_[i].size());
-      for (size_t k = 0; k < lifted.size(); k++) {
+      std::vector<T> moved(values_[i].size());
+      for (size_t k = 0; k < moved.size(); k++) {
         int64_t at = starts_[i] + int64_t(k);
         double u = at >= r.begin && at < r.end ? direction_[size_t(at)] : 0;
-        lifted[k] = Dual1(values_[i][k] + shift * u, u);
+        moved[k] = make(values_[i][k] + shift * u, u);
       }
       const Tensor& like = (*checked_[i])->value();
       (*checked_[i])
-          ->set(tensor_from_host(lifted.data(), DType::dual, like.shape(),
-                                 {.dtype = DType::dual, .device = like.device()}));
+          ->set(tensor_from_host(moved.data(), dtype_of<T>(), like.shape(),
+                                 {.dtype = dtype_of<T>(), .device = like.device()}));
     }
+  }
+  void move(Range r, double shift) {
+    move<double>(r, shift, [](double v, double) { return v; });
+  }
+
+  // The derivative along the direction's part in `r`, with parameters moved by `shift` along it.
+  struct Derivative {
+    double slope, value, bar;  // of the slope: how far off it may be
+  };
+  Derivative derivative(Range r, double shift) {
     NoGrad guard;
+    if (!report_.exact) return difference(r);
+    move<Dual1>(r, shift, [](double v, double u) { return Dual1(v, u); });
     ModeScope composed(state(), kNoKernels, 0);
-    Tensor y = evaluate();
+    Tensor y;
+    try {
+      y = evaluate();
+    } catch (const UnsupportedError&) {  // host code, or a base op of a user's, without duals
+      report_.exact = false;
+      return difference(r);
+    }
+    if (y.dtype() != DType::dual) return {0, y.item(), 0};
     Dual1 d;
-    if (y.dtype() == DType::dual) copy_to_host(y.array(), &d, DType::dual);
-    else d = Dual1(y.item(), 0.0);
-    if (value) *value = d.value;
-    return d.tangent;
+    copy_to_host(y.array(), &d, DType::dual);
+    return {d.tangent, d.value, 0};
+  }
+  Derivative difference(Range r) {
+    auto at = [&](double t) {
+      move(r, t);
+      return evaluate().item();
+    };
+    double largest = 0;
+    for (const Numbers& v : values_)
+      for (double x : v) largest = std::max(largest, std::abs(x));
+    // All entries move at once: the longer the direction, the shorter the step.
+    const Slope slope =
+        slope_of(difference_step(largest) / std::sqrt(double(std::max<int64_t>(r.end - r.begin, 1))), at);
+    return {slope.half, at(0), std::abs(slope.whole - slope.half)};
   }
 
   bool agrees(Range r, bool compare_values) {
-    double a = 0, square = 0, value = 0;
+    double a = 0, square = 0;
     for (int64_t k = r.begin; k < r.end; k++) {
       a += gradient_[size_t(k)] * direction_[size_t(k)];
       square += gradient_[size_t(k)] * gradient_[size_t(k)];
     }
-    double o = derivative(r, 0, &value);
+    const auto [o, value, bar] = derivative(r, 0);
     // Nothing smaller than the rounding of a loss near 1 counts as wrong.
     double size = std::max({std::sqrt(square), std::abs(o), kSmallest * std::max(1.0, std::abs(value_))});
     double error = a == o ? 0 : std::abs(a - o) / size;
-    report_.analytic = a, report_.oracle = o, report_.error = error, report_.limit = options_.tolerance * size;
+    double tolerance = report_.exact ? options_.tolerance : std::max(options_.tolerance, kDifferences + 4 * bar / size);
+    report_.analytic = a, report_.oracle = o, report_.error = error, report_.limit = tolerance * size;
+    if (!report_.exact && !(bar <= kNoise * size)) {
+      report_.verdict = Verdict::too_noisy;
+      report_.detail = "no exact oracle, and differences of two steps part by " + short_number(bar);
+      return true;
+    }
     bool same_loss = std::abs(value - value_) <= options_.tolerance * std::max(1.0, std::abs(value));
     if (compare_values && !same_loss) {
       report_.verdict = Verdict::fail;
       report_.detail = "the loss is " + short_number(value_) + " with kernels and " + short_number(value) +
                        " by compositions: a forward is wrong, or the loss is not the same function each time";
     }
-    return error <= options_.tolerance;
+    return error <= tolerance;
   }
 
   // Halves the range until one entry is left.
@@ -163,11 +201,31 @@ class ModelChecker {
       int64_t at = r.begin - starts_[i];
       for (int d = shape.rank - 1; d >= 0; d--) report_.index[size_t(d)] = at % shape[d], at /= shape[d];
     }
-    double below = derivative(r, -1e-7), above = derivative(r, 1e-7), a = report_.analytic;
+    if (!report_.exact) {
+      report_.verdict = Verdict::fail;
+      return;
+    }
+    double below = derivative(r, -1e-7).slope, above = derivative(r, 1e-7).slope, a = report_.analytic;
     bool kink = std::abs(above - below) > 1e-5 * std::max(1.0, std::abs(above)) && a >= std::min(below, above) - 1e-5 &&
                 a <= std::max(below, above) + 1e-5;
     report_.verdict = kink ? Verdict::non_smooth : Verdict::fail;
     if (kink) report_.detail = "the derivative jumps here";
+  }
+
+  void check_each_node() {
+    move({0, 0}, 0);
+    const Walked walked = check_nodes([&] { return evaluate(); }, on_the_way_, all_, options_.tolerance);
+    report_.nodes = walked.checked;
+    const bool right = report_.verdict == Verdict::pass;
+    if (walked.verdict == Verdict::fail || (!right && walked.verdict == report_.verdict)) {
+      report_.node = walked.node;
+      report_.verdict = walked.verdict;
+    } else if (report_.verdict == Verdict::fail) {
+      report_.detail += (report_.detail.empty() ? "" : ". ") + std::string("Each of the ") +
+                        std::to_string(walked.checked) +
+                        " nodes is right by itself: a value was detached or overwritten, a hook changed a gradient, or "
+                        "a checkpoint() ran differently the second time";
+    }
   }
 
   const NamedParameters& all_;
@@ -178,25 +236,45 @@ class ModelChecker {
   std::vector<std::string> names_;
   std::vector<Numbers> values_;
   std::vector<int64_t> starts_;
+  std::vector<bool> on_the_way_;
   int64_t count_ = 0;
   Numbers gradient_, direction_;
   double value_ = 0;
   ModelReport report_;
 };
 
+std::string bracketed(const std::vector<int64_t>& index) {
+  std::string text = " [";
+  for (size_t i = 0; i < index.size(); i++) text += (i ? "," : "") + std::to_string(index[i]);
+  return text + "]";
+}
+
+std::string numbers_of(double analytic, double oracle, double error) {
+  return ": analytic " + short_number(analytic) + ", oracle " + short_number(oracle) + ", error " + short_number(error);
+}
+
 }  // namespace
+
+std::string NodeReport::to_string() const {
+  std::string text = op + (where.empty() ? "" : " at " + where) + (module.empty() ? "" : " (" + module + ")");
+  if (input >= 0) text += ", input " + std::to_string(input) + bracketed(index) + numbers_of(analytic, oracle, error);
+  if (!detail.empty()) text += ": " + detail;
+  return parameter.empty() ? text : text + "; it reaches " + parameter;
+}
 
 std::string ModelReport::to_string() const {
   std::string text = std::string("check: ") + name_of(verdict);
-  if (!parameter.empty()) {
-    text += " at " + parameter + " [";
-    for (size_t i = 0; i < index.size(); i++) text += (i ? "," : "") + std::to_string(index[i]);
-    text += "]";
-  }
-  text +=
-      ": analytic " + short_number(analytic) + ", oracle " + short_number(oracle) + ", error " + short_number(error);
+  if (!parameter.empty()) text += " at " + parameter + (index.empty() ? "" : bracketed(index));
+  if (verdict != Verdict::pass && parameter.empty() && !node.op.empty())
+    return text + ": " + node.to_string() + ". In the gradient of the loss it does not show";
+  text += numbers_of(analytic, oracle, error);
+  if (!exact) text += " (by six-point differences)";
   for (size_t i = 0; i < unreached.size(); i++) text += (i ? ", " : "; not reached: ") + unreached[i];
   if (verdict == Verdict::pass) text += "; finds a single wrong entry above " + short_number(limit);
+  if (verdict == Verdict::pass && nodes > 0) text += "; " + std::to_string(nodes) + " nodes are right by themselves";
+  if (!node.op.empty())
+    text +=
+        std::string(". The first ") + (verdict == Verdict::fail ? "wrong" : "such") + " node is " + node.to_string();
   return detail.empty() ? text : text + ". " + detail;
 }
 

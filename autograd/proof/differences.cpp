@@ -10,8 +10,6 @@ namespace {
 
 using detail::short_number;
 
-constexpr double kDifferences = 1e-8;  // how far honest ones may be off
-constexpr double kNoise = 1e-6;        // where two steps part by more, they say nothing
 constexpr const char* kKink = "the slopes of both sides part here";
 
 // x + t u for every differentiated input; of an input without a direction, x.
@@ -31,22 +29,7 @@ double step_of(const Subject& s) {
   double largest = 1;
   for (int i : s.inputs)
     for (double value : numbers(s.x[size_t(i)])) largest = std::max(largest, std::abs(value));
-  return std::pow(2.2e-16, 1 / 7.0) * (largest < 1e6 ? std::min(largest, 2.0) : largest);
-}
-
-// The slope of f at 0 with a whole and a half step: their difference is the error bar.
-struct Slope {
-  double whole, half;
-};
-template <class F> Slope slope_of(double step, const F& f) {
-  const double weights[3] = {45, -9, 1};
-  auto six_points = [&](double h) {
-    double sum = 0;
-    for (int m = 1; m <= 3; m++)
-      for (int sign : {-1, 1}) sum += sign * weights[m - 1] * f(sign * m * h);
-    return sum / (60 * h);
-  };
-  return {six_points(step), six_points(step / 2)};
+  return difference_step(largest);
 }
 
 // Whether f has a kink at 0: the slopes of both sides part by the same at a small and at a smaller step, and by more
@@ -100,6 +83,21 @@ std::vector<Numbers> direction(const Subject& s, Probe kind, uint64_t seed) {
 }
 
 }  // namespace
+
+double difference_step(double largest) {
+  return std::pow(2.2e-16, 1 / 7.0) * (largest < 1e6 ? std::clamp(largest, 1.0, 2.0) : largest);
+}
+
+Slope slope_of(double step, const std::function<double(double)>& f) {
+  const double weights[3] = {45, -9, 1};
+  auto six_points = [&](double h) {
+    double sum = 0;
+    for (int m = 1; m <= 3; m++)
+      for (int sign : {-1, 1}) sum += sign * weights[m - 1] * f(sign * m * h);
+    return sum / (60 * h);
+  };
+  return {six_points(step), six_points(step / 2)};
+}
 
 // First order: the slope of <c, y>. Second: that of <w, gradient>, where a branch that rule and composition both leave
 // out shows.

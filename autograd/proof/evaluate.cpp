@@ -1,5 +1,6 @@
 #include "autograd/proof/evaluate.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/apply.h"
@@ -28,19 +29,31 @@ template <class D, class Make> std::vector<Tensor> lift(const std::vector<Tensor
 
 double at(const std::vector<Numbers>& tangents, size_t i, size_t k) { return tangents[i].empty() ? 0 : tangents[i][k]; }
 
-// One number of each element of each differentiable output. An output that is no dual does not depend on the inputs.
-template <class D, class Take>
-std::vector<Numbers> outputs_of(const Sample& s, const std::vector<Tensor>& x, Take take) {
+// Each differentiable output. One that is no dual does not depend on the inputs.
+template <class D> std::vector<std::vector<D>> outputs_of(const Sample& s, const std::vector<Tensor>& x) {
   NoGrad guard;
   ModeScope composed(state(), kNoKernels, 0);
   std::vector<Tensor> y = call(s, x);
-  std::vector<Numbers> all;
+  std::vector<std::vector<D>> all;
   for (int k : differentiable_outputs(s, y)) {
     const Tensor& t = y[size_t(k)];
-    Numbers& v = all.emplace_back(size_t(t.numel()));
-    if (t.dtype() != dtype_of<D>()) continue;
-    std::vector<D> d(v.size());
-    copy_to_host(t.array(), d.data(), dtype_of<D>());
+    std::vector<D>& d = all.emplace_back(size_t(t.numel()));
+    if (t.dtype() == dtype_of<D>()) {
+      copy_to_host(t.array(), d.data(), dtype_of<D>());
+      continue;
+    }
+    const Numbers v = numbers(t);
+    for (size_t e = 0; e < v.size(); e++) d[e] = D(v[e]);
+  }
+  return all;
+}
+
+// One number of each element.
+template <class D, class Take>
+std::vector<Numbers> taken(const std::vector<std::vector<D>>& outputs, const Take& take) {
+  std::vector<Numbers> all;
+  for (const std::vector<D>& d : outputs) {
+    Numbers& v = all.emplace_back(d.size());
     for (size_t e = 0; e < v.size(); e++) v[e] = take(d[e]);
   }
   return all;
@@ -72,7 +85,8 @@ Tensor probe_like(const Tensor& t, Probe kind, uint64_t seed) {
   Numbers v(size_t(t.numel()));
   for (size_t i = 0; i < v.size(); i++) {
     double z = noise(i, seed * 31 + 1009);
-    v[i] = kind == Probe::signs ? (z < 0 ? -1 : 1) : std::floor(16 * z) / 16;
+    if (kind == Probe::sixteenths) v[i] = std::floor(16 * z) / 16;
+    else v[i] = std::copysign(kind == Probe::signs ? 1 : (1 + std::abs(z)) / 2, z);
   }
   return tensor_from_host(v.data(), f64, t.shape(), {.like = t});
 }
@@ -85,6 +99,9 @@ std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs
   std::vector<int> outputs = differentiable_outputs(s, y);
   for (size_t k = 0; k < outputs.size(); k++) {
     const Tensor& t = y[size_t(outputs[k])];
+    if (!t.requires_grad() &&
+        std::any_of(s.inputs.begin(), s.inputs.end(), [](const Input& in) { return in.constant; }))
+      continue;  // of the constant ones alone
     if (!t.requires_grad())
       throw GradientError(s.name + ": output " + std::to_string(outputs[k]) + " has no history: its gradient is lost");
     if (cotangents[k].defined()) roots.push_back(t), given.push_back(cotangents[k]);
@@ -98,10 +115,12 @@ std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs
 
 Numbers numbers(const Tensor& t) { return t.to_vector<double>(); }
 
-std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs,
-                                     const std::vector<Numbers>& u) {
+std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,
+                                     std::vector<Numbers>* values) {
   auto x = lift<Dual1>(inputs, [&](double v, size_t i, size_t k) { return Dual1(v, at(u, i, k)); });
-  return outputs_of<Dual1>(s, x, [](const Dual1& d) { return d.tangent; });
+  const auto y = outputs_of<Dual1>(s, x);
+  if (values) *values = taken(y, [](const Dual1& d) { return d.value; });
+  return taken(y, [](const Dual1& d) { return d.tangent; });
 }
 
 std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,
@@ -109,7 +128,7 @@ std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>&
   auto x = lift<Dual2>(inputs, [&](double value, size_t i, size_t k) {
     return Dual2(Dual1(value, at(u, i, k)), Dual1(at(v, i, k), 0.0));
   });
-  return outputs_of<Dual2>(s, x, [](const Dual2& d) { return d.tangent.tangent; });
+  return taken(outputs_of<Dual2>(s, x), [](const Dual2& d) { return d.tangent.tangent; });
 }
 
 }  // namespace fovea::proof

@@ -17,7 +17,8 @@ std::vector<int> differentiated_inputs(const Sample& s);
 std::vector<int> differentiable_outputs(const Sample& s, const std::vector<Tensor>& outputs);
 
 // A cotangent (or direction) like t: random signs, or multiples of 1/16 in [-1, 1), which every dtype holds exactly.
-enum class Probe : uint8_t { signs, sixteenths };
+// `uneven`: signs times numbers in [1/2, 1), so that errors of two entries do not cancel.
+enum class Probe : uint8_t { signs, sixteenths, uneven };
 Tensor probe_like(const Tensor& t, Probe kind, uint64_t seed);
 
 // The gradients of the differentiated inputs, by the op's rule; zeros where none arrived. An undefined cotangent stands
@@ -29,8 +30,9 @@ std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs
 Numbers numbers(const Tensor& t);
 
 // The oracle. Tangents are one list per input, empty for zero. Result: per differentiable output, J u; with `second`
-// the second derivative along both, D_v D_u y.
-std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u);
+// the second derivative along both, D_v D_u y. `values` receives y itself, as it is computed beside them.
+std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,
+                                     std::vector<Numbers>* values = nullptr);
 std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,
                                      const std::vector<Numbers>& v);
 

@@ -28,18 +28,39 @@ struct Findings {
 };
 
 // Each by itself; what they find goes into the report.
-void check_entries(Findings& f);                  // the Jacobian, column by column
-void check_noise(Findings& f);                    // whether what failed is right on the average
-void check_layouts(Findings& f);                  // the same gradient for inputs in other orders of memory
-void check_other_numbers(Findings& f);            // ... and for other numbers, after these
-void check_second_order(Findings& f);             // the gradient of the gradient
-void check_directions(Findings& f, int order);    // along random directions, halved where they disagree
+void check_entries(Findings& f);        // the Jacobian, column by column
+void check_noise(Findings& f);          // whether what failed is right on the average
+void check_layouts(Findings& f);        // the same gradient for inputs in other orders of memory
+void check_other_numbers(Findings& f);  // ... and for other numbers, after these
+void check_second_order(Findings& f);   // the gradient of the gradient
+// Along random directions, from this one of three on, halved where they disagree.
+void check_directions(Findings& f, int order, uint64_t first = 0);
 void check_kink(Findings& f);                     // a subgradient
 void check_differences(Findings& f, int order);   // by six points, the oracle's rival
 void check_host_code(Findings& f, int64_t most);  // by six points, where there is no oracle
 
+// What lies between the derivatives of both sides of a kink, at element k of inputs[i], is right there.
+struct Sides {
+  double below, above;
+  Sides(const Subject& s, size_t i, size_t k, const Numbers& c);
+  bool allow(double analytic) const;
+  std::string jump() const;
+};
+
+// The slope of f at 0 with a whole and a half step: their difference is the error bar.
+struct Slope {
+  double whole, half;
+};
+Slope slope_of(double step, const std::function<double(double)>& f);
+double difference_step(double largest);       // for numbers up to this size
+inline constexpr double kDifferences = 1e-8;  // how far honest differences may be off
+inline constexpr double kNoise = 1e-6;        // where two steps part by more, they say nothing
+
 // The checks of one sample, without explaining what fails.
 Report check_once(const Sample& s, const CheckOptions& o);
+// The same for one call among others, at the numbers that came along: first order, inputs laid out as they were, and
+// the forward.
+Report check_call(const Sample& s, Device d);
 // Says why a sample fails, and on which smallest case.
 void explain(Report& r, const Sample& s, const CheckOptions& o);
 void diagnose(Report& r, const Sample& s, const CheckOptions& o);

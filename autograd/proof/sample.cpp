@@ -67,7 +67,14 @@ Input ids(const Shape& s, int64_t below) { return integers(s, 0, below); }
 Input truths(const Shape& s) { return {Input::truth, s, 0, 0, 0, {}, boolean}; }
 Input like(const Tensor& t) {
   if (!t.defined()) return none();
-  return {Input::given, t.shape(), 0, 0, 0, t.to_vector<double>(), t.dtype()};
+  return {Input::given,
+          t.shape(),
+          0,
+          0,
+          0,
+          t.to_vector<double>(),
+          t.dtype(),
+          t.array().dense() ? Shape() : t.array().strides()};
 }
 
 Sample& Sample::named(std::string_view what) { return name.append(" ").append(what), *this; }
@@ -193,7 +200,7 @@ std::vector<Tensor> completed(const Sample& s, std::vector<Tensor> x) {
 }
 
 bool differentiated(const Sample& s, int i) {
-  if (!s.inputs[size_t(i)].floating() || s.without_gradient()) return false;
+  if (!s.inputs[size_t(i)].floating() || s.inputs[size_t(i)].constant || s.without_gradient()) return false;
   return s.op == op::none || !((row(s.op).no_gradient | row(s.op).statistic) >> (i < 16 ? i : 15) & 1);
 }
 

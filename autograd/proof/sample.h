@@ -26,6 +26,8 @@ struct Input {
   double gap = 0;                   // real: no closer to 0 than this
   std::vector<double> values = {};  // exact, given: in row-major order, repeated as needed
   DType dtype = f32;                // of what is not floating; floating inputs take the dtype of the run
+  Shape strides = {};               // given: how the numbers lie in memory, where not row by row
+  bool constant = false;            // not differentiated
   ~Input();                         // a call, since samples are many
   bool floating() const { return kind == real || kind == apart || (kind >= exact && is_floating(dtype)); }
 };

@@ -9,12 +9,20 @@
 namespace fovea::proof {
 namespace {
 
+constexpr int64_t kMostColumns = 4096;  // of a Jacobian that a diagnosis goes through
+
 std::set<int64_t, std::greater<>> sizes_of(const Sample& s) {
   std::set<int64_t, std::greater<>> sizes;
   for (const Input& in : s.inputs)
     for (int d = 0; d < in.shape.rank; d++)
       if (in.shape[d] > 1) sizes.insert(in.shape[d]);
   return sizes;
+}
+
+int64_t columns(const Sample& s) {
+  int64_t n = 0;
+  for (int i : differentiated_inputs(s)) n += numel(s.inputs[size_t(i)].shape);
+  return n;
 }
 
 Sample resized(const Sample& s, int64_t from, int64_t to) {
@@ -56,8 +64,9 @@ Sample shrunk(const Sample& s, const CheckOptions& o) {
 
 void explain(Report& r, const Sample& s, const CheckOptions& o) {
   try {
-    diagnose(r, s, o);
-    Sample smallest = shrunk(s, o);
+    const Sample smallest = shrunk(s, o);
+    if (columns(s) <= kMostColumns) diagnose(r, s, o);
+    else if (columns(smallest) <= kMostColumns) diagnose(r, smallest, o);
     bool smaller = false;
     for (size_t i = 0; i < s.inputs.size(); i++) smaller |= !(smallest.inputs[i].shape == s.inputs[i].shape);
     if (!smaller) return;

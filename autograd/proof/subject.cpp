@@ -8,7 +8,6 @@
 namespace fovea::proof {
 namespace {
 
-constexpr double kUnit = 1e-12;     // of the exact comparison, times the sample's class
 constexpr double kSideStep = 1e-7;  // to both sides of a kink
 
 Device oracle_device(const Sample& s, Device d) { return s.given() ? d : fovea::device("ref"); }
@@ -36,9 +35,9 @@ Subject::Subject(const Sample& s, Device d, Order o, uint64_t v)
   std::vector<Tensor> all = run(s, x);
   for (int k : differentiable_outputs(s, all)) y.push_back(all[size_t(k)]);
   for (int i : inputs) entries += x[size_t(i)].numel();
-  if (inputs.empty() || y.empty()) return;
+  if (inputs.empty() || y.empty() || o == Order::own) return;
   try {
-    dual_derivative(s, x, no_tangents());
+    push(no_tangents());
   } catch (const UnsupportedError&) {  // host code, or a base op of a user's, without duals
     exact = false;
   }
@@ -48,7 +47,13 @@ bool Subject::rounds() const {
   return std::any_of(y.begin(), y.end(), [](const Tensor& t) { return t.dtype() != f64; });
 }
 
-Numbers Subject::push(const std::vector<Numbers>& u) const { return flat(dual_derivative(sample, x, u)); }
+Numbers Subject::push(const std::vector<Numbers>& u) const {
+  if (!values_.empty()) return flat(dual_derivative(sample, x, u));
+  std::vector<Numbers> values;
+  Numbers tangents = flat(dual_derivative(sample, x, u, &values));
+  values_ = flat(values);
+  return tangents;
+}
 Numbers Subject::push(const std::vector<Numbers>& u, const std::vector<Numbers>& v) const {
   return flat(dual_derivative(sample, x, u, v));
 }
@@ -88,17 +93,26 @@ std::vector<Tensor> Subject::cotangents(const Numbers& c, Order as) const {
   std::vector<Tensor> v;
   const double* from = c.data();
   for (const Tensor& t : y) {
-    v.push_back(laid_out(tensor_from_host(from, f64, t.shape(), {.dtype = t.dtype(), .device = device}), as));
+    v.push_back(laid_out(
+        tensor_from_host(from, f64, t.shape(), {.dtype = t.dtype(), .device = sample.given() ? t.device() : device}),
+        as));
     from += t.numel();
   }
   return v;
 }
 
 std::vector<Numbers> Subject::pull(const Numbers& c, Order as) const {
-  const std::vector<Tensor> in = as == order ? mine : laid_inputs(sample, f64, device, as, variant);
+  const std::vector<Tensor> in =
+      as == order || order == Order::own ? mine : laid_inputs(sample, f64, device, as, variant);
   std::vector<Numbers> g;
   for (const Tensor& t : gradients(sample, in, cotangents(c, as))) g.push_back(numbers(t));
   return g;
+}
+
+Numbers Subject::laid(const Numbers& c, Order as) const {
+  std::vector<Numbers> parts;
+  for (const Tensor& t : cotangents(c, as)) parts.push_back(numbers(t));
+  return flat(parts);
 }
 
 std::vector<Numbers> Subject::pull_twice(const Numbers& c, const std::vector<Numbers>& w, Numbers* to_c) const {

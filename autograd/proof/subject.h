@@ -6,6 +6,8 @@
 
 namespace fovea::proof {
 
+inline constexpr double kUnit = 1e-12;  // of the exact comparison, times the sample's class
+
 class Subject {
  public:
   // `order`: of inputs and cotangents in memory; `repeated` changes their numbers, on the reference too. `variant`:
@@ -21,13 +23,14 @@ class Subject {
   std::vector<int> inputs;      // the differentiated ones
   std::vector<Tensor> y;        // differentiable outputs of the reference
   int64_t entries = 0;          // of the differentiated inputs
-  bool exact = true;            // there is an oracle
+  bool exact = true;            // there is an oracle, as far as is known (of Order::own nobody has tried)
 
   bool rounds() const;  // an output is coarser than f64: no step is small enough for differences
   std::vector<Numbers> no_tangents() const { return std::vector<Numbers>(x.size()); }
 
   // J u and D_v D_u y, outputs one behind the other.
   Numbers push(const std::vector<Numbers>& u) const;
+  const Numbers& values() const { return values_; }  // y by the first push
   Numbers push(const std::vector<Numbers>& u, const std::vector<Numbers>& v) const;
   // Its columns: J e for every element of every differentiated input. Worked out when first asked for.
   const std::vector<std::vector<Numbers>>& jacobian() const;
@@ -40,6 +43,7 @@ class Subject {
   // own, which must not change numbers.
   std::vector<Numbers> pull(const Numbers& c) const { return pull(c, order); }
   std::vector<Numbers> pull(const Numbers& c, Order as) const;
+  Numbers laid(const Numbers& c, Order as) const;  // the numbers that c has in that order
 
   // The gradient of <w, J^T c> by the rules, with respect to the inputs: what D_e D_w <c, y> should be. `to_c`: with
   // respect to c, which should be J w.
@@ -52,6 +56,7 @@ class Subject {
  private:
   std::vector<Tensor> cotangents(const Numbers& c, Order as) const;
   mutable std::vector<std::vector<Numbers>> jacobian_;
+  mutable Numbers values_;
 };
 
 Numbers flat(const std::vector<Numbers>& parts);

@@ -37,6 +37,18 @@ Array filled_from(Array view, const Tensor& t) {
   return view;
 }
 
+// Where elements share memory they are one number.
+Tensor as_given(const Tensor& t, const Shape& strides) {
+  if (!t.defined() || strides.rank == 0 || t.numel() == 0) return t;
+  int64_t first = 0, last = 0;
+  for (int d = 0; d < strides.rank; d++) {
+    const int64_t reach = (t.size(d) - 1) * strides[d];
+    (reach < 0 ? first : last) += reach;
+  }
+  Array memory = Array::empty({last - first + 1}, t.dtype(), t.device());
+  return Tensor(filled_from(memory.alias(t.shape(), strides, -first), t));
+}
+
 }  // namespace
 
 Tensor laid_out(const Tensor& t, Order order) {
@@ -45,6 +57,7 @@ Tensor laid_out(const Tensor& t, Order order) {
   int r = shape.rank;
   auto fresh = [&](const Shape& s) { return Array::empty(s, t.dtype(), t.device()); };
   switch (order) {
+    case Order::own:
     case Order::dense: return t;
     case Order::transposed: {
       Shape reversed, back;
@@ -96,9 +109,10 @@ Trial::Trial(const Sample& s, Device d, DType t) : sample(s), device(d), dtype(t
 
 std::vector<Tensor> laid_inputs(const Sample& s, DType t, Device d, Order order, uint64_t variant) {
   std::vector<Tensor> raw = raw_inputs(s, t, d, variant);
-  for (Tensor& x : raw) x = laid_out(x, order);
+  for (size_t i = 0; i < raw.size(); i++)
+    raw[i] = order == Order::own ? as_given(raw[i], s.inputs[i].strides) : laid_out(raw[i], order);
   std::vector<Tensor> all = completed(s, raw);
-  if (s.complete && order != Order::repeated)
+  if (s.complete && order != Order::repeated && order != Order::own)
     for (Tensor& x : all) x = laid_out(x, order);
   return all;
 }

@@ -18,7 +18,8 @@ enum class Order : uint8_t {
   stepped,     // every second element of the last axis
   backwards,   // the last axis by a negative stride
   reversed,    // all axes by negative strides
-  repeated     // the first axis by stride 0
+  repeated,    // the first axis by stride 0
+  own          // as the tensors lie that the sample was made of; not among the kOrders
 };
 inline constexpr int kOrders = 8;
 inline constexpr const char* kOrderNames[kOrders] = {"dense",   "transposed", "offset",   "padded",

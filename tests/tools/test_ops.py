@@ -64,6 +64,8 @@ class Gradcheck(ProgramTest):
         self.assertLess(report['worst']['error'], 1e-12)
         self.assertLess(report['detects_single_entry_above'], 1e-7)
         self.assertEqual((report['unreached'], report['texts']), ([], 1))
+        self.assertGreater(report['nodes'], 20)
+        self.assertNotIn('node', report)
         longer = json.loads(self.ok('gradcheck', '--model', config, '--budget', '0.3s', '--json').out)
         self.assertGreater(longer['texts'], 1)
         self.assertRegex(self.ok('gradcheck', '--model', config).out, r'check: pass: .*; finds a single wrong entry above \d')
@@ -73,6 +75,8 @@ class Gradcheck(ProgramTest):
         report = json.loads(wrong.out)
         self.assertEqual((wrong.status, report['verdict']), (1, 'fail'))
         self.assertIn(' by compositions: a forward is wrong', report['detail'])
+        self.assertEqual((report['node']['op'], report['node']['module']), ('attention', 'gpt.blocks.0.attn'))
+        self.assertIn('the forward is wrong: output 0 is ', report['node']['detail'])
         self.refused(1, 'of memory, and there are', 'gradcheck', '--model', 'gpt2-xl', '--set', 'model.dim=25600')
         self.refused(1, 'nothing.json: is neither a file nor a preset', 'gradcheck', '--model', 'nothing.json')
 

@@ -53,6 +53,14 @@ Json worst_of(Json input, int order, const std::vector<int64_t>& index, double a
                       {"analytic", finite(analytic)}, {"oracle", finite(oracle)}, {"error", finite(error)}};
 }
 
+// The node of a model that is to blame.
+Json json_of(const proof::NodeReport& n) {
+  Json j{Json::Object{{"op", n.op}, {"where", n.where}, {"module", n.module}, {"detail", n.detail}}};
+  if (n.cause != proof::Cause::none) j.set("cause", proof::name_of(n.cause));
+  j.set("worst", worst_of(n.input >= 0 ? Json(n.input) : Json(), 1, n.index, n.analytic, n.oracle, n.error));
+  return j;
+}
+
 // Time that may be spent; the first of all checks runs anyway.
 class Budget {
  public:
@@ -173,6 +181,8 @@ int check_language_model(const Args& args, const Budget& budget) {
                      worst_of(parameter, 1, worst.index, worst.analytic, worst.oracle, worst.error), worst.limit, repro,
                      worst.detail);
     j.set("parameters", net->num_parameters());
+    j.set("nodes", worst.nodes);
+    if (!worst.node.op.empty()) j.set("node", json_of(worst.node));
     j.set("unreached", Json::Array(worst.unreached.begin(), worst.unreached.end()));
     j.set("texts", texts);
     print_json(j);
