@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
+#include "autograd/gradient_report.h"
 #include "autograd/ops/random.h"
 #include "autograd/proof/findings.h"
 #include "autograd/proof/walk.h"
@@ -86,7 +88,11 @@ class ModelChecker {
 
   void gradient() {
     Tensor y;
+    GradientPaths paths;
     on_the_way_ = nodes_on_the_way([&] { return evaluate(); }, y);
+    for (size_t i = 0; i < checked_.size(); i++)
+      for (const GradientCut& cut : paths.cuts_of((*checked_[i])->value()))
+        ends_[names_[i]] += (ends_[names_[i]].empty() ? "" : ", ") + cut.to_string();
     value_ = y.item();
     std::vector<Tensor> leaves;
     for (auto* p : checked_) leaves.push_back((*p)->value());
@@ -221,10 +227,12 @@ class ModelChecker {
       report_.node = walked.node;
       report_.verdict = walked.verdict;
     } else if (report_.verdict == Verdict::fail) {
+      const std::string& ends = ends_[report_.parameter];
       report_.detail += (report_.detail.empty() ? "" : ". ") + std::string("Each of the ") +
-                        std::to_string(walked.checked) +
-                        " nodes is right by itself: a value was detached or overwritten, a hook changed a gradient, or "
-                        "a checkpoint() ran differently the second time";
+                        std::to_string(walked.checked) + " nodes is right by itself: " +
+                        (ends.empty() ? "a value was overwritten, a hook changed a gradient, or a checkpoint() ran "
+                                        "differently the second time"
+                                      : "the gradient's path ends too early. Ends are at " + ends);
     }
   }
 
@@ -237,6 +245,7 @@ class ModelChecker {
   std::vector<Numbers> values_;
   std::vector<int64_t> starts_;
   std::vector<bool> on_the_way_;
+  std::map<std::string, std::string> ends_;  // of the paths of parameters' gradients, by name
   int64_t count_ = 0;
   Numbers gradient_, direction_;
   double value_ = 0;
