@@ -37,6 +37,7 @@ struct NanWatchOptions {
 
 // Watches this thread until the end of the scope. An infinity counts where an op makes it of finite numbers: one that
 // was written (masks of -inf) does not, nor one in a further output (the log-sum-exp of nothing).
+// What is made inside an `Untold guard;` is not watched.
 class NanWatch final : TraceSink {
  public:
   explicit NanWatch(NanWatchOptions o = {}) : options_(o), scope_(state(), *this) {}

@@ -68,6 +68,11 @@ class TraceScope final : TraceSink {
   TraceSink &sink_, *outer_;
 };
 
+// Inside, nobody is told: for numbers that are meant to be NaN, as those that a select leaves out. `Untold guard;`
+struct Untold : ModeScope {
+  Untold() : ModeScope(state(), 0, kTrace) {}
+};
+
 // The numbers that a sink was shown as they are now, dense on the host: later ops may write over them.
 Array host_copy(const View& v);
 

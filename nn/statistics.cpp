@@ -61,14 +61,14 @@ ModuleStatistics::Line& ModuleStatistics::line(const char* module) {
 void ModuleStatistics::op(const TraceEvent& e) {
   if (e.depth > 0 || e.update) return;
   Line& l = line(state().module);
-  ModeScope quiet(state(), 0, kTrace);
+  Untold guard;
   add(l.activations, *e.out[0]);
 }
 
 void ModuleStatistics::gradients(const GradientEvent& e) {
   if (e.depth > 0) return;
   Line& l = line(e.module);
-  ModeScope quiet(state(), 0, kTrace);
+  Untold guard;
   for (int i = 0; i < e.inputs; i++) add(l.gradients, *e.gradients[i]);
 }
 

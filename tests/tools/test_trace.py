@@ -80,6 +80,9 @@ class Trace(ProgramTest):
         found = self.differ('a.h5', 'wrong.safetensors')  # the run's order, not that of the file
         self.assertEqual((found['name'], found['module'], found['index']), ('embedding', 'gpt.tok', [0, 5, 7]))
         self.assertTrue(found['difference'].startswith('module tok, by embedding (gpt.tok), f32 [12,64,128]: '), found)
+        self.write('two.safetensors', save({'norm': ('F32', [1], [0])}))
+        self.refused(1, 'norm may be gpt.blocks.0.attn.norm or gpt.blocks.0.mlp.norm (expected', 'trace', 'diff', self.path('a.h5'),
+                     self.path('two.safetensors'))
         self.write('none.safetensors', save({'layer.7': ('F32', [1], [0])}))
         self.refused(1, 'no module of the trace has the name of layer.7 (it has gpt, ', 'trace', 'diff', self.path('a.h5'),
                      self.path('none.safetensors'))

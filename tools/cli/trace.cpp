@@ -222,21 +222,31 @@ int diff_ops(const Recorded& a, const Recorded& b, Comparison c, const Args& arg
 // blocks.0.mlp is gpt.blocks.0.mlp. The result of a module is that of the last op called in it.
 int diff_modules(const Recorded& a, const std::string& path, Comparison c, const Args& args) {
   const io::Safetensors other = io::read_safetensors(path);
+  std::map<std::string, size_t> last;  // of each module, the op that gave its result
+  for (size_t i = 0; i < a.ops().size(); i++) {
+    const std::string& m = a.ops()[i].module;
+    if (a.ops()[i].forward && !m.empty())
+      for (size_t end = m.find('.');; end = m.find('.', end + 1)) {
+        last[m.substr(0, end)] = i;
+        if (end == m.npos) break;
+      }
+  }
   std::map<size_t, std::vector<const std::pair<std::string, Array>*>> pairs;  // by the op, in the order of the run
   std::string unknown;
   for (const auto& pair : other.arrays) {
-    size_t last = a.ops().size();
-    for (size_t i = 0; i < a.ops().size(); i++)
-      if (std::string m = "." + a.ops()[i].module + "."; a.ops()[i].forward && !a.ops()[i].module.empty())
-        if (m.find("." + pair.first + ".") != m.npos) last = i;
-    if (last < a.ops().size()) pairs[last].push_back(&pair);
-    else unknown += (unknown.empty() ? "" : ", ") + pair.first;
+    std::vector<const std::pair<const std::string, size_t>*> mine;
+    for (const auto& module : last)
+      if (("." + module.first).ends_with("." + pair.first)) mine.push_back(&module);
+    if (mine.size() > 1)
+      throw FileError(fmt::format("{}: {} may be {} or {} (expected more of the name)", path, pair.first,
+                                  mine[0]->first, mine[1]->first));
+    if (mine.empty()) unknown += (unknown.empty() ? "" : ", ") + pair.first;
+    else pairs[mine[0]->second].push_back(&pair);
   }
   if (!unknown.empty()) {
     std::string modules;
-    for (const Recorded::Op& op : a.ops())
-      if (op.forward && !op.module.empty() && modules.find(op.module) == modules.npos && modules.size() < 200)
-        modules += (modules.empty() ? "" : ", ") + op.module;
+    for (const auto& module : last)
+      if (modules.size() < 200) modules += (modules.empty() ? "" : ", ") + module.first;
     throw FileError(path + ": no module of the trace has the name of " + unknown + " (it has " + modules + ", ...)");
   }
   for (const auto& [i, list] : pairs)

@@ -26,15 +26,18 @@ std::vector<Tensor> called(const Sample& s, const std::vector<Tensor>& x) {
 // kernel had. Told before the watch.
 struct Planter final : TraceSink {
   std::string subject;
-  bool backward;
+  bool backward, of_ops;  // of_ops: a function made of them
   bool planted = false;
   int place = 0;
   Shape index;
 
-  Planter(std::string name, bool in_backward) : subject(std::move(name)), backward(in_backward) {}
+  Planter(std::string name, bool in_backward, bool made_of_ops)
+      : subject(std::move(name)), backward(in_backward), of_ops(made_of_ops) {}
   void op(const TraceEvent& e) override {
-    if (!backward && e.depth == 0 && e.op == subject && state().where && int(state().where->line()) == call_line)
-      plant(e.out, e.outputs, nullptr, 0);
+    const ThreadState& s = state();
+    const bool mine =
+        of_ops ? s.op && s.op == subject : e.op == subject && s.where && int(s.where->line()) == call_line;
+    if (!backward && e.depth == 0 && mine) plant(e.out, e.outputs, nullptr, 0);
   }
   void gradients(const GradientEvent& e) override {
     if (backward && e.depth == 0 && e.op == subject && int(e.where->line()) == call_line)
@@ -100,7 +103,7 @@ TEST_CASE("a NaN planted in any op of the table is found and named, forward and 
           continue;
         INFO(s.name << " on " << std::string(name) << std::string(backward ? ", backward" : ", forward"));
         NanWatch watch{{.throws = false}};
-        Planter planter(s.subject(), backward);
+        Planter planter(s.subject(), backward, false);
         {
           TraceScope scope(state(), planter);
           run_longer(s, device(name));
@@ -132,6 +135,28 @@ TEST_CASE("a NaN planted in any op of the table is found and named, forward and 
         CHECK((backward || r.form == Form::view || samples_of(op)[0]->without_gradient()));
       }
     }
+}
+
+TEST_CASE("a NaN planted in a function that is made of ops is found under the function's name") {
+  std::set<std::string> found;
+  for (const Sample& s : all_samples()) {
+    if (!takes_part(s) || s.op != op::none || found.count(s.subject())) continue;
+    if (s.subject() == "multinomial") continue;  // refuses NaN itself
+    if (!finite_results(run_longer(s, device("cpu")))) continue;
+    INFO(s.name);
+    NanWatch watch{{.throws = false}};
+    Planter planter(s.subject(), false, true);
+    {
+      TraceScope scope(state(), planter);
+      run_longer(s, device("cpu"));
+    }
+    if (!planter.planted) continue;
+    found.insert(s.subject());
+    REQUIRE(watch.found());
+    CHECK(watch.found()->function == s.subject());
+    CHECK(watch.found()->index == planter.index);
+  }
+  CHECK(found.size() >= 50);
 }
 
 TEST_CASE("samples whose results are finite alarm nobody, forward and backward") {
