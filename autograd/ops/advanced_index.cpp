@@ -199,6 +199,9 @@ Tensor index_put(const Operand& x, const std::vector<Tensor>& indices, const Ope
     if (!p.places.defined()) throw ValueError("every index is undefined (expected one at least)");
     Tensor from = values.is_number() ? full({}, values.number(), {.dtype = t.dtype(), .device = t.device()})
                                      : tensor_of(values, "index_put");
+    if (from.dtype() != t.dtype())
+      throw DTypeError("values are " + std::string(name_of(from.dtype())) + " (expected " + name_of(t.dtype()) +
+                       ", as x). Cast them with to(dtype)");
     const int64_t n = p.places.numel();
     Shape spread{p.three[0], n, p.three[2]};
     from = reshape(expand(from, p.result), spread);

@@ -385,29 +385,4 @@ Tensor repeat_interleave(const Operand& x, const Tensor& repeats, std::optional<
   });
 }
 
-Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o, source_location where) {
-  return called("linspace", where, [&] {
-    constexpr int64_t most = int64_t(1) << 62;
-    if (steps < 0 || steps > most)
-      throw ValueError("steps is " + std::to_string(steps) + " (expected 0 to " + std::to_string(most) + ")");
-    const double a = start.real(), b = end.real(), step = steps > 1 ? (b - a) / double(steps - 1) : 0;
-    // From the nearer end, so that both are exact.
-    Tensor i = arange(int64_t(steps), {.dtype = f64, .device = o.the_device()});
-    Tensor x = fovea::where(i < double(steps) / 2, i * step + a, (i - double(steps - 1)) * step + b);
-    x = x.to(o.the_dtype());
-    return o.requires_grad ? x.requires_grad_() : x;
-  });
-}
-
-Tensor eye(Integer n, std::optional<Integer> m, const TensorOptions& o, source_location where) {
-  return called("eye", where, [&] {
-    const int64_t columns = m.value_or(n);
-    if (n < 0 || columns < 0)
-      throw ShapeError(std::to_string(n) + " rows, " + std::to_string(columns) + " columns (expected 0 or more)");
-    numel({n, columns});
-    Tensor x = eq(reshape(count_up(n, o), {n, 1}), count_up(columns, o)).to(o.the_dtype());
-    return o.requires_grad ? x.requires_grad_() : x;
-  });
-}
-
 }  // namespace fovea

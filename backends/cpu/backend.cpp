@@ -21,7 +21,7 @@ class CpuBackend final : public HostBackend {
     table.set<op::tril, cpu::tril>({.layout = Layout::last_dim_dense});
     table.set<op::triu, cpu::triu>({.layout = Layout::last_dim_dense});
     table.set<op::iota, cpu::iota>();
-    table.set<op::unary, cpu::unary>({.dtypes = kFloats | only(boolean)});
+    table.set<op::unary, cpu::unary>({.dtypes = kFloats | only(boolean) | only(i64) | only(i32)});
     table.set<op::binary, cpu::binary>({.dtypes = kFloats | dtypes(i32, i64, boolean)});
     table.set<op::select, cpu::select>();
     const DTypeSet f32s = only(f32) | cpu::kHalves;

@@ -46,16 +46,18 @@ template <class T> void copy_tile(const Tiles& t, const T* x, T* y, int64_t row,
     for (int64_t c = column; c < c1; c++) y[r * t.y_row + c] = x[r + c * t.x_column];
 }
 
+template <class T> inline constexpr bool kMoved = sizeof(T) == 4 || sizeof(T) == 8;  // there are kernels
+
 // By vectors; past the caches where all of it is larger than they are.
 template <class T> void fill_row(T* to, int64_t n, const T& value, bool streamed) {
+  if constexpr (kMoved<T>)
+    if (!streamed) return move_kernels<T>(isa()).fill(n, value, to);
   constexpr int64_t kBlock = 4096 / int64_t(sizeof(T));
   T block[kBlock];
   for (int64_t i = 0; i < std::min(n, kBlock); i++) block[i] = value;
   for (int64_t i = 0; i < n; i += kBlock)
     (streamed ? stream_row : copy_row)(to + i, block, size_t(std::min(n - i, kBlock)) * sizeof(T));
 }
-
-template <class T> inline constexpr bool kMoved = sizeof(T) == 4 || sizeof(T) == 8;  // there are kernels
 
 void copy_dense(const View& x, const View& y) {
   const int64_t bytes = y.numel * int64_t(size_of(y.dtype));
@@ -254,14 +256,15 @@ Status cat(const Call& c, const DimAttrs& a) {
 
 Status iota(const Call& c, const IotaAttrs& a) {
   const View& y = c.y();
-  if (!y.dense || (y.dtype != f32 && y.dtype != f64 && y.dtype != i32 && y.dtype != i64)) return ref::iota(c, a);
+  if (!(y.dense || y.rank == 1) || (y.dtype != f32 && y.dtype != f64 && y.dtype != i32 && y.dtype != i64))
+    return ref::iota(c, a);
+  const int64_t step = y.rank == 1 ? y.strides[0] : 1;
   auto numbers = [&]<class T>() {
     parallel_for(0, y.numel, kGrain / int64_t(sizeof(T)), [&](int64_t b, int64_t e) {
-      for (int64_t i = b; i < e; i++) {
-        if constexpr (std::is_integral_v<T>)
-          y.as<T>()[i] = T(uint64_t(a.integer_start) + uint64_t(i) * uint64_t(a.integer_step));
-        else y.as<T>()[i] = T(a.start + double(i) * a.step);
-      }
+      T* to = y.as<T>() + b * step;
+      uint64_t whole = uint64_t(a.integer_start) + uint64_t(b) * uint64_t(a.integer_step);
+      for (int64_t i = b; i < e; i++, to += step, whole += uint64_t(a.integer_step))
+        *to = std::is_integral_v<T> ? T(whole) : T(a.start + double(i) * a.step);
     });
   };
   if (y.dtype == f32) numbers.operator()<float>();

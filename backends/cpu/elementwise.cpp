@@ -63,6 +63,13 @@ Status unary(const Call& c, const NoAttrs& a) {
   auto one = [&](const auto& t) { return t.unary[c.kind]; };
   auto test = [&](const auto& t) { return t.test[c.kind]; };
   if (c.kind >= kUnaries) return ref::unary(c, a);
+  auto whole = [&]<class T>() {
+    auto kernel = y.dtype == x.dtype ? one(kernels<T>()) : nullptr;
+    if (kernel) run1<T, T>(x, y, kCheap, kernel);
+    return kernel ? Status{} : ref::unary(c, a);
+  };
+  if (x.dtype == i64) return whole.operator()<int64_t>();
+  if (x.dtype == i32) return whole.operator()<int32_t>();
   if (x.dtype == boolean && Unary(c.kind) == Unary::logical_not) {
     run1<uint8_t, uint8_t>(x, y, kCheap, kernels<uint8_t>().unary[c.kind]);
     return {};

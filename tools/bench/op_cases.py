@@ -319,6 +319,21 @@ def random(i):
         yield 'multinomial', attrs, [i.logits[:32].softmax(-1)], lambda t, a=attrs: torch.multinomial(t, **a), False
 
 
+def makers(i):
+    C = i.shape[-1]
+    yield 'full', {'size': list(i.shape), 'fill_value': 1.5}, [], lambda: torch.full(list(i.shape), 1.5), False
+    yield 'arange', {'start': 0, 'end': 1000000}, [], lambda: torch.arange(0, 1000000), False
+    yield 'linspace', {'start': -1, 'end': 2, 'steps': 1000001}, [], lambda: torch.linspace(-1, 2, 1000001), False
+    yield 'eye', {'n': C}, [], lambda: torch.eye(C), False
+
+
+def whole(i):
+    a, b = i.integers(1 << 30, i.shape), i.integers(1 << 30, i.shape)
+    for name in 'bitwise_and', 'bitwise_or', 'bitwise_xor':
+        yield name, {}, [a, b], getattr(torch, name), False
+    yield 'bitwise_not', {}, [a], torch.bitwise_not, False
+
+
 def composed(i):
     # Compositions are enough for these: their ratios are listed, not held to 1.
     B, T, C = i.shape
@@ -329,7 +344,7 @@ def composed(i):
         yield 'max_pool1d', {'kernel_size': 3, 'padding': 1}, [line], lambda x: F.max_pool1d(x, 3, padding=1), grad
         yield 'max_pool1d', {'kernel_size': 2}, [line], lambda x: F.max_pool1d(x, 2), grad
         yield 'avg_pool1d', {'kernel_size': 2}, [line], lambda x: F.avg_pool1d(x, 2), grad
-        for name, gates, states in ('rnn_tanh', 1, 1), ('gru', 3, 1), ('lstm', 4, 2):
+        for name, gates, states in ('rnn_tanh', 1, 1), ('rnn_relu', 1, 1), ('gru', 3, 1), ('lstm', 4, 2):
             sizes = (gates * 256, 256), (gates * 256, 256), (gates * 256,), (gates * 256,)
             inputs = [i.normal((64, 8, 256))] + [i.normal((1, 8, 256)) for _ in range(states)] + [i.normal(s) * 0.05 for s in sizes]
 
@@ -338,9 +353,14 @@ def composed(i):
                 return getattr(torch, name)(x, state, t[states:], True, 1, 0.0, False, False, False)
             yield name, {}, inputs, f, grad
 
+            def cell(x, *t, name=name, states=states):
+                return getattr(torch, name + '_cell')(x, t[0] if states == 1 else t[:2], *t[states:])
+            row = [inputs[0][0]] + [t[0] for t in inputs[1:1 + states]] + inputs[1 + states:]
+            yield name + '_cell', {}, row, cell, grad
+
 
 FAMILIES = [elementwise, broadcast, activations, reductions, norms, losses, arrangements, places, copies, products,
-            attention, random, composed]
+            attention, random, makers, whole, composed]
 
 
 def cases(shapes):

@@ -53,6 +53,18 @@ def agree(mine, out, x, grads, tolerance):
     return all(torch.allclose(m.double(), t.double(), tolerance, tolerance, equal_nan=True) for m, t in pairs if t is not None)
 
 
+def alike(name, mine, theirs):
+    """Draws differ, but not what they are draws of: a permutation is one, means and spreads are those of the many."""
+    a, b = mine['out.0'].double().flatten(), theirs[0].double().flatten()
+    if a.shape != b.shape or mine['out.0'].dtype != theirs[0].dtype:
+        return False
+    if name == 'randperm':
+        return torch.equal(a.sort()[0], b.sort()[0])
+    spread = max(b.std().item(), 1e-9)
+    return (abs(a.mean() - b.mean()) < 8 * spread / a.numel() ** 0.5 + 1e-9).item() and \
+        (a.numel() < 1000 or 0.9 * spread < a.std().item() < 1.1 * spread)
+
+
 def bandwidth(calls=20):
     """Bytes a second that two threads read and write in a copy of 25 MB: what elementwise ops are held against."""
     a = torch.ones(8, 1024, 768)
@@ -65,7 +77,7 @@ def bandwidth(calls=20):
     return 2 * a.numel() * 4 / statistics.median(s)
 
 
-GROUPS = [(2, 1e9), (1.2, 2), (1.05, 1.2), (0.8, 1.05), (0.5, 0.8), (0.2, 0.5), (0, 0.2)]
+GROUPS = [(2, 1e9), (1.2, 2), (1.05, 1.2), (1, 1.05), (0.8, 1), (0.5, 0.8), (0.2, 0.5), (0, 0.2)]
 
 
 def write_table(path, rows):
@@ -122,7 +134,8 @@ def main():
                 seconds, out, g = run_theirs(f, x, cotangents, a.calls)
                 theirs.append(seconds)
                 ratios.append(ours[-1] / seconds)
-                same = same and (name in DRAWN or agree(load_file(f'{d}/out'), out, x, g, tolerance))
+                mine = load_file(f'{d}/out')
+                same = same and (alike(name, mine, out) if name in DRAWN else agree(mine, out, x, g, tolerance))
             bad += not ratios or not same
             if not ratios:
                 continue
