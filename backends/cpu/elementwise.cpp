@@ -19,16 +19,10 @@ constexpr const ElementwiseKernels<T>* kTables[kIsaLevels] = {&sse2::kElementwis
 template <>
 constexpr const ElementwiseKernels<double>* kTables<double>[kIsaLevels] = {
     &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>, &sse2::kElementwiseTable<double>};
-// Whole numbers are as fast as memory at any level, but where they are compared.
+// Whole numbers and booleans have two levels: what is wider is no faster than memory.
 template <class T> const ElementwiseKernels<T>& kernels() {
-  if constexpr (std::is_integral_v<T>) return sse2::kWholeTable<T>;
-  else return *kTables<T>[int(isa())];
-}
-template <class T> const ElementwiseKernels<T>& kernels(Binary k) {
-  if constexpr (sizeof(T) > 1 && std::is_integral_v<T>)
-    if (isa() != Isa::sse2 && (k == Binary::maximum || k == Binary::minimum || (k >= Binary::eq && k <= Binary::ge)))
-      return avx2::kComparingTable<T>;
-  return kernels<T>();
+  if constexpr (!std::is_integral_v<T>) return *kTables<T>[int(isa())];
+  else return isa() == Isa::sse2 ? sse2::kWholeTable<T> : avx2::kWholeTable<T>;
 }
 
 // Whether by_type finds a kernel: of f64 there are fewer, where lane by lane through the C library would gain nothing.
@@ -100,9 +94,9 @@ bool is_one(const View& v) {
   const View &a = c.x(0), &b = c.x(1), &y = c.y();
   auto same = [&](const auto& t) { return t.binary[c.kind]; };
   auto compare = [&](const auto& t) { return t.compare[c.kind]; };
-  auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>(Binary(c.kind)))); };
+  auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>())); };
   auto compare_by = [&]<class T, class S>() {
-    run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>(Binary(c.kind))));
+    run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>()));
   };
   if (c.kind >= kBinaries || b.dtype != a.dtype) return ref::binary(c, attrs);
   if (y.dtype == a.dtype && has(a.dtype, same)) return by_type(a.dtype, same_by);
@@ -166,7 +160,7 @@ Status of_three(const Call& c, decltype(ElementwiseKernels<float>::lerp) row, do
 
 template <class T> Status whole_between(const Call& c) {
   run3<T, T>(c.x(0), c.x(1), c.x(2), c.y(), kCheap,
-             [k = kernels<T>(Binary::maximum).between](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r,
+             [k = kernels<T>().between](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r,
                                                        int64_t sr, auto y) { k(n, p, sp, q, sq, r, sr, y, 0); });
   return {};
 }
