@@ -95,9 +95,7 @@ bool is_one(const View& v) {
   auto same = [&](const auto& t) { return t.binary[c.kind]; };
   auto compare = [&](const auto& t) { return t.compare[c.kind]; };
   auto same_by = [&]<class T, class S>() { run2<T, S, T, S>(a, b, y, kCheap, same(kernels<T>())); };
-  auto compare_by = [&]<class T, class S>() {
-    run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>()));
-  };
+  auto compare_by = [&]<class T, class S>() { run2<T, S, bool, bool>(a, b, y, kCheap, compare(kernels<T>())); };
   if (c.kind >= kBinaries || b.dtype != a.dtype) return ref::binary(c, attrs);
   if (y.dtype == a.dtype && has(a.dtype, same)) return by_type(a.dtype, same_by);
   if (y.dtype == boolean && has(a.dtype, compare)) return by_type(a.dtype, compare_by);
@@ -160,8 +158,9 @@ Status of_three(const Call& c, decltype(ElementwiseKernels<float>::lerp) row, do
 
 template <class T> Status whole_between(const Call& c) {
   run3<T, T>(c.x(0), c.x(1), c.x(2), c.y(), kCheap,
-             [k = kernels<T>().between](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r,
-                                                       int64_t sr, auto y) { k(n, p, sp, q, sq, r, sr, y, 0); });
+             [k = kernels<T>().between](int64_t n, auto p, int64_t sp, auto q, int64_t sq, auto r, int64_t sr, auto y) {
+               k(n, p, sp, q, sq, r, sr, y, 0);
+             });
   return {};
 }
 }  // namespace
