@@ -5,6 +5,7 @@
 
 #include "autograd/proof/findings.h"
 #include "core/device.h"
+#include "core/dispatch.h"
 
 namespace fovea::proof {
 namespace {

@@ -1,5 +1,8 @@
 // A net with two mistakes, and what is told of them.
+#include <fovea/autograd/gradient_report.h>
+#include <fovea/core/nan_watch.h>
 #include <fovea/fovea.h>
+#include <fovea/nn/statistics.h>
 
 #include <iostream>
 using namespace fovea;
