@@ -1,7 +1,9 @@
 // Numbers and ones in order: linspace and eye. (arange, full and their like are in autograd/making.cpp.)
 #include <algorithm>
+#include <cmath>
 #include <string>
 
+#include "autograd/apply.h"
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/checks.h"
 #include "autograd/ops/elementwise.h"
@@ -18,7 +20,10 @@ Tensor linspace(Number start, Number end, Integer steps, const TensorOptions& o,
     constexpr int64_t most = int64_t(1) << 62;
     if (steps < 0 || steps > most)
       throw ValueError("steps is " + std::to_string(steps) + " (expected 0 to " + std::to_string(most) + ")");
-    const double a = start.real(), b = end.real(), step = steps > 1 ? (b - a) / double(steps - 1) : 0;
+    check_holds(o.the_dtype(), start);
+    check_holds(o.the_dtype(), end);
+    const double a = start.real(), b = end.real(), gaps = double(steps - 1);
+    const double step = steps < 2 ? 0 : std::isfinite(b - a) ? (b - a) / gaps : b / gaps - a / gaps;
     // From the nearer end, so that both are exact.
     if (o.the_dtype() == f32 || o.the_dtype() == f64) {
       Tensor x = empty({steps}, o);

@@ -100,6 +100,7 @@ TEST_CASE("arrangements put every element in its place") {
       {"unfold", unfold(line, 0, 2, 1), "[2,2] 1 2 2 3"},
       {"linspace", linspace(1, 0, 5), "[5] 1 0.75 0.5 0.25 0"},
       {"linspace of one", linspace(3, 4, 1), "[1] 3"},
+      {"linspace of all numbers", linspace(-1.5e308, 1.5e308, 3, {.dtype = f64}) / 1.5e308, "[3] -1 0 1"},
       {"linspace of integers", linspace(0, 10, 4, {.dtype = i64}), "[4] 0 3 6 10"},
       {"eye", eye(2, 3), "[2,3] 1 0 0 0 1 0"},
   });
@@ -306,6 +307,8 @@ TEST_CASE("what they refuse, by name, numbers and line") {
        },
        "pad: pad cuts off more than there is: -3, 1 on axis 1 of [1,2]"},
       {[] { linspace(0, 1, -1); }, "linspace: steps is -1"},
+      {[] { linspace(0, 1e39, 3); }, "linspace: 1e+39 is no number of f32"},
+      {[] { linspace(0, 300, 3, {.dtype = u8}); }, "linspace: 300 is no number of u8"},
       {[] { eye(-1); }, "eye: -1 rows"},
       {[] {
          index(x, {ints({0, 3})});

@@ -31,6 +31,8 @@ class Ops(ProgramTest):
         self.assertEqual(rows['cumsum']['backends']['cpu']['kernels'], 'f32 f64 bf16 f16')
         self.assertIn('i64', rows['cumsum']['backends']['cpu']['reference'].split())  # the reference's slot
         self.assertNotIn('adamw', rows)
+        self.assertNotIn('f32', rows['bitwise_not']['backends']['cpu']['kernels'].split())  # refused, though its slot has it
+        self.assertNotIn('bool', rows['sub']['backends']['ref']['kernels'].split())
         table = self.ok('ops', '--markdown').out.splitlines()
         self.assertEqual(len(table), len(rows) + 2)
         self.assertEqual(len({line.replace('\\|', '').count('|') for line in table}), 1)

@@ -1,5 +1,6 @@
 // ops: the table of ops: who computes each, in which dtypes, and how its gradient comes about.
 #include "tools/cli/ops.h"
+#include "backends/common/formulas.h"
 
 #include <fmt/core.h>
 
@@ -31,6 +32,19 @@ std::string names(DTypeSet set) {
   return text;
 }
 
+// The dtypes in which an op of a shared slot means anything: the bits of whole numbers, say.
+DTypeSet meant(const OpRow& r) {
+  DTypeSet set = 0;
+  for (int t = 0; t < fovea::kDTypes; t++) {
+    const auto dtype = DType(t);
+    const bool is = r.slot == op::unary    ? formulas::defined(Unary(r.kind), dtype)
+                    : r.slot == op::binary ? formulas::defined(Binary(r.kind), dtype)
+                                           : true;
+    if (is) set |= only(dtype);
+  }
+  return set;
+}
+
 // Who computes an op on one backend: `own` dtypes by kernels of its own, `reference` ones by the reference's, the rest
 // by the op's composition or not at all.
 struct Support {
@@ -45,6 +59,7 @@ struct Support {
     if (slot.thunk) (slot.reference ? reference : own) = slot.dtypes & ~kDuals;
     if (slot.thunk && !slot.reference && table.rest && table.rest->slots[r.slot].thunk)
       reference = table.rest->slots[r.slot].dtypes & ~own & ~kDuals;
+    own &= meant(r), reference &= meant(r);
   }
   std::string to_string() const {
     if (view) return "view";
