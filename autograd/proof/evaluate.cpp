@@ -113,6 +113,24 @@ std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs
   return dx;
 }
 
+std::vector<Tensor> second_gradients(const Sample& s, const std::vector<Tensor>& inputs, std::vector<Tensor> v,
+                                     const std::vector<Tensor>& w) {
+  std::vector<Tensor> x = inputs, targets, y, roots, given;
+  for (int i : differentiated_inputs(s)) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
+  std::vector<Tensor> all = call(s, x);
+  for (int k : differentiable_outputs(s, all)) y.push_back(all[size_t(k)]);
+  for (Tensor& t : v) t = t.requires_grad_();
+  std::vector<Tensor> g = grad(y, targets, v, {.create_graph = true, .allow_unused = true});
+  for (size_t i = 0; i < g.size(); i++)
+    if (g[i].defined() && g[i].requires_grad()) roots.push_back(g[i]), given.push_back(w[i]);
+  targets.insert(targets.end(), v.begin(), v.end());
+  std::vector<Tensor> h(targets.size());
+  if (!roots.empty()) h = grad(roots, targets, given, {.allow_unused = true});
+  for (size_t i = 0; i < h.size(); i++)
+    if (!h[i].defined()) h[i] = zeros_like(targets[i].detach());
+  return h;
+}
+
 Numbers numbers(const Tensor& t) { return t.to_vector<double>(); }
 
 std::vector<Numbers> dual_derivative(const Sample& s, const std::vector<Tensor>& inputs, const std::vector<Numbers>& u,

@@ -26,6 +26,11 @@ Tensor probe_like(const Tensor& t, Probe kind, uint64_t seed);
 std::vector<Tensor> gradients(const Sample& s, const std::vector<Tensor>& inputs,
                               const std::vector<Tensor>& cotangents);
 
+// The gradient of <w, the gradients for cotangents v>, with respect to the differentiated inputs and then to v; w has
+// one tensor for each of those inputs. Zeros where none arrived.
+std::vector<Tensor> second_gradients(const Sample& s, const std::vector<Tensor>& inputs, std::vector<Tensor> v,
+                                     const std::vector<Tensor>& w);
+
 // Values as doubles, row-major; of duals the real part.
 Numbers numbers(const Tensor& t);
 

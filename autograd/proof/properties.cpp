@@ -19,32 +19,16 @@ void gradient(Trial& t) {
   t.expect_close(g, t.reference_gradients(), kGradient, "gradient");
 }
 
-// The gradient of <w, gradients for the cotangents v>, with respect to inputs and v.
-std::vector<Tensor> second_gradients(const Sample& s, const std::vector<Tensor>& inputs, std::vector<Tensor> v) {
-  std::vector<Tensor> x = inputs, targets, y, roots, w;
-  for (int i : differentiated_inputs(s)) targets.push_back(x[size_t(i)] = x[size_t(i)].requires_grad_());
-  std::vector<Tensor> all = call(s, x);
-  for (int k : differentiable_outputs(s, all)) y.push_back(all[size_t(k)]);
-  for (Tensor& t : v) t = t.requires_grad_();
-  std::vector<Tensor> g = grad(y, targets, v, {.create_graph = true, .allow_unused = true});
-  for (size_t i = 0; i < g.size(); i++) {
-    if (!g[i].defined() || !g[i].requires_grad()) continue;
-    roots.push_back(g[i]);
-    w.push_back(probe_like(targets[i], Probe::sixteenths, 40 + i));
-  }
-  targets.insert(targets.end(), v.begin(), v.end());
-  std::vector<Tensor> h =
-      roots.empty() ? std::vector<Tensor>(targets.size()) : grad(roots, targets, w, {.allow_unused = true});
-  for (size_t i = 0; i < h.size(); i++)
-    if (!h[i].defined()) h[i] = zeros_like(targets[i].detach());
-  return h;
-}
-
 void second_order(Trial& t) {
   if (!t.has_gradient() || t.sample.order < 2 || (t.dtype != f32 && t.dtype != f64)) return;
-  t.expect_close(second_gradients(t.sample, t.x, t.cotangents(0, t.y)),
-                 second_gradients(t.sample, t.reference_inputs(Order::dense), t.cotangents(0, t.reference)), kSecond,
-                 "second gradient");
+  auto second = [&](const std::vector<Tensor>& x, const std::vector<Tensor>& v) {
+    std::vector<Tensor> w;
+    for (int i : differentiated_inputs(t.sample))
+      w.push_back(probe_like(x[size_t(i)], Probe::sixteenths, 40 + w.size()));
+    return second_gradients(t.sample, x, v, w);
+  };
+  t.expect_close(second(t.x, t.cotangents(0, t.y)),
+                 second(t.reference_inputs(Order::dense), t.cotangents(0, t.reference)), kSecond, "second gradient");
 }
 
 void composed(Trial& t) {

@@ -116,23 +116,13 @@ Numbers Subject::laid(const Numbers& c, Order as) const {
 }
 
 std::vector<Numbers> Subject::pull_twice(const Numbers& c, const std::vector<Numbers>& w, Numbers* to_c) const {
-  std::vector<Tensor> in = mine, targets, roots, given, outputs, v = cotangents(c, order);
-  for (int i : inputs) targets.push_back(in[size_t(i)] = in[size_t(i)].requires_grad_());
-  std::vector<Tensor> all = call(sample, in);
-  for (int k : differentiable_outputs(sample, all)) outputs.push_back(all[size_t(k)]);
-  for (Tensor& t : v) t = t.requires_grad_();
-  std::vector<Tensor> g = grad(outputs, targets, v, {.create_graph = true, .allow_unused = true});
-  for (size_t i = 0; i < g.size(); i++) {
-    if (!g[i].defined() || !g[i].requires_grad()) continue;
-    roots.push_back(g[i]);
-    given.push_back(tensor_from_host(w[size_t(inputs[i])].data(), f64, g[i].shape(), {.like = g[i]}));
+  std::vector<Tensor> directions;
+  for (int i : inputs) {
+    const Tensor& x = mine[size_t(i)];
+    directions.push_back(tensor_from_host(w[size_t(i)].data(), f64, x.shape(), {.like = x}));
   }
-  targets.insert(targets.end(), v.begin(), v.end());
-  std::vector<Tensor> h(targets.size());
-  if (!roots.empty()) h = grad(roots, targets, given, {.allow_unused = true});
   std::vector<Numbers> parts;
-  for (size_t i = 0; i < h.size(); i++)
-    parts.push_back(h[i].defined() ? numbers(h[i]) : Numbers(size_t(targets[i].numel())));
+  for (const Tensor& t : second_gradients(sample, mine, cotangents(c, order), directions)) parts.push_back(numbers(t));
   if (to_c) *to_c = flat({parts.begin() + int64_t(inputs.size()), parts.end()});
   parts.resize(inputs.size());
   return parts;
